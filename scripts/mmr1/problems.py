@@ -1,0 +1,120 @@
+"""Problems: one question with its images and gold answer, checked when they are read (DESIGN §4)."""
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from mmr1 import tables
+from mmr1.errors import UserError
+
+IMAGE_MARK = "<image>"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One question.
+
+    `question` holds one `<image>` mark per image, in the order of `images` (encoded bytes: PNG, JPEG, …). `choices`
+    is None for an open question. `answer` is the gold, never empty. `metadata` is whatever its source says of it.
+    """
+
+    id: str
+    source: str
+    question: str
+    images: tuple[bytes, ...]
+    answer: str
+    answer_type: str = "text"
+    choices: tuple[str, ...] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def read_problems(path: str | Path, *, images: bool = True) -> list[Problem]:
+    """The problems of a `problems.parquet`, in its order.
+
+    `images=False` skips decoding (scoring needs none). Raises UserError naming file, row and field for: a missing or
+    truncated file, an empty or duplicate id, marks that do not match the images, an image that does not decode, an
+    empty gold, metadata that is not a JSON object, an empty table.
+    """
+    rows = tables.read(path, tables.PROBLEMS).to_pylist()
+    if not rows:
+        raise UserError(f"{path}: expected at least one problem, found none")
+    problems: list[Problem] = []
+    seen: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        problem = _problem(path, number, row)
+        if problem.id in seen:
+            raise UserError(f"{path}: row {number}: id: {problem.id!r} stands in row {seen[problem.id]} already")
+        seen[problem.id] = number
+        if images:
+            for index, data in enumerate(problem.images):
+                _check_image(path, number, index, data)
+        problems.append(problem)
+    return problems
+
+
+def write_problems(path: str | Path, problems: Iterable[Problem]) -> None:
+    """Write a `problems.parquet`, atomically."""
+    rows = [
+        {
+            "id": problem.id,
+            "source": problem.source,
+            "question": problem.question,
+            "images": list(problem.images),
+            "choices": None if problem.choices is None else list(problem.choices),
+            "answer": problem.answer,
+            "answer_type": problem.answer_type,
+            "metadata": json.dumps(problem.metadata, sort_keys=True, ensure_ascii=False),
+        }
+        for problem in problems
+    ]
+    tables.write(path, rows, tables.PROBLEMS)
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Decode an image's bytes to RGB, whatever mode they are in."""
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def _problem(path: str | Path, number: int, row: dict[str, Any]) -> Problem:
+    where = f"{path}: row {number}"
+    if not row["id"]:
+        raise UserError(f"{where}: id: expected a name, found an empty string")
+    if not row["answer"].strip():
+        raise UserError(f"{where}: answer: expected a gold answer, found an empty string")
+    marks, images = row["question"].count(IMAGE_MARK), tuple(row["images"])
+    if marks != len(images):
+        raise UserError(
+            f"{where}: question: expected one {IMAGE_MARK} mark per image, found {marks} marks and {len(images)} images"
+        )
+    try:
+        metadata = json.loads(row["metadata"])
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: metadata: expected JSON: {error}") from None
+    if not isinstance(metadata, dict):
+        raise UserError(f"{where}: metadata: expected a JSON object, found {type(metadata).__name__}")
+    choices = None if row["choices"] is None else tuple(row["choices"])
+    return Problem(
+        id=row["id"],
+        source=row["source"],
+        question=row["question"],
+        images=images,
+        answer=row["answer"],
+        answer_type=row["answer_type"],
+        choices=choices,
+        metadata=metadata,
+    )
+
+
+def _check_image(path: str | Path, number: int, index: int, data: bytes) -> None:
+    try:
+        open_image(data).load()
+    except Exception as error:  # Pillow raises many types for damaged data
+        raise UserError(
+            f"{path}: row {number}: images[{index}]: expected an image, found {len(data)} bytes that do not decode "
+            f"({type(error).__name__}: {error})"
+        ) from None
