@@ -32,6 +32,9 @@ class Problem:
     choices: tuple[str, ...] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        return hash(self.id)
+
 
 def read_problems(path: str | Path, *, images: bool = True) -> list[Problem]:
     """The problems of a `problems.parquet`, in its order.

@@ -1,0 +1,118 @@
+"""From a problem to what the model is shown: chat turns, token ids, and pixels (images are processed once a problem)."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from transformers import Qwen2_5_VLProcessor
+
+from mmr1.errors import UserError
+from mmr1.problems import IMAGE_MARK, Problem, open_image
+
+PromptPosition = Literal["system", "user"]
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """A problem as model inputs.
+
+    `input_ids` int64 [T] with each image's marks already expanded to its visual tokens; `pixel_values` float32
+    [patches, channels × temporal patch × patch²] over all images, or None without images; `image_grid_thw` int64
+    [images, 3] (time, height, width in patches), or None.
+    """
+
+    input_ids: torch.Tensor
+    pixel_values: torch.Tensor | None
+    image_grid_thw: torch.Tensor | None
+
+
+class PromptEncoder:
+    """Turns problems into prompts for one processor and one system prompt.
+
+    `position` says where the system prompt goes: "system" is a turn of its own, "user" puts it in front of the
+    question as the released code does (facts: `verl/utils/dataset.py`). The pixel bounds override the processor's.
+    """
+
+    def __init__(
+        self,
+        processor: Qwen2_5_VLProcessor,
+        system_prompt: str | None = None,
+        position: PromptPosition = "system",
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        cached_problems: int = 4096,
+    ) -> None:
+        self.processor = processor
+        self.system_prompt = system_prompt
+        self.position = position
+        self._size = _pixel_bounds(processor, min_pixels, max_pixels)
+        self.encode = lru_cache(maxsize=cached_problems)(self._encode)
+
+    def messages(self, problem: Problem) -> list[dict[str, Any]]:
+        """The chat turns for a problem, each `<image>` mark a part of its own."""
+        question = shown_question(problem)
+        turns = []
+        if self.system_prompt and self.position == "system":
+            turns.append({"role": "system", "content": [{"type": "text", "text": self.system_prompt}]})
+        elif self.system_prompt:
+            question = f"{self.system_prompt} {question}"
+        parts: list[dict[str, Any]] = []
+        for index, text in enumerate(question.split(IMAGE_MARK)):
+            if index:
+                parts.append({"type": "image"})
+            if text:
+                parts.append({"type": "text", "text": text})
+        return [*turns, {"role": "user", "content": parts}]
+
+    def text(self, problem: Problem) -> str:
+        """The prompt as text, one `<|image_pad|>` per image: what vLLM is given, which expands it itself."""
+        return self.processor.apply_chat_template(self.messages(problem), tokenize=False, add_generation_prompt=True)
+
+    def images(self, problem: Problem) -> list[Image.Image]:
+        """The problem's images, decoded to RGB, in order."""
+        return [open_image(data) for data in problem.images]
+
+    @property
+    def processor_size(self) -> dict[str, int]:
+        """Pixel bounds in the image processor's words, for engines that process images themselves."""
+        return self._size
+
+    def _encode(self, problem: Problem) -> EncodedPrompt:
+        images = self.images(problem)
+        encoded = self.processor(
+            text=[self.text(problem)],
+            images=images or None,
+            images_kwargs={"size": self._size},
+            return_tensors="pt",
+        )
+        return EncodedPrompt(
+            input_ids=encoded["input_ids"][0],
+            pixel_values=encoded["pixel_values"] if images else None,
+            image_grid_thw=encoded["image_grid_thw"] if images else None,
+        )
+
+
+def shown_question(problem: Problem) -> str:
+    """The question, and under it the choices with their letters where it has any and does not list them itself."""
+    if not problem.choices or problem.metadata.get("choices_in_question"):
+        return problem.question
+    lines = [f"({chr(ord('A') + index)}) {choice}" for index, choice in enumerate(problem.choices)]
+    return "\n".join([problem.question, "Choices:", *lines])
+
+
+def check_prompt_length(problem: Problem, prompt: EncodedPrompt, limit: int) -> None:
+    """Raises UserError if a prompt has more than `limit` tokens."""
+    if len(prompt.input_ids) > limit:
+        raise UserError(
+            f"problem {problem.id}: expected a prompt of at most {limit} tokens, found {len(prompt.input_ids)}"
+        )
+
+
+def _pixel_bounds(processor: Qwen2_5_VLProcessor, low: int | None, high: int | None) -> dict[str, int]:
+    size = processor.image_processor.size
+    return {
+        "shortest_edge": low if low is not None else size["shortest_edge"],
+        "longest_edge": high if high is not None else size["longest_edge"],
+    }
