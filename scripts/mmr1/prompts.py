@@ -1,4 +1,4 @@
-"""From a problem to what the model is shown: chat turns, token ids, and pixels (images are processed once a problem)."""
+"""From a problem to what the model is shown: chat turns, token ids, pixels (images are processed once a problem)."""
 
 from dataclasses import dataclass
 from functools import lru_cache

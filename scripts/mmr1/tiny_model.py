@@ -128,7 +128,6 @@ def _config(architecture: TinyArchitecture, tokenizer: PreTrainedTokenizerFast) 
             "depth": architecture.vision_depth,
             "hidden_size": architecture.vision_hidden_size,
             "intermediate_size": architecture.vision_intermediate_size,
-            "intermediate_size": architecture.vision_intermediate_size,
             "num_heads": architecture.vision_heads,
             "out_hidden_size": architecture.hidden_size,
             "patch_size": 14,
