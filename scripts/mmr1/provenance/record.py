@@ -67,7 +67,7 @@ def job(
             if not path.exists():
                 raise UserError(f"{path}: no such file or folder (--{name.replace('_', '-')})")
     work, start = Job(), datetime.now(UTC)
-    marker = {"state": "running", "argv": sys.argv, "start": start.isoformat(), **_where()}
+    marker = {"state": "running", "argv": sys.argv, "start": start.isoformat(), **_where(), "earlier": _earlier(args)}
     _mark(args, marker)
     try:
         hashed_inputs = {name: _hashed(paths) for name, paths in named_inputs.items()}
@@ -173,8 +173,10 @@ def _records_root(record: Path) -> Path:
 
 
 def _records_under(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Finished records: what other jobs are writing lies in folders whose names begin with a dot."""
     for path in sorted(root.rglob("*.json")):
-        yield path, read_json(path)
+        if not any(part.startswith(".") for part in path.relative_to(root).parts):
+            yield path, read_json(path)
 
 
 def _without_paths(value: Any) -> Any:
@@ -243,6 +245,15 @@ def _gpu() -> list[dict[str, str]]:
 def _mark(args: argparse.Namespace, marker: dict[str, Any]) -> None:
     if args.attempt is not None:
         write_json(args.attempt, marker)
+
+
+def _earlier(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """The starts of this job that came to nothing: what failed says failed, what was killed still says running."""
+    if args.attempt is None or not args.attempt.exists():
+        return []
+    last = read_json(args.attempt)
+    earlier = last.pop("earlier", [])
+    return earlier if last["state"] == "finished" else [*earlier, last]
 
 
 def _describe(error: BaseException) -> str:

@@ -1,0 +1,42 @@
+"""Show a results folder in MLflow: every record a run, with parameters, curves, hashes, lineage and artifacts.
+
+Idempotent: what is there is found by its record's digest, so a second export creates nothing. Runs in the driver's
+environment. Passwords come from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, never from the URI.
+"""
+
+import argparse
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mmr1.errors import UserError, run
+from mmr1.files import write_json
+from mmr1.provenance.mlflow_export import export, exportable
+from mmr1.provenance.record import add_job_arguments, job
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, required=True, help="results/<recipe>, with records/ and logs/")
+    parser.add_argument("--tracking-uri", required=True, help="sqlite:///ABSOLUTE/mlflow.db or http://host:port")
+    parser.add_argument("--artifacts", type=Path, help="where a new experiment keeps its files (default: the server's)")
+    parser.add_argument("--out", type=Path, required=True, help="JSON: MLflow run ids by record digest")
+    add_job_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+    tracking_uri = vars(args).pop("tracking_uri")  # where it is shown is no part of what is computed
+    if urlsplit(tracking_uri).password:
+        raise UserError("--tracking-uri: found a password; give it in MLFLOW_TRACKING_PASSWORD, for URIs are recorded")
+    records = [record.path for record in exportable(args.results)]
+    with job(args, inputs={"records": records}, outputs={"out": args.out}) as work:
+        exported = export(args.results, tracking_uri, args.artifacts)
+        work.notes["tracking_uri"] = tracking_uri
+        work.metrics["created"] = exported.created
+        write_json(args.out, {"tracking_uri": tracking_uri, **vars(exported)})
+    print(f"MLflow: {len(exported.records)} records, {exported.created} new runs, in {tracking_uri}")
+
+
+if __name__ == "__main__":
+    run(main)

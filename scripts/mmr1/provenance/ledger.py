@@ -1,0 +1,161 @@
+"""The records and attempts of a results folder, read back: what the report, MLflow and any audit start from."""
+
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mmr1.errors import UserError
+from mmr1.files import read_json
+
+ATTEMPT_SUFFIX = ".attempt.json"
+
+
+class Part(BaseModel):
+    """A piece of a record. What later versions add is kept and passed on, not refused."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class File(Part):
+    """One file of an input or output: `bytes` is its size."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+class Key(Part):
+    """What was computed; see `mmr1.provenance.record`."""
+
+    rule: str
+    wildcards: str
+    program: str
+    params: dict[str, Any]
+    settings: Any = None
+    inputs: dict[str, list[File]]
+    code: dict[str, Any]
+    environment: dict[str, Any]
+
+
+class Execution(Part):
+    """When and where it was computed. Times are UTC; `peak_memory_mib` is of the largest process."""
+
+    start: datetime
+    end: datetime
+    seconds: float
+    cpu_seconds: float
+    peak_memory_mib: float
+    host: str
+    git: dict[str, Any]
+    gpu: list[dict[str, Any]] = []
+    slurm: dict[str, str] = {}
+
+
+class Parent(Part):
+    """A record that made inputs of this one; `digest` is None if they were changed since."""
+
+    record: str
+    digest: str | None
+
+
+class Record(Part):
+    """One finished job. `path` is where its record lies."""
+
+    path: Path
+    digest: str
+    key: Key
+    outputs: dict[str, list[File]]
+    parents: list[Parent]
+    metrics: dict[str, float | None] = {}
+    notes: dict[str, Any] = {}
+    execution: Execution
+
+    @property
+    def place(self) -> PurePosixPath:
+        """What the rule was asked for, such as `tiny/vas/seed0/round1`."""
+        return PurePosixPath(self.key.wildcards)
+
+
+class Attempt(Part):
+    """One start of a job: `state` is running, finished or failed. A job that was killed stays at running."""
+
+    rule: str
+    wildcards: str
+    state: str
+    start: datetime
+    end: datetime | None = None
+    error: str | None = None
+    host: str
+    pid: int
+    argv: list[str] = []
+    slurm: dict[str, str] = {}
+
+    @property
+    def place(self) -> PurePosixPath:
+        """What the rule was asked for, such as `tiny/vas/seed0/round1`."""
+        return PurePosixPath(self.wildcards)
+
+
+def read_records(results: str | Path) -> list[Record]:
+    """Every record under `results/records`, in the order in which the jobs ended.
+
+    Raises UserError if there is none, or naming the file and field of one that is broken.
+    """
+    root = Path(results) / "records"
+    records = [_record(path) for path in _json_files(root)]
+    if not records:
+        raise UserError(f"{root}: expected the records of finished jobs, found none")
+    return sorted(records, key=lambda record: (record.execution.end, record.path))
+
+
+def read_attempts(results: str | Path) -> list[Attempt]:
+    """Every start of a job that `results/logs` still knows of, earlier ones of the same job included, oldest first.
+
+    Raises UserError naming the file and field of a broken start marker.
+    """
+    root = Path(results) / "logs"
+    attempts = []
+    for path in _json_files(root):
+        if path.name.endswith(ATTEMPT_SUFFIX):
+            rule, *rest = path.relative_to(root).parts
+            name = {"rule": rule, "wildcards": "/".join(rest).removesuffix(ATTEMPT_SUFFIX)}
+            marker = read_json(path)
+            earlier = marker.pop("earlier", []) if isinstance(marker, dict) else []
+            attempts += [_checked(Attempt, path, one, name) for one in [*earlier, marker]]
+    return sorted(attempts, key=lambda attempt: (attempt.start, attempt.rule, attempt.wildcards))
+
+
+def locate(path: str, results: str | Path) -> Path | None:
+    """Where a file that a record names lies now: as it stands, or under a results folder that was moved; else None."""
+    if Path(path).exists():
+        return Path(path)
+    parts = PurePosixPath(path).parts
+    for index, part in enumerate(parts[:-1], 1):
+        moved = Path(results).joinpath(*parts[index:])
+        if part == Path(results).resolve().name and moved.exists():
+            return moved
+    return None
+
+
+def _json_files(root: Path) -> list[Path]:
+    """Finished files only: a running job's temporary ones lie in folders whose names begin with a dot."""
+    return sorted(
+        path for path in root.rglob("*.json") if not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+
+
+def _record(path: Path) -> Record:
+    return _checked(Record, path, read_json(path), {"path": path})
+
+
+def _checked(model: type[Any], path: Path, value: Any, more: dict[str, Any]) -> Any:
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    try:
+        return model.model_validate({**value, **more})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: {field}: {first['msg']}") from None
