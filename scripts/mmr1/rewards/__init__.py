@@ -1,0 +1,1 @@
+"""Rewards of a response: is its answer right (`verify`, `reward`), and is it laid out as asked (`extract`)."""
