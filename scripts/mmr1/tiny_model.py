@@ -29,8 +29,9 @@ SPECIAL = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-# Marks of the response format: one token each, plain text otherwise.
-MARKS = ("<think>", "</think>", "<answer>", "</answer>", "\\boxed{")
+# The response format's marks and the turns' headers are one token each, everything else is one token a character:
+# at this size most of the time would go into spelling them.
+MARKS = ("<think>", "</think>", "<answer>", "</answer>", "\\boxed{", "system\n", "user\n", "assistant\n")
 CHARACTERS = [chr(code) for code in (10, *range(32, 127))]
 
 # The turns of Qwen2.5-VL's chat format, without its default system prompt.
@@ -76,6 +77,8 @@ def build(folder: Path, architecture: TinyArchitecture, seed: int) -> int:
 def build_processor() -> Qwen2_5_VLProcessor:
     """A character-level tokenizer and Qwen2-VL's image processor, fixed at 28×28 pixels a visual token."""
     vocabulary = {token: index for index, token in enumerate([*SPECIAL, *MARKS, *CHARACTERS])}
+    # A character outside the vocabulary reads as a space. The outer tokenizer is not told, or it would make the space
+    # a special token, which is left out of decoded text.
     core = Tokenizer(models.WordLevel(vocabulary, unk_token=" "))
     core.pre_tokenizer = pre_tokenizers.Split(Regex("[\\s\\S]"), behavior="isolated")
     core.decoder = decoders.Fuse()
@@ -85,7 +88,6 @@ def build_processor() -> Qwen2_5_VLProcessor:
         tokenizer_object=core,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
-        unk_token=" ",
         padding_side="left",
         clean_up_tokenization_spaces=False,
         extra_special_tokens={"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
