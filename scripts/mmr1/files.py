@@ -1,10 +1,12 @@
 """Files that are whole or absent: every output is written under a temporary name, synced and renamed."""
 
+import gzip
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,12 +76,20 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
-    """A JSON-lines file's objects. Raises UserError naming the line that is not a JSON object."""
+    """A JSON-lines file's objects (gzip-compressed if its name ends in .gz).
+
+    Raises UserError naming the line that is not a JSON object.
+    """
     rows = []
     try:
-        lines = Path(path).read_text().splitlines()
+        data = Path(path).read_bytes()
+        text = (gzip.decompress(data) if Path(path).suffix == ".gz" else data).decode()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise UserError(f"{path}: expected JSON lines: {error}") from None
+    # Not splitlines(): a JSON string may hold U+2028 and its like as they are.
+    lines = text.removesuffix("\n").split("\n") if text else []
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)

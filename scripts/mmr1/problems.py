@@ -20,7 +20,7 @@ class Problem:
     """One question.
 
     `question` holds one `<image>` mark per image, in the order of `images` (encoded bytes: PNG, JPEG, …). `choices`
-    is None for an open question. `answer` is the gold, never empty. `metadata` is whatever its source says of it.
+    is None for an open question. `answer` is the gold, never empty (but see `read_problems`). `metadata` is whatever its source says of it.
     """
 
     id: str
@@ -36,10 +36,11 @@ class Problem:
         return hash(self.id)
 
 
-def read_problems(path: str | Path, *, images: bool = True) -> list[Problem]:
+def read_problems(path: str | Path, *, images: bool = True, allow_empty_answer: bool = False) -> list[Problem]:
     """The problems of a `problems.parquet`, in its order.
 
-    `images=False` skips decoding (scoring needs none). Raises UserError naming file, row and field for: a missing or
+    `images=False` skips decoding (scoring needs none). `allow_empty_answer` is for benchmarks, one of which has an item
+    without a gold that stays in its denominator. Raises UserError naming file, row and field for: a missing or
     truncated file, an empty or duplicate id, marks that do not match the images, an image that does not decode, an
     empty gold, metadata that is not a JSON object, an empty table.
     """
@@ -49,7 +50,7 @@ def read_problems(path: str | Path, *, images: bool = True) -> list[Problem]:
     problems: list[Problem] = []
     seen: dict[str, int] = {}
     for number, row in enumerate(rows):
-        problem = _problem(path, number, row)
+        problem = _problem(path, number, row, allow_empty_answer)
         if problem.id in seen:
             raise UserError(f"{path}: row {number}: id: {problem.id!r} stands in row {seen[problem.id]} already")
         seen[problem.id] = number
@@ -62,7 +63,12 @@ def read_problems(path: str | Path, *, images: bool = True) -> list[Problem]:
 
 def write_problems(path: str | Path, problems: Iterable[Problem]) -> None:
     """Write a `problems.parquet`, atomically."""
-    rows = [
+    tables.write(path, problem_rows(problems), tables.PROBLEMS)
+
+
+def problem_rows(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """Problems as rows with the columns of `tables.PROBLEMS`."""
+    return [
         {
             "id": problem.id,
             "source": problem.source,
@@ -75,7 +81,6 @@ def write_problems(path: str | Path, problems: Iterable[Problem]) -> None:
         }
         for problem in problems
     ]
-    tables.write(path, rows, tables.PROBLEMS)
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -83,11 +88,11 @@ def open_image(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 
-def _problem(path: str | Path, number: int, row: dict[str, Any]) -> Problem:
+def _problem(path: str | Path, number: int, row: dict[str, Any], allow_empty_answer: bool) -> Problem:
     where = f"{path}: row {number}"
     if not row["id"]:
         raise UserError(f"{where}: id: expected a name, found an empty string")
-    if not row["answer"].strip():
+    if not row["answer"].strip() and not allow_empty_answer:
         raise UserError(f"{where}: answer: expected a gold answer, found an empty string")
     marks, images = row["question"].count(IMAGE_MARK), tuple(row["images"])
     if marks != len(images):

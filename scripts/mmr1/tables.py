@@ -116,6 +116,12 @@ def iter_row_groups(path: str | Path, schema: pa.Schema) -> Iterator[pa.Table]:
         yield _checked(path, file.read_row_group(group, columns=schema.names), schema)
 
 
+def iter_batches(path: str | Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+    """Like `iter_row_groups`, at most `rows` rows at a time, however large the file's row groups are."""
+    for batch in open_parquet(path, schema).iter_batches(rows, columns=schema.names):
+        yield _checked(path, pa.Table.from_batches([batch]), schema)
+
+
 def write(path: str | Path, rows: pa.Table | Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:
     """Write a table or rows as Parquet (zstd) with exactly the columns of `schema`, atomically.
 

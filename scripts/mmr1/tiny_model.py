@@ -6,7 +6,6 @@ The folder it is saved to is one that transformers and vLLM load like any other 
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     GenerationConfig,
@@ -17,6 +16,8 @@ from transformers import (
     Qwen2VLImageProcessor,
     Qwen2VLVideoProcessor,
 )
+
+from mmr1.tiny_architecture import TinyArchitecture
 
 # The special tokens of Qwen2.5-VL, under their own names.
 SPECIAL = (
@@ -43,23 +44,6 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-
-
-class TinyArchitecture(BaseModel):
-    """The sizes of a tiny Qwen2.5-VL. The defaults make 1.4M parameters (DESIGN §6)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    hidden_size: int = Field(128, ge=16)
-    intermediate_size: int = Field(384, ge=16)
-    layers: int = Field(3, ge=1)
-    heads: int = Field(4, ge=1)
-    key_value_heads: int = Field(2, ge=1)
-    vision_depth: int = Field(2, ge=1)
-    vision_hidden_size: int = Field(128, ge=16)
-    vision_intermediate_size: int = Field(256, ge=16)
-    vision_heads: int = Field(4, ge=1)
-    max_position_embeddings: int = Field(1024, ge=64)
 
 
 def build(folder: Path, architecture: TinyArchitecture, seed: int) -> int:

@@ -1,0 +1,205 @@
+"""Supervised fine-tuning with `transformers.Trainer`: the cold start of §5, and the digits model from scratch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+
+from mmr1.files import atomic, write_jsonl
+from mmr1.problems import Problem
+from mmr1.progress import log
+from mmr1.prompts import PromptEncoder
+from mmr1.sft.settings import SFTSettings
+
+IGNORED = -100
+
+
+class Conversations(Dataset):
+    """Problems with the response to learn: each item is its token ids, labels and pixels."""
+
+    def __init__(self, rows: list[tuple[Problem, str]], encoder: PromptEncoder, cutoff: int) -> None:
+        self.rows = rows
+        self.encoder = encoder
+        self.cutoff = cutoff
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """`input_ids` and `labels` int64 [T] (the prompt is not learned), and the prompt's pixels."""
+        problem, response = self.rows[index]
+        prompt = self.encoder.encode(problem)
+        tokenizer = self.encoder.processor.tokenizer
+        learned = [*tokenizer(response, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+        labels = torch.tensor([IGNORED] * len(prompt.input_ids) + learned)
+        return {
+            "input_ids": torch.cat([prompt.input_ids, torch.tensor(learned)])[: self.cutoff],
+            "labels": labels[: self.cutoff],
+            "pixel_values": prompt.pixel_values,
+            "image_grid_thw": prompt.image_grid_thw,
+        }
+
+
+class Collator:
+    """Pads a list of conversations on the right and joins their pixels."""
+
+    def __init__(self, pad_token_id: int, image_token_id: int) -> None:
+        self.pad_token_id = pad_token_id
+        self.image_token_id = image_token_id
+
+    def __call__(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        def pad(name: str, value: int) -> torch.Tensor:
+            return torch.nn.utils.rnn.pad_sequence(
+                [item[name] for item in items], batch_first=True, padding_value=value
+            )
+
+        input_ids, labels = pad("input_ids", self.pad_token_id), pad("labels", IGNORED)
+        lengths = torch.tensor([len(item["input_ids"]) for item in items])
+        batch = {
+            "input_ids": input_ids,
+            "labels": labels,
+            "attention_mask": (torch.arange(input_ids.shape[1]) < lengths[:, None]).long(),
+            "mm_token_type_ids": (input_ids == self.image_token_id).int(),
+        }
+        for name in ("pixel_values", "image_grid_thw"):
+            parts = [item[name] for item in items if item[name] is not None]
+            if parts:
+                batch[name] = torch.cat(parts)
+        return batch
+
+
+def train_sft(
+    model_folder: Path,
+    train: list[tuple[Problem, str]],
+    validation: list[tuple[Problem, str]],
+    settings: SFTSettings,
+    system_prompt: str | None,
+    seed: int,
+    work: Path,
+    out: Path,
+    metrics: Path,
+) -> dict[str, float]:
+    """Fine-tune and save the checkpoint with the best validation loss; returns the last metrics.
+
+    `work` keeps Trainer's own states, from which a killed run goes on. Writes `out`, a Hugging Face folder with the
+    processor, and `metrics`, one object a logged step.
+    """
+    set_seed(seed)
+    processor = AutoProcessor.from_pretrained(model_folder)
+    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    model = AutoModelForImageTextToText.from_pretrained(model_folder, dtype=dtype)
+    encoder = PromptEncoder(
+        processor,
+        system_prompt,
+        settings.prompt_position,
+        settings.min_pixels,
+        settings.max_pixels,
+    )
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(settings, seed, work),
+        train_dataset=Conversations(train, encoder, settings.cutoff),
+        eval_dataset=Conversations(validation, encoder, settings.cutoff),
+        data_collator=Collator(processor.tokenizer.pad_token_id, model.config.image_token_id),
+        callbacks=[_Lines()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    resume = any(work.glob("checkpoint-*/trainer_state.json"))
+    trainer.train(resume_from_checkpoint=resume or None)
+    if trainer.is_world_process_zero():
+        write_jsonl(metrics, _metrics(trainer.state.log_history))
+    with atomic(out) as folder:
+        trainer.save_model(str(folder))
+        processor.save_pretrained(folder)
+        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle with paths and times of this run
+    return {"eval_loss": float(trainer.state.best_metric), "steps": float(trainer.state.global_step)}
+
+
+def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArguments:
+    ranks = max(1, torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1)
+    return TrainingArguments(
+        output_dir=str(work),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.micro_batch_size,
+        per_device_eval_batch_size=settings.micro_batch_size,
+        gradient_accumulation_steps=max(1, settings.batch_size // (settings.micro_batch_size * ranks)),
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=settings.warmup_ratio,
+        weight_decay=settings.weight_decay,
+        adam_beta1=settings.betas[0],
+        adam_beta2=settings.betas[1],
+        max_grad_norm=settings.max_grad_norm,
+        bf16=settings.precision == "bf16",
+        gradient_checkpointing=settings.gradient_checkpointing,
+        deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
+        eval_strategy="steps",
+        eval_steps=settings.evaluate_every,
+        save_steps=settings.save_every,
+        save_total_limit=2,
+        load_best_model_at_end=settings.save_every == settings.evaluate_every,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        logging_steps=1,
+        logging_first_step=True,
+        disable_tqdm=True,
+        report_to=[],
+        seed=seed,
+        data_seed=seed,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+    )
+
+
+def _metrics(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Trainer's log in our words, without what is not reproducible (seconds)."""
+    names = {"loss": "loss", "grad_norm": "gradient_norm", "learning_rate": "learning_rate", "eval_loss": "eval_loss"}
+    steps: dict[int, dict[str, Any]] = {}
+    for entry in history:
+        row = steps.setdefault(entry["step"], {"step": entry["step"]})
+        row |= {ours: float(entry[theirs]) for theirs, ours in names.items() if theirs in entry}
+    return [row for row in steps.values() if len(row) > 1]
+
+
+class _Trainer(Trainer):
+    """Trainer that loads its own checkpoints of a Qwen2.5-VL.
+
+    transformers 5.19 saves the weights under the names of the released checkpoints and loads them back without
+    renaming, not strictly: a resumed run would go on from fresh weights with a warning only.
+    """
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        _load_weights(model if model is not None else self.model, resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        if self.is_deepspeed_enabled:  # DeepSpeed's own states keep the module's names
+            super()._load_best_model()
+        else:
+            _load_weights(self.model, self.state.best_model_checkpoint)
+
+
+def _load_weights(model: Any, folder: str) -> None:
+    saved = type(model).from_pretrained(folder, dtype=model.dtype)
+    model.load_state_dict(saved.state_dict(), strict=True)
+
+
+class _Lines(TrainerCallback):
+    """One plain line every few steps in place of Trainer's bar."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if logs and ("eval_loss" in logs or state.global_step % 10 == 0 or state.global_step == state.max_steps):
+            shown = {name: round(float(value), 4) for name, value in logs.items() if "loss" in name or "norm" in name}
+            if shown:
+                log(f"step {state.global_step}/{state.max_steps}: {json.dumps(shown)}")

@@ -1,0 +1,292 @@
+# What the rules share: the recipe, where files lie, and functions of wildcards. No rule here.
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+
+from mmr1.errors import UserError
+from mmr1.files import digest
+from mmr1.provenance.code import code_digest
+from mmr1.recipe import HubBase, load_recipe
+
+try:
+    RECIPE = load_recipe(config)
+except UserError as error:
+    print(f"recipe: {error}", file=sys.stderr)
+    sys.exit(2)
+
+R = f"results/{RECIPE.name}"
+CPU = "../../envs/cpu.yaml"
+STACK = f"../../envs/{RECIPE.environment}.yaml"
+ROUND = f"{R}/{{model}}/{{run}}/seed{{seed}}/round{{r}}"
+INITIAL = f"{R}/{{model}}/initial/{{sampling}}/seed{{seed}}"
+EVAL = f"{R}/{{model}}/eval/{{subject}}/{{benchmark}}"
+
+
+wildcard_constraints:
+    model="|".join(RECIPE.models),
+    run="|".join(RECIPE.runs),
+    seed=r"\d+",
+    r=r"\d+",
+    shard=r"\d+",
+    sampling=r"[0-9a-f]{8}",
+
+
+def setting(path):
+    """A function of wildcards that gives one leaf of the recipe, such as vas.mix."""
+    names = path.split(".")
+
+    def value(wildcards):
+        found = stages(wildcards)
+        for name in names:
+            found = getattr(found, name)
+        return found.as_posix() if isinstance(found, Path) else found
+
+    return value
+
+
+def settings_json(section):
+    """A function of wildcards that gives one section of the recipe as JSON, for a settings file."""
+
+    def value(wildcards):
+        return json.dumps(getattr(stages(wildcards), section).model_dump(mode="json"), sort_keys=True)
+
+    return value
+
+
+def model_settings(wildcards):
+    """The settings file of a stage that all runs of a model share: its base model's sizes, or SFT's settings."""
+    if wildcards.section == "base":
+        return json.dumps(RECIPE.models[wildcards.model].base.tiny.model_dump(mode="json"), sort_keys=True)
+    return settings_json(wildcards.section)(wildcards)
+
+
+def digits_size(name):
+    """How many problems of the embedded data set one table has."""
+    return getattr(RECIPE.data.digits, name) if hasattr(RECIPE.data, "digits") else 0
+
+
+def resource(stage, name):
+    """A function of wildcards that gives what a job of a stage asks for."""
+
+    def value(wildcards):
+        if not hasattr(wildcards, "model"):
+            return getattr(RECIPE.stage_resources(stage), name)
+        return getattr(stages(wildcards).stage_resources(stage), name)
+
+    return value
+
+
+def optional(flag, path):
+    """A command-line option, or nothing where it has no value."""
+    return "" if path in (None, "", []) else f"{flag} {path}"
+
+
+def prompt(purpose):
+    """A function of wildcards that gives the option for a system prompt, if the recipe has one."""
+    path = setting(f"prompts.{purpose}")
+    return lambda wildcards: optional("--system-prompt", path(wildcards))
+
+
+def prompt_file(purpose):
+    """A function of wildcards that gives the system prompt's file, so that a change of it is seen."""
+    path = setting(f"prompts.{purpose}")
+    return lambda wildcards: path(wildcards) or []
+
+
+def run_record(rule, name):
+    """Where a rule writes the record of one job."""
+    return f"{R}/records/{rule}/{name}.json"
+
+
+def logs(rule, name):
+    """A job's log, and the marker that says whether it is running, finished or failed."""
+    return {"text": f"{R}/logs/{rule}/{name}.log", "attempt": f"{R}/logs/{rule}/{name}.attempt.json"}
+
+
+# The end of every program's command line.
+RECORDED = " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+
+
+def sampling_key(model, run):
+    """Names the rollouts of round 0: they depend on the model, the seed and these settings, not on the run."""
+    sections = RECIPE.resolve(model, run)
+    vas = sections.vas.model_dump(mode="json", include={"samples", "temperature", "top_p"})
+    rollout = sections.rollout.model_dump(mode="json", exclude={"shards"})
+    prompts = sections.prompts.model_dump(mode="json", exclude={"evaluation"})
+    return digest([vas, rollout, prompts])[:8]
+
+
+SAMPLING = {(model, sampling_key(model, run)): run for model, run, _ in RECIPE.trained()}
+
+
+def stages(wildcards):
+    """The recipe's sections for the wildcards' model, and run where there is one."""
+    if hasattr(wildcards, "sampling"):
+        return RECIPE.resolve(wildcards.model, SAMPLING[wildcards.model, wildcards.sampling])
+    return RECIPE.resolve(wildcards.model, getattr(wildcards, "run", None))
+
+
+def first_step(wildcards):
+    """The absolute number of a round's first step."""
+    return int(wildcards.r) * stages(wildcards).schedule.update_every
+
+
+def round_steps(wildcards):
+    """How many steps a round has; the last may be short."""
+    schedule = stages(wildcards).schedule
+    return min(schedule.update_every, schedule.steps - first_step(wildcards))
+
+
+def previous(wildcards, name):
+    """A file of the round before."""
+    return f"{ROUND}/{name}".format(**{**wildcards, "r": int(wildcards.r) - 1})
+
+
+def policy(wildcards):
+    """The checkpoint that a round starts from: the last round's, or SFT's."""
+    if int(wildcards.r) == 0:
+        return f"{R}/{wildcards.model}/sft/checkpoint"
+    return previous(wildcards, "checkpoint")
+
+
+def trainer_state(wildcards):
+    """The optimizer's state that a round starts from; round 0 has none."""
+    return [] if int(wildcards.r) == 0 else previous(wildcards, "trainer_state")
+
+
+def rollouts(wildcards):
+    """The rollouts that a round's scores are made from: every shard, in order."""
+    sections = stages(wildcards)
+    if int(wildcards.r) == 0:
+        key = sampling_key(wildcards.model, wildcards.run)
+        folder = INITIAL.format(model=wildcards.model, sampling=key, seed=wildcards.seed)
+    else:
+        folder = ROUND.format(**wildcards)
+    return [f"{folder}/rollouts/{shard}.parquet" for shard in range(sections.rollout.shards)]
+
+
+def scores(wildcards):
+    """A round's scores; none where every problem is drawn uniformly."""
+    return [] if stages(wildcards).vas.mix == 0 else f"{ROUND}/scores.parquet".format(**wildcards)
+
+
+def previous_scores(wildcards):
+    """The scores of the round before, where the new ones are built on them."""
+    if int(wildcards.r) == 0 or stages(wildcards).vas.momentum == 0:
+        return []
+    return previous(wildcards, "scores.parquet")
+
+
+def scores_option(wildcards):
+    """--scores F, where the round has scores."""
+    return optional("--scores", scores(wildcards))
+
+
+def score_options(wildcards):
+    """The released code's variants of the score, where the recipe asks for them."""
+    vas = stages(wildcards).vas
+    return " ".join(
+        [
+            "--minmax" if vas.minmax else "",
+            f"--momentum {vas.momentum}" if vas.momentum else "",
+            f"--ovs-estimate {vas.ovs_estimate}",
+            f"--seconds {vas.verify_seconds}",
+            optional("--previous", previous_scores(wildcards)),
+        ]
+    )
+
+
+def state_option(wildcards):
+    """--state DIR, where a round has one before it."""
+    return optional("--state", trainer_state(wildcards))
+
+
+def keep_state(output):
+    """Mark an optimizer's state as temporary, unless the recipe keeps all of them."""
+    return output if RECIPE.keep_states == "all" else temp(output)
+
+
+# Matches the model's part of a path only where the whole path is of a run's last round.
+LAST_ROUNDS = "(?=" + "|".join(
+    f"{model}/{run}/seed{seed}/round{RECIPE.rounds(model, run) - 1}/" for model, run, seed in RECIPE.trained()
+) + ")[^/]+"
+
+
+def round_number(wildcards):
+    """The round, as a number that enters the seeds of its rollouts; the shared first one is round 0."""
+    return int(getattr(wildcards, "r", 0))
+
+
+def pixels(wildcards):
+    """--min-pixels and --max-pixels, where the recipe bounds them."""
+    rollout = stages(wildcards).rollout
+    return " ".join([optional("--min-pixels", rollout.min_pixels), optional("--max-pixels", rollout.max_pixels)])
+
+
+def shard(wildcards):
+    """I/K, as generate.py takes it."""
+    return f"{wildcards.shard}/{stages(wildcards).rollout.shards}"
+
+
+def last_round(model, run, seed):
+    """The folder of a run's last round."""
+    return ROUND.format(model=model, run=run, seed=seed, r=RECIPE.rounds(model, run) - 1)
+
+
+def rounds_of(name):
+    """A file of every round of every run that is trained."""
+    return [
+        ROUND.format(model=model, run=run, seed=seed, r=r) + f"/{name}"
+        for model, run, seed in RECIPE.trained()
+        for r in range(RECIPE.rounds(model, run))
+    ]
+
+
+def scored_rounds(name):
+    """A file of every round that has scores."""
+    return [
+        ROUND.format(model=model, run=run, seed=seed, r=r) + f"/{name}"
+        for model, run, seed in RECIPE.trained()
+        if RECIPE.resolve(model, run).vas.mix > 0
+        for r in range(RECIPE.rounds(model, run))
+    ]
+
+
+def last_checkpoints(wildcards):
+    """The last checkpoint of every run."""
+    return [f"{last_round(*trained)}/checkpoint" for trained in RECIPE.trained()]
+
+
+def subjects():
+    """What is evaluated, as a mapping of (model, subject) to its checkpoint."""
+    found = {}
+    for model in RECIPE.models:
+        found[model, "base"] = f"{R}/{model}/base"
+        found[model, "sft"] = f"{R}/{model}/sft/checkpoint"
+    for model, run, seed in RECIPE.trained():
+        found[model, f"{run}-seed{seed}"] = f"{last_round(model, run, seed)}/checkpoint"
+    return found
+
+
+SUBJECTS = subjects()
+
+
+def evaluated_checkpoint(wildcards):
+    """The checkpoint that an evaluation is of."""
+    return SUBJECTS[wildcards.model, wildcards.subject]
+
+
+def evaluated(name):
+    """A file of every evaluation."""
+    return [
+        EVAL.format(model=model, subject=subject, benchmark=benchmark) + f"/{name}"
+        for model, subject in SUBJECTS
+        for benchmark in RECIPE.evaluation.benchmarks
+    ]
+
+
+def all_scores(wildcards):
+    """The scores of every checkpoint on every benchmark."""
+    return evaluated("scores.json")

@@ -1,0 +1,61 @@
+# Every checkpoint on every benchmark.
+
+
+rule generate_predictions:
+    input:
+        model=evaluated_checkpoint,
+        problems=f"{R}/data/benchmarks/{{benchmark}}.parquet",
+        prompt=prompt_file("evaluation"),
+    output:
+        predictions=f"{EVAL}/predictions.parquet",
+        record=run_record("generate_predictions", "{model}/{subject}/{benchmark}"),
+    log:
+        **logs("generate_predictions", "{model}/{subject}/{benchmark}"),
+    params:
+        n=setting("evaluation.n"),
+        temperature=setting("evaluation.temperature"),
+        top_p=setting("evaluation.top_p"),
+        max_tokens=setting("evaluation.max_tokens"),
+        max_prompt_tokens=setting("rollout.max_prompt_tokens"),
+        engine=setting("rollout.engine"),
+        batch_size=setting("rollout.batch_size"),
+        prompt=prompt("evaluation"),
+        position=setting("prompts.position"),
+        pixels=pixels,
+        seed=RECIPE.seed,
+        threads=resource("evaluate", "threads"),
+        code=code_digest("generate"),
+    threads: resource("evaluate", "threads")
+    resources:
+        mem_mb=resource("evaluate", "mem_mb"),
+        runtime=resource("evaluate", "runtime"),
+    conda:
+        STACK
+    shell:
+        "python scripts/generate.py --model {input.model} --problems {input.problems} --out {output.predictions}"
+        " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
+        " --max-prompt-tokens {params.max_prompt_tokens} --engine {params.engine} --batch-size {params.batch_size}"
+        " {params.prompt} --prompt-position {params.position} {params.pixels}"
+        " --seed {params.seed} --purpose eval --threads {params.threads}" + RECORDED
+
+
+rule score_benchmark:
+    input:
+        problems=f"{R}/data/benchmarks/{{benchmark}}.parquet",
+        predictions=f"{EVAL}/predictions.parquet",
+    output:
+        scores=f"{EVAL}/scores.json",
+        items=f"{EVAL}/items.parquet",
+        record=run_record("score_benchmark", "{model}/{subject}/{benchmark}"),
+    log:
+        **logs("score_benchmark", "{model}/{subject}/{benchmark}"),
+    params:
+        code=code_digest("score_benchmark"),
+    resources:
+        mem_mb=resource("score", "mem_mb"),
+        runtime=resource("score", "runtime"),
+    conda:
+        CPU
+    shell:
+        "python scripts/score_benchmark.py --benchmark {wildcards.benchmark} --problems {input.problems}"
+        " --predictions {input.predictions} --out {output.scores} --items {output.items}" + RECORDED

@@ -1,0 +1,99 @@
+# Rounds of GRPO: each starts from the checkpoint and the optimizer's state of the one before.
+
+
+rule write_run_settings:
+    output:
+        settings=f"{R}/{{model}}/{{run}}/settings/grpo.json",
+        record=run_record("write_run_settings", "{model}/{run}/grpo"),
+    log:
+        **logs("write_run_settings", "{model}/{run}/grpo"),
+    params:
+        values=settings_json("grpo"),
+        code=code_digest("write_settings"),
+    localrule: True
+    conda:
+        CPU
+    shell:
+        "python scripts/write_settings.py --values {params.values:q} --out {output.settings}" + RECORDED
+
+
+rule train_grpo:
+    input:
+        settings=f"{R}/{{model}}/{{run}}/settings/grpo.json",
+        model=policy,
+        reference=f"{R}/{{model}}/sft/checkpoint",
+        problems=f"{R}/data/problems.parquet",
+        schedule=f"{ROUND}/schedule.parquet",
+        state=trainer_state,
+        validation=f"{R}/data/validation.parquet",
+        prompt=prompt_file("training"),
+    output:
+        checkpoint=directory(f"{ROUND}/checkpoint"),
+        state=keep_state(directory(f"{ROUND}/trainer_state")),
+        rollouts=f"{ROUND}/train_rollouts.parquet",
+        rewards=f"{ROUND}/train_rewards.parquet",
+        metrics=f"{ROUND}/metrics.jsonl",
+        timings=f"{ROUND}/timings.jsonl",
+        validation=f"{ROUND}/validation.jsonl",
+        record=run_record("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
+    log:
+        **logs("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
+    params:
+        work=f"{R}/work/train_grpo/{{model}}/{{run}}/seed{{seed}}/round{{r}}",
+        state=state_option,
+        prompt=prompt("training"),
+        validate_every=setting("validation.every"),
+        threads=resource("train", "threads"),
+        code=code_digest("train_grpo"),
+    threads: resource("train", "threads")
+    resources:
+        mem_mb=resource("train", "mem_mb"),
+        runtime=resource("train", "runtime"),
+    conda:
+        STACK
+    shell:
+        "python scripts/train_grpo.py --settings {input.settings} --model {input.model} --reference {input.reference}"
+        " --problems {input.problems} --schedule {input.schedule} {params.state} {params.prompt}"
+        " --validation {input.validation} --validate-every {params.validate_every}"
+        " --out {output.checkpoint} --state-out {output.state} --rollouts {output.rollouts} --rewards {output.rewards}"
+        " --metrics {output.metrics} --timings {output.timings} --validation-out {output.validation}"
+        " --work {params.work} --seed {wildcards.seed} --threads {params.threads}" + RECORDED
+
+
+# A run's last optimizer state is kept, so that more rounds can follow; the earlier ones go once they were used.
+use rule train_grpo as train_grpo_last with:
+    wildcard_constraints:
+        model=LAST_ROUNDS,
+    output:
+        checkpoint=directory(f"{ROUND}/checkpoint"),
+        state=directory(f"{ROUND}/trainer_state"),
+        rollouts=f"{ROUND}/train_rollouts.parquet",
+        rewards=f"{ROUND}/train_rewards.parquet",
+        metrics=f"{ROUND}/metrics.jsonl",
+        timings=f"{ROUND}/timings.jsonl",
+        validation=f"{ROUND}/validation.jsonl",
+        record=run_record("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
+
+
+ruleorder: train_grpo_last > train_grpo
+
+
+rule calibrate:
+    input:
+        schedule=f"{ROUND}/schedule.parquet",
+        rewards=f"{ROUND}/train_rewards.parquet",
+        problems=f"{R}/data/problems.parquet",
+        scores=scores,
+    output:
+        calibration=f"{ROUND}/calibration.jsonl",
+        record=run_record("calibrate", "{model}/{run}/seed{seed}/round{r}"),
+    log:
+        **logs("calibrate", "{model}/{run}/seed{seed}/round{r}"),
+    params:
+        scores=scores_option,
+        code=code_digest("calibrate"),
+    conda:
+        CPU
+    shell:
+        "python scripts/calibrate.py --schedule {input.schedule} --rewards {input.rewards}"
+        " --problems {input.problems} {params.scores} --out {output.calibration}" + RECORDED

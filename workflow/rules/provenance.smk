@@ -1,0 +1,1 @@
+# The records, shown in MLflow.
