@@ -1,0 +1,115 @@
+"""What a report is made from: an index of files, written by the workflow, so that the report looks for nothing itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mmr1.errors import UserError
+from mmr1.files import read_json
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Round(_Strict):
+    """The files of one round of one run. `scores` and `calibration` are None where the run needs none (λ = 0)."""
+
+    round: int = Field(ge=0)
+    metrics: Path
+    timings: Path | None = None
+    validation: Path | None = None
+    calibration: Path | None = None
+    scores: Path | None = None
+
+
+class Training(_Strict):
+    """One run of one model under one seed, with its rounds in order."""
+
+    model: str
+    run: str
+    seed: int = Field(ge=0)
+    rounds: tuple[Round, ...] = Field(min_length=1)
+
+
+class Evaluation(_Strict):
+    """The answers of one subject on one benchmark. `subject` is base, sft, or the name of a run, which has a seed."""
+
+    model: str
+    subject: str
+    seed: int | None = None
+    benchmark: str
+    scores: Path
+    items: Path | None = None
+    predictions: Path | None = None
+
+
+class Sft(_Strict):
+    """The cold start of a model."""
+
+    model: str
+    metrics: Path
+
+
+class Index(_Strict):
+    """Everything that one report shows, in the order in which it shows it. Paths are seen from the working folder.
+
+    Models and runs come in order of first mention; one without a label goes by its name. `benchmarks` maps a name to its
+    problems; `tables` are HTML fragments; `results` is the folder that holds `records/`.
+    """
+
+    recipe: str
+    results: Path
+    title: str | None = None
+    description: str | None = None
+    labels: dict[str, str] = {}
+    benchmarks: dict[str, Path]
+    evaluations: tuple[Evaluation, ...] = Field(min_length=1)
+    trainings: tuple[Training, ...] = ()
+    sft: tuple[Sft, ...] = ()
+    tables: tuple[Path, ...] = ()
+    accuracy: str = "paper"  # which of the scores in scores.json the report shows
+
+    def files(self) -> list[Path]:
+        """Every file that the report reads, for the record; the records themselves are not among them."""
+        return list(_paths(self))
+
+    def models(self) -> list[str]:
+        """The models, in order of first mention."""
+        return list(dict.fromkeys(one.model for one in (*self.evaluations, *self.trainings)))
+
+    def runs(self, model: str) -> list[str]:
+        """The runs of a model, in order of first mention."""
+        trained = [one.run for one in self.trainings if one.model == model]
+        evaluated = [one.subject for one in self.evaluations if one.model == model and one.seed is not None]
+        return list(dict.fromkeys(trained + evaluated))
+
+    def label(self, name: str) -> str:
+        """How a model, run, subject or benchmark is called in the report."""
+        return self.labels.get(name, {"base": "Base", "sft": "SFT"}.get(name, name))
+
+
+def read_index(path: str | Path) -> Index:
+    """An index from its JSON file. Raises UserError naming the file and the field that is wrong or missing."""
+    try:
+        return Index.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: {field}: {first['msg']}") from None
+
+
+def _paths(value: object) -> Iterator[Path]:
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            if name != "results":
+                yield from _paths(getattr(value, name))
+    elif isinstance(value, Path):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _paths(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _paths(item)

@@ -1,0 +1,267 @@
+"""A results folder as the workflow leaves it, made of drawn numbers: what the report and the MLflow export read."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mmr1 import digits, tables
+from mmr1.files import digest, files_under, sha256, write_json, write_jsonl
+from mmr1.problems import Problem, write_problems
+from mmr1.report.index import Evaluation, Index, Round, Sft, Training
+from mmr1.seeds import generator
+
+MODEL, BENCHMARK, POOL = "tiny", "digits", 200
+ITEMS = pa.schema([("problem_id", pa.string()), ("official", pa.bool_()), ("paper", pa.bool_())])
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+Settings = dict[str, Any]
+
+
+class SyntheticResults:
+    """Writes `results/<recipe>` job by job, each with its record, and remembers the index of the report."""
+
+    def __init__(self, root: Path, *, rounds: int = 2, steps: int = 6, seeds: Iterable[int] = (0,)) -> None:
+        self.root, self.rounds, self.steps = root, rounds, steps
+        self.clock = START
+        self.made: dict[str, tuple[Path, str]] = {}  # output path to its record and its digest
+        self.problems = digits.make_problems("test", 40, seed=0, digits=digits.load(held_out=True))
+        self.index = self._write(tuple(seeds))
+
+    def _write(self, seeds: tuple[int, ...]) -> Index:
+        problems = self.root / "data/problems.parquet"
+        write_problems(problems, digits.make_problems("train", POOL, seed=0, digits=digits.load(held_out=False)))
+        self.record("prepare_digits", "data", {}, {"problems": [problems]}, seconds=2)
+        held_out = self.root / f"data/benchmarks/{BENCHMARK}.parquet"
+        write_problems(held_out, self.problems)
+        sft_checkpoint, sft_metrics = self._sft()
+        evaluations = [self._evaluation("base", None, 0.0, held_out), self._evaluation("sft", None, 0.45, held_out)]
+        trainings = []
+        for run, gain in (("grpo", 0.55), ("vas", 0.62)):
+            for seed in seeds:
+                trainings.append(self._training(run, seed, problems, sft_checkpoint))
+                evaluations.append(self._evaluation(run, seed, gain, held_out))
+        return Index(
+            recipe=self.root.name,
+            results=self.root,
+            labels={"grpo": "GRPO (uniform)", "vas": "VAS, λ = 0.5", "tiny": "Tiny Qwen2.5-VL", "digits": "Digits"},
+            benchmarks={BENCHMARK: held_out},
+            evaluations=tuple(evaluations),
+            trainings=tuple(trainings),
+            sft=(Sft(model=MODEL, metrics=sft_metrics),),
+        )
+
+    def _sft(self) -> tuple[Path, Path]:
+        folder = self.root / MODEL / "sft"
+        checkpoint, metrics = self._checkpoint(folder / "checkpoint", "sft"), folder / "metrics.jsonl"
+        write_jsonl(metrics, [{"step": s, "loss": 3 * 0.9**s, "learning_rate": 1e-3} for s in range(30)])
+        outputs = {"checkpoint": files_under(checkpoint), "metrics": [metrics]}
+        self.record("train_sft", MODEL, {"problems": [self.root / "data/problems.parquet"]}, outputs, seconds=50)
+        return checkpoint, metrics
+
+    def _checkpoint(self, folder: Path, content: str) -> Path:
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({"name": content}))
+        (folder / "model.safetensors").write_bytes(content.encode() * 100)
+        return folder
+
+    def _training(self, run: str, seed: int, problems: Path, checkpoint: Path) -> Training:
+        rounds = []
+        for number in range(self.rounds):
+            one, checkpoint = self._round(run, seed, number, problems, checkpoint)
+            rounds.append(one)
+        return Training(model=MODEL, run=run, seed=seed, rounds=tuple(rounds))
+
+    def _round(self, run: str, seed: int, number: int, problems: Path, model: Path) -> tuple[Round, Path]:
+        place = f"{MODEL}/{run}/seed{seed}/round{number}"
+        folder, weighted = self.root / place, run == "vas"
+        scores = self._scores(place, number, seed, problems, model) if weighted else None
+        steps = range(number * self.steps, (number + 1) * self.steps)
+        random = generator(seed, "synthetic", run, number)
+        files = {name: folder / f"{name}.jsonl" for name in ("metrics", "timings", "validation", "calibration")}
+        write_jsonl(files["metrics"], [_metrics(step, weighted, random) for step in steps])
+        write_jsonl(files["timings"], [{"step": s, "seconds_train": 1.5, "tokens_per_second": 900.0} for s in steps])
+        write_jsonl(
+            files["validation"], [{"step": s, "accuracy": 0.45 + s / 200, "n": 40} for s in steps if s % 3 == 0]
+        )
+        write_jsonl(files["calibration"], [_calibration(step, weighted, random) for step in steps])
+        checkpoint = self._checkpoint(folder / "checkpoint", place)
+        inputs = {"model": files_under(model), "problems": [problems], **({"scores": [scores]} if scores else {})}
+        outputs = {"checkpoint": files_under(checkpoint), **{name: [path] for name, path in files.items()}}
+        settings = {"mix": 0.5 if weighted else 0.0, "steps": self.steps, "first_step": steps[0], "long": "x" * 9000}
+        self.record("train_grpo", place, inputs, outputs, seconds=30, settings=settings)
+        return Round(round=number, scores=scores, **files), checkpoint
+
+    def _scores(self, place: str, number: int, seed: int, problems: Path, model: Path) -> Path:
+        folder = self.root / place
+        rollouts, scores = folder / "rollouts/0.parquet", folder / "scores.parquet"
+        tables.write(rollouts, [], tables.ROLLOUTS)
+        inputs = {"model": files_under(model), "problems": [problems]}
+        self.record("generate_vps", f"{place}/0", inputs, {"out": [rollouts]}, seconds=8, program="generate")
+        passed = np.clip(generator(seed, "pool", number).beta(1 + number, 2, POOL), 0, 1).round(3)
+        rows = [
+            {
+                "problem_id": f"train-{i:05d}",
+                "n": 8,
+                "pass_rate": p,
+                "ovs": p * (1 - p),
+                "tds": 0.3 * (1 - p),
+                "vps": 0.8 * p * (1 - p) + 0.06 * (1 - p),
+            }
+            for i, p in enumerate(passed.tolist())
+        ]
+        tables.write(scores, rows, tables.SCORES)
+        self.record("score_vps", place, {"rollouts": [rollouts]}, {"out": [scores]}, seconds=1)
+        return scores
+
+    def _evaluation(self, subject: str, seed: int | None, accuracy: float, problems: Path) -> Evaluation:
+        name = subject if seed is None else f"{subject}-seed{seed}"
+        folder = self.root / MODEL / "eval" / name / BENCHMARK
+        random = generator(seed or 0, "eval", subject)
+        right = random.random(len(self.problems)) < accuracy
+        predictions, items, scores = (folder / n for n in ("predictions.parquet", "items.parquet", "scores.json"))
+        answers = zip(self.problems, right.tolist(), strict=True)
+        tables.write(predictions, [_prediction(problem, ok) for problem, ok in answers], tables.ROLLOUTS)
+        verdicts = zip(self.problems, right.tolist(), strict=True)
+        rows = [{"problem_id": problem.id, "official": ok, "paper": ok} for problem, ok in verdicts]
+        tables.write(items, rows, ITEMS)
+        share, n = float(right.mean()), len(right)
+        half = 1.96 * (share * (1 - share) / n) ** 0.5
+        score = {"correct": int(right.sum()), "accuracy": share, "ci95": [max(0, share - half), share + half], "by": {}}
+        summary = {"benchmark": BENCHMARK, "n": n, "scores": {"official": score, "paper": score}}
+        write_json(scores, {**summary, "extraction_failures": 0, "truncated": 0})
+        place = f"{MODEL}/{name}/{BENCHMARK}"
+        self.record("generate_predictions", place, {"problems": [problems]}, {"out": [predictions]}, 3, "generate")
+        inputs = {"problems": [problems], "predictions": [predictions]}
+        self.record("score_benchmark", place, inputs, {"out": [scores], "items": [items]}, seconds=1)
+        return Evaluation(
+            model=MODEL,
+            subject=subject,
+            seed=seed,
+            benchmark=BENCHMARK,
+            scores=scores,
+            items=items,
+            predictions=predictions,
+        )
+
+    def hashed(self, path: Path) -> dict[str, Any]:
+        """A file as records name it: seen from the folder in which the workflow runs."""
+        return hashed(path, self.root)
+
+    def record(
+        self,
+        rule: str,
+        place: str,
+        inputs: dict[str, list[Path]],
+        outputs: dict[str, list[Path]],
+        seconds: float = 1.0,
+        program: str | None = None,
+        settings: Settings | None = None,
+    ) -> Path:
+        """Write the record of one job, in the form of mmr1.provenance.record, one job after another in time."""
+        path = self.root / "records" / rule / f"{place}.json"
+        hashed = {name: [self.hashed(file) for file in files] for name, files in inputs.items()}
+        written = {name: [self.hashed(file) for file in files] for name, files in outputs.items()}
+        made_by = [self.made[str(file)] for files in inputs.values() for file in files if str(file) in self.made]
+        parents = [{"record": str(record), "digest": known} for record, known in dict.fromkeys(made_by)]
+        end = self.clock + timedelta(seconds=seconds)
+        key = {
+            "rule": rule,
+            "wildcards": place,
+            "program": program or rule,
+            "params": {"seed": 0, "long": "y" * 9000},
+            "settings": settings,
+            "inputs": hashed,
+            "code": {"sha256": "c" * 64, "files": {}},
+            "environment": {"sha256": "e" * 64, "python": "3.11.2", "packages": {}},
+        }
+        record = {
+            "schema_version": 1,
+            "digest": digest({"key": key, "outputs": written}),
+            "key": key,
+            "outputs": written,
+            "parents": parents,
+            "metrics": {"seconds_of_work": seconds},
+            "notes": {},
+            "execution": self._execution(end, seconds),
+        }
+        write_json(path, record)
+        self.made |= {str(file): (path, record["digest"]) for files in outputs.values() for file in files}
+        self.clock = end
+        return path
+
+    def _execution(self, end: datetime, seconds: float) -> dict[str, Any]:
+        return {
+            "start": self.clock.isoformat(),
+            "end": end.isoformat(),
+            "seconds": seconds,
+            "cpu_seconds": seconds * 1.8,
+            "peak_memory_mib": 700.0,
+            "argv": ["scripts/x.py"],
+            "git": {"commit": "a" * 40, "dirty": None},
+            "gpu": [],
+            "host": "host",
+            "user": "user",
+            "pid": 1,
+            "cpu": "x86_64",
+            "cpus": 2,
+            "slurm": {},
+        }
+
+
+def hashed(path: Path, root: Path) -> dict[str, Any]:
+    """A file's path as `results/<recipe>/…`, its sha256 and its size."""
+    return {
+        "path": f"results/{root.name}/{path.relative_to(root)}",
+        "sha256": sha256(path),
+        "bytes": path.stat().st_size,
+    }
+
+
+def _metrics(step: int, weighted: bool, random: np.random.Generator) -> dict[str, Any]:
+    low, high = random.uniform(0, 0.01, 2).tolist()
+    noise = random.normal(0, 0.02, 8).tolist()
+    return {
+        "step": step,
+        "reward_mean": 1.45 + step / 100 + noise[0],
+        "reward_format": 0.97,
+        "reward_accuracy": 0.5 + step / 150 + noise[1],
+        "group_std": 0.3 + noise[2],
+        "zero_variance_share": (0.35 if weighted else 0.55) + noise[3],
+        "gradient_norm": (0.35 if weighted else 0.25) + noise[4],
+        "clip_fraction_low": low,
+        "clip_fraction_high": high,
+        "clip_fraction": low + high,
+        "kl": 0.001 * step + abs(noise[5]) / 100,
+        "entropy": 0.4 - step / 200 + noise[6],
+        "response_length_mean": 45 + 10 * noise[7],
+        "response_length_max": 64,
+        "truncated_share": 0.0,
+        "learning_rate": 3e-4,
+        "loss": noise[0],
+        "logprob_difference_mean": 0.001,
+        "logprob_ratio_max": 1.2,
+    }
+
+
+def _calibration(step: int, weighted: bool, random: np.random.Generator) -> dict[str, Any]:
+    if not weighted:
+        return {"step": step, "zero_variance_share_uniform": 0.5, "coverage": 1 - 0.9**step}
+    return {"step": step, "ovs_correlation": 0.5 + float(random.normal(0, 0.1)), "coverage": 1 - 0.9**step}
+
+
+def _prediction(problem: Problem, right: bool) -> dict[str, Any]:
+    answer = problem.answer if right else str(int(problem.answer) + 1)
+    return {
+        "problem_id": problem.id,
+        "rollout": 0,
+        "seed": 0,
+        "token_ids": [1, 2, 3],
+        "text": f"<think>{problem.metadata['labels']}</think><answer>\\boxed{{{answer}}}</answer>",
+        "finish_reason": "stop",
+        "logprob": -0.1,
+    }

@@ -1,0 +1,321 @@
+"""The export into MLflow, run as the program in the driver's environment and read back from its SQLite file."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmr1.files import read_json, read_jsonl, write_json, write_jsonl
+from synthetic_results import SyntheticResults, hashed
+
+ROOT = Path(__file__).resolve().parents[1]
+DRIVER = Path(os.environ.get("MMR1_DRIVER_PYTHON", ROOT / ".envs/driver/bin/python"))
+
+pytestmark = pytest.mark.skipif(not DRIVER.exists(), reason=f"no {DRIVER}: `make env` builds the driver's environment")
+
+
+class Store:
+    """A results folder, the MLflow database beside it, and what the database says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.results, self.database = folder, folder / "results/digits", folder / "mlflow.db"
+
+    def command(self, uri: str | None = None) -> list[str]:
+        """The export's command line."""
+        uri = uri or f"sqlite:///{self.database}"
+        words = ["--results", self.results, "--tracking-uri", uri, "--out", self.results / "mlflow_runs.json"]
+        artifacts = [] if uri.startswith("http") else ["--artifacts", self.folder / "artifacts"]
+        return [str(word) for word in (DRIVER, ROOT / "scripts/export_mlflow.py", *words, *artifacts)]
+
+    def export(self, uri: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the export to its end, in the folder that records see their paths from."""
+        return subprocess.run(self.command(uri), cwd=self.folder, capture_output=True, text=True, timeout=240)
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Ask the database."""
+        connection = sqlite3.connect(self.database)
+        try:
+            return connection.execute(query, values).fetchall()
+        finally:
+            connection.close()
+
+    def runs(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Runs in force of a kind by name (parent, record digest, attempt): their id, status, tags, start and end."""
+        found = {}
+        for run, status, start, end in self.rows(
+            "select run_uuid, status, start_time, end_time from runs where lifecycle_stage = 'active'"
+        ):
+            tags = dict(self.rows("select key, value from tags where run_uuid = ?", run))
+            if tags["mmr1.kind"] == kind and "mmr1.superseded" not in tags:
+                assert tags["mmr1.name"] not in found, "one run a name"
+                found[tags["mmr1.name"]] = {"id": run, "status": status, "start": start, "end": end, "tags": tags}
+        return found
+
+    def run_of(self, rule: str, wildcards: str) -> dict[str, Any]:
+        """The run of one record."""
+        return self.runs("record")[read_json(self.results / f"records/{rule}/{wildcards}.json")["digest"]]
+
+    def metric(self, run: str, key: str) -> list[tuple[int, float]]:
+        """A metric's steps and values."""
+        return self.rows("select step, value from metrics where run_uuid = ? and key = ? order by step", run, key)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two runs of two rounds, exported by two exports that begin at once on no database. Read only."""
+    store = Store(tmp_path_factory.mktemp("mlflow"))
+    SyntheticResults(store.results)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": store.folder}
+    both = [subprocess.Popen(store.command(), **pipes) for _ in range(2)]
+    outputs = [process.communicate(timeout=240) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert sorted("0 new runs" in output for output, _ in outputs) == [False, True]
+    return store
+
+
+@pytest.fixture
+def copy(store: Store, tmp_path: Path) -> Store:
+    """A copy of the exported store to play with."""
+    shutil.copytree(store.folder, tmp_path / "copy")
+    return Store(tmp_path / "copy")
+
+
+def test_every_record_is_a_finished_run_under_its_parent(store: Store) -> None:
+    records = {path: read_json(path) for path in (store.results / "records").rglob("*.json")}
+    runs, parents = store.runs("record"), store.runs("parent")
+    assert set(runs) == {record["digest"] for record in records.values()}
+    assert {run["status"] for run in [*runs.values(), *parents.values()]} == {"FINISHED"}
+    assert set(parents) == {"shared", "tiny/grpo/seed0", "tiny/vas/seed0"}
+    by_parent = {parent["id"]: name for name, parent in parents.items()}
+    under = {run["tags"]["mlflow.runName"]: by_parent[run["tags"]["mlflow.parentRunId"]] for run in runs.values()}
+    assert under["train_grpo round1"] in ("tiny/grpo/seed0", "tiny/vas/seed0")
+    assert under["generate_vps round0/0"] == "tiny/vas/seed0"
+    assert under["score_benchmark tiny/sft/digits"] == under["prepare_digits data"] == "shared"
+    evaluated = store.run_of("score_benchmark", "tiny/vas-seed0/digits")
+    assert by_parent[evaluated["tags"]["mlflow.parentRunId"]] == "tiny/vas/seed0"
+
+
+def test_run_ids_are_written_by_record_digest(store: Store) -> None:
+    written = read_json(store.results / "mlflow_runs.json")
+    assert written["records"] == {name: run["id"] for name, run in store.runs("record").items()}
+    assert written["parents"] == {name: run["id"] for name, run in store.runs("parent").items()}
+
+
+def test_a_run_has_the_times_parameters_hashes_and_curves_of_its_record(store: Store) -> None:
+    record = read_json(store.results / "records/train_grpo/tiny/vas/seed0/round1.json")
+    run = store.run_of("train_grpo", "tiny/vas/seed0/round1")
+    assert run["end"] - run["start"] == 30_000
+    params = dict(store.rows("select key, value from params where run_uuid = ?", run["id"]))
+    assert params["mix"] == "0.5"
+    assert params["long"] == "x" * 6000  # MLflow's limit; the whole value stands in the record
+    assert run["tags"]["mmr1.input.problems"] == record["key"]["inputs"]["problems"][0]["sha256"]
+    assert run["tags"]["mlflow.source.git.commit"] == record["execution"]["git"]["commit"]
+    rows = read_jsonl(store.results / "tiny/vas/seed0/round1/metrics.jsonl")
+    for key in ("gradient_norm", "kl"):
+        assert store.metric(run["id"], key) == [(row["step"], row[key]) for row in rows]
+    assert [step for step, _ in store.metric(run["id"], "timings/seconds_train")] == list(range(6, 12))
+
+
+def test_a_parent_has_the_curves_of_all_rounds_and_the_final_accuracy(store: Store) -> None:
+    parent = store.runs("parent")["tiny/vas/seed0"]["id"]
+    assert [step for step, _ in store.metric(parent, "reward_mean")] == list(range(12))
+    scores = read_json(store.results / "tiny/eval/vas-seed0/digits/scores.json")
+    assert store.metric(parent, "eval/digits/paper/accuracy") == [(0, scores["scores"]["paper"]["accuracy"])]
+
+
+def test_small_outputs_and_the_record_are_artifacts_and_checkpoints_are_not(store: Store) -> None:
+    run = store.run_of("train_grpo", "tiny/vas/seed0/round1")["id"]
+    folder = store.folder / "artifacts" / run / "artifacts"
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {"record/round1.json", "metrics/metrics.jsonl", "timings/timings.jsonl"} <= names
+    assert not any("checkpoint" in name for name in names)
+
+
+def test_lineage_leads_from_an_evaluated_checkpoint_to_the_run_that_made_it(store: Store) -> None:
+    maker = store.run_of("train_grpo", "tiny/vas/seed0/round0")["id"]
+    user = store.run_of("train_grpo", "tiny/vas/seed0/round1")["id"]
+    models = "select destination_id from inputs where source_id = ? and source_type = ?"
+    assert store.rows(models, maker, "RUN_OUTPUT") == store.rows(models, user, "RUN_INPUT") != []
+    datasets = store.rows(
+        "select name, digest from inputs join datasets on dataset_uuid = source_id where destination_id = ?", user
+    )
+    hashes = dict(datasets)
+    record = read_json(store.results / "records/train_grpo/tiny/vas/seed0/round1.json")
+    problems = record["key"]["inputs"]["problems"][0]
+    assert hashes[problems["path"]] == problems["sha256"][:36]
+
+
+def test_a_second_export_creates_nothing(copy: Store) -> None:
+    tables = ("runs", "metrics", "params", "tags", "inputs", "datasets", "logged_models")
+    before = {table: copy.rows(f"select count(*) from {table}") for table in tables}
+    done = copy.export()
+    assert "0 new runs" in done.stdout, done.stderr
+    assert {table: copy.rows(f"select count(*) from {table}") for table in tables} == before
+
+
+@pytest.fixture(scope="module")
+def changed(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Exported again after a round was done otherwise, an output edited, a run left half-written, two jobs lost."""
+    folder = tmp_path_factory.mktemp("changed") / "copy"
+    shutil.copytree(store.folder, folder)
+    changed = Store(folder)
+    redone = changed.results / "tiny/vas/seed0/round1/metrics.jsonl"
+    write_jsonl(redone, [{"step": 6, "reward_mean": 0.25}])
+    path = changed.results / "records/train_grpo/tiny/vas/seed0/round1.json"
+    record = read_json(path)
+    record["outputs"]["metrics"] = [hashed(redone, changed.results)]
+    write_json(path, record | {"digest": "f" * 64})
+
+    path = changed.results / "records/train_grpo/tiny/grpo/seed0/round1.json"
+    write_json(path, read_json(path) | {"digest": "d" * 64})
+    write_jsonl(changed.results / "tiny/grpo/seed0/round1/metrics.jsonl", [{"step": 6, "reward_mean": 2.0}])
+
+    half = read_json(changed.results / "records/train_sft/tiny.json")["digest"]
+    _execute(changed, "update runs set status = 'RUNNING' where run_uuid = ?", changed.runs("record")[half]["id"])
+
+    _attempt(changed, "score_vps/tiny/vas/seed0/round2", "failed", pid=1, error="ValueError: no")
+    _attempt(changed, "train_grpo/tiny/vas/seed0/round2", "running", pid=_dead_pid())
+    _attempt(changed, "train_grpo/tiny/grpo/seed0/round2", "running", pid=os.getpid())
+    done = changed.export()
+    assert done.returncode == 0, done.stderr
+    return changed
+
+
+def test_what_was_done_again_replaces_what_it_supersedes(store: Store, changed: Store) -> None:
+    old, new = store.runs("record"), changed.runs("record")
+    assert set(new) - set(old) == {"d" * 64, "f" * 64}
+    assert len(set(old) - set(new)) == 2
+    parent = changed.runs("parent")["tiny/vas/seed0"]
+    assert parent["id"] != store.runs("parent")["tiny/vas/seed0"]["id"]
+    assert changed.metric(parent["id"], "reward_mean")[-1] == (6, 0.25)
+    assert [step for step, _ in changed.metric(parent["id"], "reward_mean")] == [0, 1, 2, 3, 4, 5, 6]
+    assert new["f" * 64]["tags"]["mlflow.parentRunId"] == parent["id"]
+    kept = changed.run_of("train_grpo", "tiny/vas/seed0/round0")
+    assert kept["tags"]["mlflow.parentRunId"] == parent["id"]
+    assert kept["id"] == store.run_of("train_grpo", "tiny/vas/seed0/round0")["id"]
+
+
+def test_a_half_written_run_is_made_again(store: Store, changed: Store) -> None:
+    before, after = store.run_of("train_sft", "tiny"), changed.run_of("train_sft", "tiny")
+    assert after["id"] != before["id"]
+    assert changed.metric(after["id"], "loss") == store.metric(before["id"], "loss")
+
+
+def test_failed_and_killed_jobs_are_runs_and_running_ones_are_left_alone(changed: Store) -> None:
+    states = {run["tags"]["mmr1.rule"]: run["status"] for run in changed.runs("attempt").values()}
+    assert states == {"score_vps": "FAILED", "train_grpo": "KILLED"}
+    (failed,) = [run for run in changed.runs("attempt").values() if run["status"] == "FAILED"]
+    assert failed["tags"]["mlflow.note.content"] == "ValueError: no"
+    assert changed.runs("parent")["tiny/vas/seed0"]["status"] == "KILLED"
+    assert changed.runs("parent")["tiny/grpo/seed0"]["status"] == "FINISHED"
+
+
+def test_an_output_that_was_edited_since_is_not_shown(changed: Store) -> None:
+    run = changed.runs("record")["d" * 64]["id"]
+    assert changed.metric(run, "reward_mean") == []
+    assert changed.metric(run, "validation/accuracy") != []
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("sqlite:///relative.db", "expected an absolute path"),
+        ("sqlite:////dev/null/mlflow.db", "cannot write to MLflow"),
+        ("http://someone:secret@localhost:1", "found a password"),
+        ("http://127.0.0.1:1", "cannot write to MLflow"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_one_line(store: Store, uri: str, expected: str) -> None:
+    _is_one_line(store.export(uri), expected)
+
+
+def test_a_broken_record_is_one_line_that_names_file_and_field(copy: Store) -> None:
+    path = copy.results / "records/train_sft/tiny.json"
+    record = read_json(path)
+    del record["execution"]["start"]
+    write_json(path, record)
+    done = copy.export()
+    _is_one_line(done, "tiny.json: execution.start: Field required")
+    path.write_text(path.read_text()[:50])
+    _is_one_line(copy.export(), "tiny.json: expected JSON")
+
+
+@pytest.mark.slow
+def test_export_to_a_server(tmp_path: Path, server: str) -> None:
+    store = Store(tmp_path / "client")
+    SyntheticResults(store.results, rounds=1, steps=2)
+    assert store.export(server).returncode == 0
+    assert "0 new runs" in store.export(server).stdout
+    run = read_json(store.results / "mlflow_runs.json")["parents"]["tiny/vas/seed0"]
+    with urllib.request.urlopen(f"{server}/api/2.0/mlflow/runs/get?run_id={run}") as answer:
+        metrics = {metric["key"] for metric in json.load(answer)["run"]["data"]["metrics"]}
+    assert {"gradient_norm", "eval/digits/paper/accuracy"} <= metrics
+    assert list((tmp_path / "server/artifacts").rglob("round0.json"))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A real MLflow server on this machine, its files in its own folder."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [DRIVER.parent / "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", 1]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", folder / "artifacts"]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [str(word) for word in command], stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/health", folder / "log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+def _wait_for(url: str, log: Path) -> None:
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(url).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"the server does not answer: {log.read_text()[-2000:]}")
+
+
+def _is_one_line(done: subprocess.CompletedProcess[str], expected: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert expected in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def _attempt(store: Store, name: str, state: str, pid: int, error: str | None = None) -> None:
+    marker = {"state": state, "start": "2026-01-02T00:00:00+00:00", "host": socket.gethostname(), "pid": pid}
+    command_line = Path(f"/proc/{pid}/cmdline")
+    argv = command_line.read_bytes().decode().split("\0")[:2] if command_line.exists() else ["scripts/x.py"]
+    write_json(store.results / "logs" / f"{name}.attempt.json", marker | {"argv": argv, "error": error, "slurm": {}})
+
+
+def _dead_pid() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def _execute(store: Store, statement: str, *values: Any) -> None:
+    with sqlite3.connect(store.database) as connection:
+        connection.execute(statement, values)
+    connection.close()
