@@ -20,7 +20,8 @@ class Problem:
     """One question.
 
     `question` holds one `<image>` mark per image, in the order of `images` (encoded bytes: PNG, JPEG, …). `choices`
-    is None for an open question. `answer` is the gold, never empty (but see `read_problems`). `metadata` is whatever its source says of it.
+    is None for an open question. `answer` is the gold, never empty except where `read_problems` allows it. `metadata`
+    is whatever its source says of it.
     """
 
     id: str

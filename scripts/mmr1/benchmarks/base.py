@@ -1,0 +1,122 @@
+"""What a benchmark is: its source, how a row becomes a problem, which rules judge a response, what is reported.
+
+A benchmark is a `Benchmark` made in a file of its own and listed in `registry.py`; nothing else knows it by name.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmr1.errors import UserError
+from mmr1.problems import IMAGE_MARK, Problem
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a model answered.
+
+    `given` is an extraction that someone else made (an LLM, say); rules then use it as it is. `without` names steps of
+    `clean.STEPS` to leave out, to measure what each is worth.
+    """
+
+    text: str
+    given: str | None = None
+    finish_reason: str | None = None
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A rule's verdict on a response.
+
+    `ask` is set where math-verify has to compare (gold, answer); until it did, `correct` is False. `open` marks an open
+    answer that the rule found wrong without being able to say so for certain: what a judge may be asked about.
+    """
+
+    correct: bool
+    rule: str
+    extracted: str | None
+    cleaned: str | None = None
+    ask: tuple[str, str] | None = None
+    open: bool = False
+
+
+Rule = Callable[[Problem, Response], Decision]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set on the Hugging Face hub. `revision` is a commit hash or the first characters of one."""
+
+    repository: str
+    revision: str | None
+    split: str
+    rows: int
+    config: str | None = None
+    image: str = "image"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark.
+
+    `to_problem(row, number)` makes a problem without images from a row of the source. `official` is the benchmark's own
+    procedure, `paper` the rule of §6.1, `more` further scores to report beside them. `breakdowns` give each problem's
+    group or groups. `cluster` names the problem of which several items are versions. `official_prompt` is the question
+    as the benchmark itself asks it. `complete` may fill in what only all problems together say.
+    """
+
+    name: str
+    source: Source | None
+    to_problem: Callable[[Row, int], Problem]
+    official: Rule
+    paper: Rule
+    breakdowns: Mapping[str, Callable[[Problem], Sequence[str]]]
+    official_prompt: Callable[[Row], str]
+    cluster: Callable[[Problem], str] | None = None
+    complete: Callable[[list[Problem]], list[Problem]] = field(default=lambda problems: problems)
+    more: Mapping[str, Rule] = field(default_factory=dict)
+
+
+def value(row: Row, name: str) -> Any:
+    """A field of a row, or UserError that names it."""
+    if name not in row:
+        raise UserError(f"{name}: expected this field, found {', '.join(map(str, row)) or 'none'}")
+    return row[name]
+
+
+def text(row: Row, name: str) -> str:
+    """A field of a row that must be a text (numbers are taken as their text)."""
+    found = value(row, name)
+    if isinstance(found, bool) or not isinstance(found, str | int | float):
+        raise UserError(f"{name}: expected a text, found {found!r}")
+    return str(found)
+
+
+def optional_texts(row: Row, name: str) -> tuple[str, ...] | None:
+    """A field that is a list of texts; None where it is missing, null or empty."""
+    found = row.get(name)
+    if found is None or len(found) == 0:
+        return None
+    if isinstance(found, str) or not all(isinstance(item, str) for item in found):
+        raise UserError(f"{name}: expected a list of texts, found {found!r}")
+    return tuple(found)
+
+
+def with_image(question: str) -> str:
+    """The question under its one image mark."""
+    return f"{IMAGE_MARK}\n{question}" if question else IMAGE_MARK
+
+
+def by(name: str) -> Callable[[Problem], Sequence[str]]:
+    """A breakdown by a metadata field, which may hold one value or several."""
+
+    def groups(problem: Problem) -> Sequence[str]:
+        found = problem.metadata.get(name)
+        if found is None:
+            return []
+        return [str(item) for item in found] if isinstance(found, list) else [str(found)]
+
+    return groups

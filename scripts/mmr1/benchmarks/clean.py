@@ -1,0 +1,118 @@
+r"""Cleaning an extracted answer, step by step, so that what each step is worth can be measured.
+
+Golds and answers go through the same steps. A step only removes or rewrites notation; none looks at the gold.
+"""
+
+import re
+from collections.abc import Callable, Collection
+from functools import lru_cache
+
+_WRAPPERS = (
+    "text|textbf|textit|textrm|textsf|texttt|mathrm|mathbf|mathit|mathsf|mathtt|operatorname|mbox|rm|bf|boldsymbol|emph"
+)
+_UNITS = (
+    "mm|cm|dm|km|m|in|ft|yd|mi|inch|inches|foot|feet|yards?|miles?|millimet(?:er|re)s?|centimet(?:er|re)s?|met(?:er|re)s?"
+    "|kilomet(?:er|re)s?|kg|g|mg|lbs?|oz|grams?|kilograms?|pounds?|tons?|tonnes?|lit(?:er|re)s?|ml|l|s|sec|seconds?|min"
+    "|minutes?|h|hrs?|hours?|days?|weeks?|months?|years?|yrs?|n|j|w|v|k|hz|pa|units?|people|persons?|points?|times"
+    "|thousands?|millions?|billions?|trillions?|m/s|km/h|mph|rpm"
+)
+_CURRENCIES = "usd|us dollars?|dollars?|euros?|eur|pounds sterling|gbp|yuan|rmb|cny|yen|jpy|rupees?|inr|cents?"
+_POWER = r"(?:\s*\^\s*\{?[23]\}?|[²³])?"
+_BEFORE_UNIT = r"(?<=[\d)}\]ipw%])"  # a number, a closing bracket, \pi, or a unit's own end
+
+
+def _delimiters(text: str) -> str:
+    text = re.sub(r"(?<!\\)\$|\\[()\[\]]", " ", text)
+    text = re.sub(r"\\(?:left|right|displaystyle|limits)(?![a-zA-Z])", "", text)
+    text = re.sub(r"\\[dt]frac(?![a-zA-Z])", r"\\frac", text)
+    return re.sub(r"\\[,!;: ]|\\q?quad(?![a-zA-Z])|~|\u00a0|\u2009|\u202f", " ", text)
+
+
+def _degrees(text: str) -> str:
+    return re.sub(
+        r"\s*(?:\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree(?![a-zA-Z])|[°º掳]|\bdegrees?\b)(?:\s*T\b)?",
+        " ",
+        text,
+        flags=re.IGNORECASE,
+    )
+
+
+def _percent(text: str) -> str:
+    return re.sub(r"\\?%|(?<=[\d )])\bpercent(?:age points?)?\b", " ", text, flags=re.IGNORECASE)
+
+
+def _currency(text: str) -> str:
+    text = re.sub(r"\\\$|[$€£¥₹](?=\s*\d)|(?<=\d)\s*[€£¥₹]", " ", text)
+    return re.sub(rf"(?<=[\d a-z])\s*\b(?:{_CURRENCIES})\s*$", "", text, flags=re.IGNORECASE)
+
+
+def _units(text: str) -> str:
+    """A unit at the end: behind a number, with or without a wrapper, with a power, "square" or "per" something."""
+    unit = rf"(?:(?:square|sq\.?|cubic)\s+)?(?:{_UNITS})\.?"
+    wrapped = rf"\\(?:{_WRAPPERS})\s*\{{[\s~]*(?:\\[,; ])?\s*{unit}(?:\s*/\s*(?:{_UNITS}))?\s*{_POWER}\s*\}}"
+    return re.sub(
+        rf"(?:{_BEFORE_UNIT}\s*|\s+)(?:{wrapped}|{unit}(?:\s*(?:/|per)\s*(?:{_UNITS}))?){_POWER}\s*\.?\s*$",
+        "",
+        text,
+        flags=re.IGNORECASE,
+    )
+
+
+def _wrappers(text: str) -> str:
+    pattern = re.compile(rf"\\(?:{_WRAPPERS})\s*\{{([^{{}}]*)\}}")
+    for _ in range(4):  # wrappers may be nested; more than four deep are left alone
+        text = pattern.sub(r" \1 ", text)
+    return re.sub(r"\*\*|__", "", text)
+
+
+def _assignment(text: str) -> str:
+    """`x = 5`, `f(x) = …`, `Area ≈ 5`, `5 = s`: the side that is not just a name."""
+    sides = re.split(r"(?<![<>!])(?:=|\\approx(?![a-z])|≈|\\simeq(?![a-z]))", text)
+    if len(sides) != 2:
+        return text
+    name = r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\s*\(\w\))?(?:\s+[A-Za-z]+){0,4}|\\?angle\s*\w+)\s*"
+    left, right = (re.fullmatch(name, side) for side in sides)
+    if left and sides[1].strip():
+        return sides[1]
+    return sides[0] if right and sides[0].strip() else text
+
+
+def _thousands(text: str) -> str:
+    if re.search(r"[()\[\]{};]", text.replace("{,}", ",")):
+        return text
+    grouped = r"(?<![\d.,])(\d{1,3}(?:(?:,|\{,\}|\s)\d{3})+)(?![\d,])"
+    return re.sub(grouped, lambda match: re.sub(r"[,{}\s]", "", match[1]), text)
+
+
+def _punctuation(text: str) -> str:
+    text = re.sub(r"\s+", " ", text).strip().strip("\"'`“”‘’").strip()
+    return re.sub(r"[.,;:!?]+$", "", text).strip()
+
+
+STEPS: dict[str, Callable[[str], str]] = {
+    "currency": _currency,
+    "delimiters": _delimiters,
+    "units": _units,
+    "wrappers": _wrappers,
+    "degrees": _degrees,
+    "percent": _percent,
+    "assignment": _assignment,
+    "thousands": _thousands,
+    "punctuation": _punctuation,
+}
+
+MAX_CLEANED = 2_000  # characters; a longer answer is no answer, and is not worth a regular expression
+
+
+@lru_cache(20_000)
+def clean(text: str, without: Collection[str] = frozenset()) -> str:
+    """An answer without units, degrees, percent signs, wrappers, currency, thousands separators and the like.
+
+    `without` names steps of `STEPS` to leave out. Anything longer than `MAX_CLEANED` is only stripped.
+    """
+    if len(text) > MAX_CLEANED:
+        return text.strip()
+    for name, step in STEPS.items():
+        if name not in without:
+            text = step(text)
+    return text.strip()

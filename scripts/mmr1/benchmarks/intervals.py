@@ -1,0 +1,51 @@
+"""95% intervals of an accuracy: Wilson's for independent items, a bootstrap over problems where items are versions."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmr1.seeds import generator
+
+Z95 = 1.959963984540054  # the 97.5% quantile of the normal distribution
+RESAMPLES = 10_000
+
+
+def wilson(correct: int, n: int) -> tuple[float, float]:
+    """Wilson's score interval for `correct` out of `n` independent items, within [0, 1]; (0, 1) for n = 0."""
+    if n == 0:
+        return 0.0, 1.0
+    share = correct / n
+    denominator = 1 + Z95**2 / n
+    centre = (share + Z95**2 / (2 * n)) / denominator
+    half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n)) / denominator
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return (0.0 if correct == 0 else low), (1.0 if correct == n else high)
+
+
+def bootstrap(correct: Sequence[bool], clusters: Sequence[str]) -> tuple[float, float]:
+    """A percentile interval for the accuracy when whole clusters are resampled, 10,000 times from a fixed seed.
+
+    `correct[i]` is the verdict on an item of the problem `clusters[i]`. Versions of one problem are right or wrong
+    together more often than not, so that an interval for independent items would be too short.
+    """
+    names = {name: index for index, name in enumerate(dict.fromkeys(clusters))}
+    if not names:
+        return 0.0, 1.0
+    where = np.array([names[name] for name in clusters])
+    right = np.bincount(where, weights=np.asarray(correct, dtype=np.float64), minlength=len(names))
+    sizes = np.bincount(where, minlength=len(names)).astype(np.float64)
+    random = generator(0, "bootstrap", len(names))
+    shares = np.empty(RESAMPLES)
+    for start in range(0, RESAMPLES, 500):
+        drawn = random.integers(len(names), size=(500, len(names)))
+        shares[start : start + 500] = right[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def interval(correct: Sequence[bool], clusters: Sequence[str] | None = None) -> tuple[float, float]:
+    """Wilson's interval, or the bootstrap's where a problem has more than one item."""
+    if clusters is None or len(set(clusters)) == len(clusters):
+        return wilson(sum(correct), len(correct))
+    return bootstrap(correct, clusters)

@@ -1,0 +1,40 @@
+"""Option letters in an answer: which one was chosen, or which set of them."""
+
+import re
+
+_MENTION = r"(?:(?:the )?(?:correct )?(?:option|choice|answer):?\s*)?"
+_ALONE = re.compile(rf"{_MENTION}[\[({{]?\s*([A-Za-z])\s*[\])}}]?[.:]?", re.IGNORECASE)
+# With text behind it a letter is a capital and marked: "(B) 12 cm", "B. 12 cm", "B: 40°".
+_LEADING = re.compile(
+    rf"(?i:{_MENTION})(?:\(([A-Z])\)|\[([A-Z])\]|([A-Z])\s*[.:)](?!\d))\s*\S.*",
+    re.DOTALL,
+)
+_ONE = r"\(?[A-Za-z0-9]\)?"
+_SEVERAL = re.compile(rf"[\[({{]?\s*{_ONE}(?:(?:\s*(?:,|;|&|/)\s*(?:and\s+)?|\s+(?:and\s+)?){_ONE})*\s*[\])}}]?")
+_JOINED = re.compile(r"[A-H]{2,5}")
+
+
+def lone_letter(cleaned: str) -> str | None:
+    """The letter that an answer consists of ("b", "(B)", "option B"), as a capital, or None."""
+    match = _ALONE.fullmatch(cleaned)
+    return match[1].upper() if match else None
+
+
+def letter(cleaned: str) -> str | None:
+    """The one option letter that an answer is or begins with, as a capital; None if it names none or several."""
+    if alone := lone_letter(cleaned):
+        return alone
+    if match := _LEADING.fullmatch(cleaned):
+        return next(group for group in match.groups() if group)
+    return None
+
+
+def letters(cleaned: str) -> list[str]:
+    """The sorted letters or one-digit labels that an answer lists ("A, C", "b and d", "AC", "3"), as capitals."""
+    if one := letter(cleaned):
+        return [one]
+    if _SEVERAL.fullmatch(cleaned):
+        return sorted({found.upper() for found in re.findall(r"\b[A-Za-z0-9]\b", cleaned)})
+    if _JOINED.fullmatch(cleaned) and len(set(cleaned)) == len(cleaned):
+        return sorted(cleaned)
+    return []

@@ -1,0 +1,108 @@
+"""Reading what is scored: problems and responses, in the project's tables or in the files that others publish."""
+
+import gzip
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mmr1 import tables
+from mmr1.benchmarks.base import Benchmark, Response, Row
+from mmr1.errors import UserError
+from mmr1.files import read_json, read_jsonl
+from mmr1.problems import Problem, read_problems
+
+
+def load_problems(benchmark: Benchmark, path: Path) -> list[Problem]:
+    """The problems of a benchmark, without images.
+
+    `path` is a `problems.parquet`, or the benchmark's own file: a JSON list, a JSON object of rows by id, or JSON lines
+    (also .gz). Raises UserError naming file, row and field.
+    """
+    if path.suffix == ".parquet":
+        problems = read_problems(path, images=False, allow_empty_answer=True)
+    else:
+        problems = [to_problem(benchmark, path, row, number) for number, row in enumerate(load_rows(path))]
+    if not problems:
+        raise UserError(f"{path}: expected at least one problem, found none")
+    seen: dict[str, int] = {}
+    for number, problem in enumerate(problems):
+        if problem.id in seen:
+            raise UserError(f"{path}: row {number}: id: {problem.id!r} stands in row {seen[problem.id]} already")
+        seen[problem.id] = number
+    return benchmark.complete(problems)
+
+
+def to_problem(benchmark: Benchmark, path: Path, row: Row, number: int) -> Problem:
+    """A row as a problem; a UserError names the file and the row."""
+    try:
+        return benchmark.to_problem(row, number)
+    except UserError as error:
+        raise UserError(f"{path}: row {number}: {error}") from None
+    except (TypeError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: row {number}: not a row of {benchmark.name}: {error!r}") from None
+
+
+def load_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON list, of a JSON object of rows by id (the `id` of a row that has none), or JSON lines."""
+    names = path.name.removesuffix(".gz")
+    if names.endswith(".jsonl"):
+        return read_jsonl(path)
+    content = _read_json(path)
+    if isinstance(content, dict):
+        rows: Iterable[Any] = ({"id": name, **row} if isinstance(row, dict) else row for name, row in content.items())
+    elif isinstance(content, list):
+        rows = content
+    else:
+        raise UserError(f"{path}: expected a list or an object of rows, found {type(content).__name__}")
+    checked = []
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise UserError(f"{path}: row {number}: expected an object, found {type(row).__name__}")
+        checked.append(row)
+    return checked
+
+
+def load_responses(
+    path: Path, response_field: str = "response", extraction_field: str | None = None
+) -> dict[str, Response]:
+    """The response to each problem, by problem id.
+
+    `path` is a rollouts table, or JSON lines (also .gz) of `{"id": …, "response": …}`, which may have `finish_reason`.
+    `extraction_field` names the field of an extraction that someone else made. Raises UserError naming file, row and
+    field, also where a problem has two responses.
+    """
+    if path.suffix == ".parquet":
+        table = tables.read(path, tables.ROLLOUTS).select(["problem_id", "text", "finish_reason"])
+        found = [(row["problem_id"], Response(row["text"], None, row["finish_reason"])) for row in table.to_pylist()]
+    else:
+        rows = load_rows(path)
+        found = [_response(path, number, row, response_field, extraction_field) for number, row in enumerate(rows)]
+    responses: dict[str, Response] = {}
+    for number, (name, response) in enumerate(found):
+        if name in responses:
+            raise UserError(f"{path}: row {number}: expected one response a problem, found a second one for {name!r}")
+        responses[name] = response
+    return responses
+
+
+def _response(
+    path: Path, number: int, row: Row, response_field: str, extraction_field: str | None
+) -> tuple[str, Response]:
+    def field(name: str) -> str:
+        if not isinstance(row.get(name), str):
+            raise UserError(f"{path}: row {number}: {name}: expected a text, found {row.get(name)!r:.60}")
+        return row[name]
+
+    reason = row.get("finish_reason")
+    given = field(extraction_field) if extraction_field else None
+    return field("id"), Response(field(response_field), given, None if reason is None else str(reason))
+
+
+def _read_json(path: Path) -> Any:
+    if path.suffix != ".gz":
+        return read_json(path)
+    try:
+        return json.loads(gzip.decompress(path.read_bytes()))
+    except (OSError, EOFError, ValueError) as error:
+        raise UserError(f"{path}: expected JSON: {error}") from None

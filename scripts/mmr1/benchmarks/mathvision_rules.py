@@ -1,0 +1,154 @@
+"""MathVision's published scoring procedure, written anew from its behaviour (facts: benchmarks.md).
+
+`extract` takes the answer from a response, `equal` compares it with the gold letter or the gold option's text. The
+odd corners are kept, for they decide published verdicts: everything is lowercase, what follows the last `=` counts,
+only some units are removed, and option texts are compared as they are printed in the data.
+"""
+
+import re
+
+from mmr1.benchmarks.latex_number import evaluate
+
+_PHRASES = ("the final answer is", "the answer is", "the correct answer is", "the answer should be")
+_BOX = re.compile(r"oxed{(.*)}", re.DOTALL)
+
+# In this order, on lowercase text: what the published cleaning removes or rewrites before and after its own splits.
+_FIRST = (
+    (" ", ""), ("\\,", ""), ("∞", "\\infty"), ("+\\infty", "\\infty"), ("\\\\", "\\"), ("\n", ""), ("\\text", ""),
+    ("\\mbox", ""), ("bmatrix", "pmatrix"), ("\\left", ""), ("\\right", ""), ("^{\\circ}", ""), ("^\\circ", ""),
+    ("{m}^3", ""), ("m^3", ""), ("{units}", ""), ("units", ""), ("{km}", ""), ("km", ""),
+    ("\\!", ""), ("\\\\", "\\"), ("tfrac", "frac"), ("dfrac", "frac"), ("\\left", ""), ("\\right", ""),
+    ("^{\\circ}", ""), ("^\\circ", ""), ("\\$", ""), ("$", ""),
+)  # fmt: skip
+_SECOND = (("\\%", ""), (" .", " 0."), ("{.", "{0."))
+_LETTER_MARKS = tuple((f"{left}{letter}{right}", letter) for left, right in ("()", "{}") for letter in "abcde")
+
+
+def extract(response: str) -> str:
+    """The answer in a response, cleaned and lowercase; may be empty."""
+    answer = response.strip()
+    for letter in "ABCDE":
+        if answer.endswith((f" {letter}.", f" ({letter}).")) or answer.startswith(
+            (f"{letter}\n", f"({letter})\n", f"({letter}) {letter}\n")
+        ):
+            answer = letter
+    after_is = answer.split("is ")[-1].rstrip(".")
+    if _is_float(after_is):
+        answer = after_is
+    if "oxed{" not in answer:
+        answer = _after_phrases(answer)
+    elif answer.count("oxed{") > 1:
+        answer = "\\boxed{" + answer.split("oxed{")[-1]
+    answer = clean(answer)
+    for mark, letter in _LETTER_MARKS:
+        answer = answer.replace(mark, letter)
+    return answer.rstrip(".").lstrip(":").strip()
+
+
+def equal(gold: str, answer: str) -> bool:
+    """Whether two answers are the same text, the same tuple, or the same number after rounding to two decimals."""
+    gold, answer = gold.lower(), answer.lower()
+    if not gold.replace(" ", "") or not answer.replace(" ", ""):
+        return False
+    if gold.strip() == answer.strip():
+        return True
+    gold, answer = _rounded_tuple(gold), _rounded_tuple(answer)
+    if gold == answer:
+        return True
+    left, right = evaluate(gold), evaluate(answer)
+    return left is not None and right is not None and round(left, 2) == round(right, 2)
+
+
+def clean(text: str) -> str:
+    """The content of the last box, or the whole text, stripped of the LaTeX that the published scorer strips."""
+    text = text.lower().replace("{}", "")
+    if boxes := _BOX.findall(text):
+        text = boxes[-1]
+    closing, opening = text.find("}"), text.find("{")
+    if closing != -1 and (opening == -1 or closing < opening):
+        text = text[:closing]
+    text = text.split("=")[-1].split("\\approx")[-1]
+    text = _replaced(text, _FIRST)
+    text = _replaced(text.split("\\text{ ")[0], _SECOND)
+    if text.startswith("."):
+        text = "0" + text
+    for sign in ("=", "\\approx"):
+        if text.count(sign) == 1:
+            text = text.split(sign)[-1]
+    if "sqrt" in text:
+        # Short fractions are written out only where there is a root: so does the published scorer.
+        text = _braced_fractions(_braced_roots(text).replace(" ", ""))
+    text = text.replace(" ", "")
+    if text == "0.5":
+        return "\\frac{1}{2}"
+    return _slash_as_fraction(text)
+
+
+def _after_phrases(answer: str) -> str:
+    for phrase in _PHRASES:
+        for spelled in (phrase, phrase.replace("the", "The")):
+            if spelled in answer:
+                answer = answer.split(spelled)[-1].strip().split("\n")[0].split(". ")[0]
+            else:
+                answer = answer.strip()
+    return answer
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _replaced(text: str, pairs: tuple[tuple[str, str], ...]) -> str:
+    for old, new in pairs:
+        text = text.replace(old, new)
+    return text
+
+
+def _braced_roots(text: str) -> str:
+    """`\\sqrt3` with its braces, `\\sqrt{3}`."""
+    return re.sub(r"\\sqrt([^{\\]|\\(?!sqrt))", r"\\sqrt{\1}", text, flags=re.DOTALL)
+
+
+def _braced_fractions(text: str) -> str:
+    """`\\frac12` with its braces, `\\frac{1}{2}`; unchanged if one of them is cut short."""
+    first, *rest = text.split("\\frac")
+    parts = [first]
+    for part in rest:
+        if part.startswith("{"):
+            parts.append(part)
+        elif len(part) < 2:
+            return text
+        elif part[1] == "{":
+            parts.append(f"{{{part[0]}}}{part[1:]}")
+        else:
+            parts.append(f"{{{part[0]}}}{{{part[1]}}}{part[2:]}")
+    return "\\frac".join(parts)
+
+
+def _slash_as_fraction(text: str) -> str:
+    match = re.fullmatch(r"(0|-?[1-9][0-9]*)/(0|-?[1-9][0-9]*)", text)
+    return f"\\frac{{{match[1]}}}{{{match[2]}}}" if match else text
+
+
+def _rounded_tuple(text: str) -> str:
+    """`(1.001, 2)` as `(1.0,2)`: each element rounded to two decimals, or the text as it is if one is no number."""
+    elements = text[1:-1].split(",")
+    if text[:1] + text[-1:] not in ("()", "[]") or len(elements) < 2:
+        return text
+    rounded = []
+    for element in elements:
+        if "infty" in element or element in ("a", "-a"):
+            rounded.append(element)
+            continue
+        value = evaluate(element)
+        if value is None:
+            return text
+        try:
+            rounded.append(str(round(value, 2)))
+        except ValueError:  # more digits than Python prints
+            return text
+    return f"{text[0]}{','.join(rounded)}{text[-1]}"

@@ -1,0 +1,160 @@
+"""From problems and responses to scores and per-item verdicts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from mmr1.benchmarks.base import Benchmark, Decision, Response
+from mmr1.benchmarks.intervals import interval
+from mmr1.errors import UserError
+from mmr1.problems import Problem
+from mmr1.rewards.verify import Outcome, Verifier
+
+AskJudge = Callable[[Sequence[tuple[str, str, str]]], Sequence[bool]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One problem, its response, and what each rule made of it."""
+
+    problem: Problem
+    response: Response
+    decisions: Mapping[str, Decision]
+
+
+def pair(
+    benchmark: Benchmark, problems: Sequence[Problem], responses: Mapping[str, Response], partial: bool = False
+) -> list[tuple[Problem, Response]]:
+    """Each problem with its response, in the problems' order.
+
+    Raises UserError for a problem without a response or a response without a problem, unless `partial`: then only
+    those that have both are scored. Nothing is ever scored by default.
+    """
+    known = {problem.id for problem in problems}
+    if not partial:
+        for problem in problems:
+            if problem.id not in responses:
+                raise UserError(
+                    f"{benchmark.name}: problem {problem.id}: expected a response, found none (see --partial)"
+                )
+        for name in responses:
+            if name not in known:
+                raise UserError(f"{benchmark.name}: response {name}: expected a problem of that id (see --partial)")
+    pairs = [(problem, responses[problem.id]) for problem in problems if problem.id in responses]
+    if not pairs:
+        raise UserError(f"{benchmark.name}: expected responses to its problems, found none that matches an id")
+    return pairs
+
+
+def judge_items(benchmark: Benchmark, pairs: Sequence[tuple[Problem, Response]], verifier: Verifier) -> list[Item]:
+    """What `official`, `paper` and the benchmark's further rules decide. math-verify is asked for all items at once."""
+    rules = {"official": benchmark.official, "paper": benchmark.paper, **benchmark.more}
+    items = [
+        Item(problem, response, {name: rule(problem, response) for name, rule in rules.items()})
+        for problem, response in pairs
+    ]
+    asked = {decision.ask for item in items for decision in item.decisions.values() if decision.ask}
+    questions = sorted(asked)
+    outcomes = dict(zip(questions, verifier.verify(questions), strict=True))
+    return [replace(item, decisions=_settled(item.decisions, outcomes)) for item in items]
+
+
+def add_judge(items: Sequence[Item], ask: AskJudge) -> list[Item]:
+    """The same items with a third score, `judge`: right by the paper's rule, or an open answer that the judge accepts.
+
+    `ask` takes (question, gold, answer) and gives a verdict for each. It is asked only where no rule could decide.
+    """
+    undecided = [item for item in items if _undecided(item.decisions["paper"])]
+    verdicts = ask(
+        [(item.problem.question, item.problem.answer, item.decisions["paper"].extracted or "") for item in undecided]
+    )
+    by_id = {item.problem.id: verdict for item, verdict in zip(undecided, verdicts, strict=True)}
+    judged = []
+    for item in items:
+        paper, verdict = item.decisions["paper"], by_id.get(item.problem.id)
+        decision = paper if verdict is None else replace(paper, correct=verdict, rule="judge")
+        judged.append(replace(item, decisions={**item.decisions, "judge": decision}))
+    return judged
+
+
+def scores(benchmark: Benchmark, items: Sequence[Item]) -> dict[str, Any]:
+    """The content of `scores.json` (DESIGN §4). Accuracies and their 95% intervals lie in [0, 1].
+
+    `extraction_failures` counts items in which the paper's rule found no answer, `truncated` those cut off at the
+    length limit (null where the responses do not say).
+    """
+    reasons = [item.response.finish_reason for item in items]
+    papers = [item.decisions["paper"] for item in items]
+    return {
+        "benchmark": benchmark.name,
+        "n": len(items),
+        "scores": {name: _score(benchmark, items, name) for name in items[0].decisions},
+        "extraction_failures": sum(not (decision.extracted or "").strip() for decision in papers),
+        "truncated": None if None in reasons else reasons.count("length"),
+    }
+
+
+def item_rows(items: Sequence[Item]) -> pa.Table:
+    """The per-item verdicts: for each rule its verdict, which step decided, and the answer that it compared."""
+    rows = []
+    for item in items:
+        paper = item.decisions["paper"]
+        row: dict[str, Any] = {
+            "id": item.problem.id,
+            "gold": item.problem.answer,
+            "extracted": paper.extracted,
+            "cleaned": paper.cleaned,
+            "finish_reason": item.response.finish_reason,
+        }
+        for name, decision in item.decisions.items():
+            row[name] = decision.correct
+            row[f"{name}_rule"] = decision.rule
+        row["official_answer"] = item.decisions["official"].cleaned
+        rows.append({name: _storable(value) for name, value in row.items()})
+    fields = [pa.field(name, pa.bool_() if isinstance(rows[0][name], bool) else pa.string()) for name in rows[0]]
+    return pa.Table.from_pylist(rows, schema=pa.schema(fields))
+
+
+def _settled(decisions: Mapping[str, Decision], outcomes: Mapping[tuple[str, str], Outcome]) -> dict[str, Decision]:
+    settled = {}
+    for name, decision in decisions.items():
+        if decision.ask:
+            outcome = outcomes[decision.ask]
+            rule = decision.rule if outcome in (Outcome.EQUAL, Outcome.DIFFERENT) else outcome.value
+            decision = replace(decision, correct=outcome is Outcome.EQUAL, rule=rule)
+        settled[name] = decision
+    return settled
+
+
+def _undecided(decision: Decision) -> bool:
+    return decision.open and not decision.correct and bool((decision.extracted or "").strip())
+
+
+def _score(benchmark: Benchmark, items: Sequence[Item], name: str) -> dict[str, Any]:
+    by: dict[str, dict[str, Any]] = {}
+    for breakdown, groups_of in benchmark.breakdowns.items():
+        groups: dict[str, list[Item]] = {}
+        for item in items:
+            for group in groups_of(item.problem):
+                groups.setdefault(group, []).append(item)
+        by[breakdown] = {
+            group: {"n": len(groups[group]), **_accuracy(benchmark, groups[group], name)} for group in sorted(groups)
+        }
+    return {**_accuracy(benchmark, items, name), "by": by}
+
+
+def _accuracy(benchmark: Benchmark, items: Sequence[Item], name: str) -> dict[str, Any]:
+    correct = [item.decisions[name].correct for item in items]
+    clusters = [benchmark.cluster(item.problem) for item in items] if benchmark.cluster else None
+    return {
+        "correct": sum(correct),
+        "accuracy": sum(correct) / len(correct),
+        "ci95": list(interval(correct, clusters)),
+    }
+
+
+def _storable(value: Any) -> Any:
+    """Parquet holds UTF-8: a lone surrogate, which a model's bytes can decode to, becomes a question mark."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value

@@ -1,0 +1,74 @@
+"""Score the responses of a model to a benchmark: its official score and the paper's (§6.1), with 95% intervals.
+
+    python scripts/score_benchmark.py --benchmark mathvista --problems problems.parquet \\
+        --predictions predictions.parquet --out scores.json --items items.parquet
+
+Problems may also be the benchmark's own JSON or JSON lines, and predictions JSON lines of {"id": …, "response": …}
+(both also .gz), so that answers of any other system can be scored. No images are needed.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmr1 import tables
+from mmr1.benchmarks import judge
+from mmr1.benchmarks.load import load_problems, load_responses
+from mmr1.benchmarks.registry import BENCHMARKS, benchmark
+from mmr1.benchmarks.score import add_judge, item_rows, judge_items, pair, scores
+from mmr1.errors import UserError, run
+from mmr1.files import write_json
+from mmr1.progress import log
+from mmr1.provenance.record import add_job_arguments, job
+from mmr1.rewards.verify import Verifier
+
+
+def main() -> None:
+    args = parse_arguments()
+    chosen = benchmark(args.benchmark)
+    if args.judge_url and not (args.judge_model and args.judge_cache):
+        raise UserError("--judge-url: expected --judge-model and --judge-cache with it")
+    inputs = {"problems": args.problems, "predictions": args.predictions}
+    with job(args, inputs=inputs, outputs={"out": args.out, "items": args.items}) as work:
+        problems = load_problems(chosen, args.problems)
+        responses = load_responses(args.predictions, args.response_field, args.extraction_field)
+        pairs = pair(chosen, problems, responses, args.partial)
+        with Verifier(args.workers, args.seconds) as verifier:
+            items = judge_items(chosen, pairs, verifier)
+            work.metrics["timeouts"] = float(verifier.timeouts)
+        if args.judge_url:
+            with judge.Judge(args.judge_url, args.judge_model, args.judge_cache, args.judge_retries) as asked:
+                items = add_judge(items, asked.verdicts)
+        result = scores(chosen, items)
+        if args.items:
+            rows = item_rows(items)
+            tables.write(args.items, rows, rows.schema)
+        write_json(args.out, result)
+        work.metrics |= {f"accuracy_{name}": score["accuracy"] for name, score in result["scores"].items()}
+        told = ", ".join(f"{name} {score['accuracy']:.4f}" for name, score in result["scores"].items())
+        log(f"{chosen.name}: {result['n']} items, {told}")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--benchmark", required=True, help=", ".join(BENCHMARKS))
+    parser.add_argument("--problems", type=Path, required=True, help="problems.parquet, or the benchmark's own file")
+    parser.add_argument("--predictions", type=Path, required=True, help="a rollouts table or JSON lines")
+    parser.add_argument("--out", type=Path, required=True, help="scores.json")
+    parser.add_argument("--items", type=Path, help="also write each item's verdicts here (Parquet)")
+    parser.add_argument("--partial", action="store_true", help="score only ids that both files have")
+    parser.add_argument("--response-field", default="response", help="the field of JSON lines that holds the response")
+    parser.add_argument("--extraction-field", help="the field of JSON lines with an extraction that someone else made")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes of math-verify")
+    parser.add_argument("--seconds", type=float, default=5.0, help="processor time for one comparison by math-verify")
+    group = parser.add_argument_group("judge", "a language model for open answers that no rule could decide")
+    group.add_argument("--judge-url", help=f"OpenAI-compatible endpoint; its key is read from ${judge.KEY_VARIABLE}")
+    group.add_argument("--judge-model", help="the model's name at the endpoint")
+    group.add_argument("--judge-cache", type=Path, help="JSON lines of verdicts, kept and used again")
+    group.add_argument("--judge-retries", type=int, default=6, help="tries again after a failure, ever later")
+    add_job_arguments(parser)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)
