@@ -30,8 +30,8 @@ def main() -> None:
     }
     with job(args, inputs=inputs, outputs={"out": args.out, "metrics": args.metrics}) as work:
         import torch  # after the arguments were checked: it takes seconds
-        from mmr1.checkpoints import check_checkpoint
 
+        from mmr1.checkpoints import check_checkpoint
         from mmr1.conversations import read_conversations
         from mmr1.settings import read_settings, read_text
         from mmr1.sft.settings import SFTSettings
@@ -42,7 +42,7 @@ def main() -> None:
         train, validation = read_conversations(args.conversations), read_conversations(args.validation)
         if settings.batch_size > len(train):
             raise UserError(
-                f"{args.settings}: batch_size: expected at most {len(train)} (the conversations in {args.conversations}), "
+                f"{args.settings}: batch_size: expected at most {len(train)}, as in {args.conversations}, "
                 f"found {settings.batch_size}"
             )
         check_checkpoint(args.model)

@@ -45,7 +45,7 @@ rule score_benchmark:
         predictions=f"{EVAL}/predictions.parquet",
     output:
         scores=f"{EVAL}/scores.json",
-        items=f"{EVAL}/items.parquet",
+        verdicts=f"{EVAL}/items.parquet",
         record=run_record("score_benchmark", "{model}/{subject}/{benchmark}"),
     log:
         **logs("score_benchmark", "{model}/{subject}/{benchmark}"),
@@ -58,4 +58,4 @@ rule score_benchmark:
         CPU
     shell:
         "python scripts/score_benchmark.py --benchmark {wildcards.benchmark} --problems {input.problems}"
-        " --predictions {input.predictions} --out {output.scores} --items {output.items}" + RECORDED
+        " --predictions {input.predictions} --out {output.scores} --items {output.verdicts}" + RECORDED

@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
