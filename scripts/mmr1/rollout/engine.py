@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -35,8 +35,8 @@ class Rollout:
 
     `token_ids` int32 [L] is the response only, ending with the end-of-sequence token where `finish_reason` is "stop"
     ("length" if it was cut). `logprobs` float32 [L] are the engine's log-probabilities of those tokens under the
-    distribution it sampled from (temperature and suppressed tokens applied; top-p not). `text` leaves special tokens
-    out.
+    distribution it sampled from: temperature, suppressed tokens (`mmr1.rollout.policy`) and top-p applied; at
+    temperature 0 those of temperature 1. `text` leaves special tokens out.
     """
 
     problem_id: str
@@ -62,6 +62,12 @@ class Engine(Protocol):
 
     def wake(self) -> None:
         """Undo `sleep`; called before `load_weights`."""
+
+    def close(self) -> None:
+        """Give back what the engine holds (processes, device memory); it cannot be used afterwards."""
+
+    def notes(self) -> dict[str, Any]:
+        """What a job's record should say about the engine: name, version, device, dtype, and so on."""
 
 
 def group_requests(problem: Problem, n: int, seed: int, purpose: str, *parts: str | int) -> list[Request]:

@@ -29,7 +29,7 @@ def gumbel_noise(seeds: torch.Tensor, position: int, vocabulary: int) -> torch.T
 
     Each (seed, position) has a SplitMix64 stream of its own, and token v takes its v-th output.
     """
-    stream = mix(mix(seeds + GOLDEN) + position * GOLDEN)
+    stream = mix(mix(seeds + GOLDEN) + position)
     counter = torch.arange(1, vocabulary + 1, device=seeds.device) * GOLDEN
     bits = mix(stream[:, None] + counter)
     uniform = (_shift(bits, 12).double() + 0.5) * 2.0**-52  # in (0, 1), exact: never 0, never 1
