@@ -1,0 +1,53 @@
+"""Draw the schedule of a round: ⌊λB⌋ problems a step by VPS, the rest uniformly (Algorithm 1, §3)."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from mmr1 import tables
+from mmr1.errors import run
+from mmr1.progress import log
+from mmr1.provenance.record import add_job_arguments, job
+from mmr1.vas.read import read_golds, read_scores
+from mmr1.vas.schedule import DRAWS, Plan, draw_schedule, parse_mix
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--problems", type=Path, required=True, help="problems.parquet")
+    parser.add_argument("--scores", type=Path, help="scores.parquet; not needed, and not read, with --mix 0")
+    parser.add_argument("--out", type=Path, required=True, help="schedule.parquet")
+    parser.add_argument("--mix", required=True, metavar="L", help="λ in [0, 1]: the part that is drawn by VPS")
+    parser.add_argument("--batch-size", type=int, required=True, metavar="B", help="problems a step")
+    parser.add_argument("--first-step", type=int, required=True, metavar="T0", help="absolute number of the first step")
+    parser.add_argument("--steps", type=int, required=True, metavar="T")
+    parser.add_argument("--seed", type=int, required=True, metavar="S")
+    parser.add_argument("--draws", choices=DRAWS, default="iid", help="how the uniform part is drawn (default iid)")
+    parser.add_argument("--longer", type=int, default=1, metavar="K", help="list K batches a step (DAPO's filter)")
+    add_job_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+    plan = Plan(args.mix, args.batch_size, args.first_step, args.steps, args.seed, args.draws, args.longer)
+    scores_file = args.scores if parse_mix(args.mix) > 0 else None
+    inputs = {"problems": args.problems, "scores": scores_file}
+    with job(args, inputs=inputs, outputs={"out": args.out}) as work:
+        ids = list(read_golds(args.problems))
+        ovs = vps = None
+        if scores_file is not None:
+            scores = read_scores(scores_file, ids)
+            ovs, vps = scores["ovs"].to_numpy(), scores["vps"].to_numpy()
+            if not np.any(vps):
+                log(f"warning: {scores_file}: every vps is 0: the weighted part is drawn uniformly")
+                work.notes["warnings"] = ["every vps is 0: the weighted part was drawn uniformly"]
+        schedule = draw_schedule(plan, ids, ovs, vps)
+        tables.write(args.out, schedule, tables.SCHEDULE)
+        work.metrics["weighted_per_step"] = plan.weighted
+        work.metrics["different_problems"] = len(schedule["problem_id"].unique())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,163 @@
+"""Score problems: verdicts of their rollouts, and OVS, TDS and VPS of each problem (Algorithm 1, §3).
+
+All rollouts of a problem stand together in one file, and the files together hold each problem once, with the same
+number of rollouts. With `--previous` they may hold fewer problems, or be training rollouts (tables with `step` and
+`slot`, where a problem may come again): what they do not touch keeps its score. With no rollouts at all the previous
+scores are combined anew under other weights.
+"""
+
+import argparse
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mmr1 import tables
+from mmr1.errors import UserError, run
+from mmr1.progress import SECONDS_BETWEEN_LINES, log
+from mmr1.provenance.record import Job, add_job_arguments, job
+from mmr1.vas.diversity import DEFAULT, DIVERSITIES, diversity
+from mmr1.vas.groups import Groups, count_rows, is_training, iter_groups
+from mmr1.vas.read import SCORES, read_golds, read_previous
+from mmr1.vas.scores import OVS_ESTIMATES, Formula, Tally, score_table
+from mmr1.vas.verdicts import Verdicts, judged_now, stored
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", type=Path, required=True, help="problems.parquet: all of the set")
+    parser.add_argument("--rollouts", type=Path, nargs="+", default=[], help="rollouts tables, any number of shards")
+    parser.add_argument("--out", type=Path, required=True, help="scores.parquet, in the order of the problems")
+    parser.add_argument("--rewards", type=Path, help="write each rollout's verdict, extracted answer and reason here")
+    parser.add_argument("--rewards-in", type=Path, nargs="+", help="take verdicts from here instead of judging")
+    parser.add_argument("--previous", type=Path, help="scores.parquet to keep for problems without rollouts here")
+    parser.add_argument("--outcome-weight", type=float, default=0.8, help="α, weight of OVS (default 0.8, §6.1)")
+    parser.add_argument("--diversity-weight", type=float, default=0.2, help="β, weight of TDS (default 0.2, §6.1)")
+    parser.add_argument("--diversity", choices=sorted(DIVERSITIES), default=DEFAULT, help=f"TDS (default {DEFAULT})")
+    parser.add_argument("--ovs-estimate", choices=OVS_ESTIMATES, default="plain", help="P(1-P), or its posterior mean")
+    parser.add_argument("--minmax", action="store_true", help="as released: normalise VPS over the set to [0, 1]")
+    parser.add_argument("--momentum", type=float, default=0.0, metavar="M", help="as released: M·old + (1-M)·new")
+    parser.add_argument("--first-step", type=int, default=0, metavar="T0", help="step whose policy made the rollouts")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes and threads")
+    parser.add_argument("--seconds", type=float, default=5.0, help="time limit of one verdict (default 5)")
+    add_job_arguments(parser)
+    args = parser.parse_args()
+    _check_combination(args)
+    return args
+
+
+def main() -> None:
+    args = parse_arguments()
+    formula = Formula(
+        outcome_weight=args.outcome_weight,
+        diversity_weight=args.diversity_weight,
+        diversity=args.diversity,
+        ovs_estimate=args.ovs_estimate,
+        minmax=args.minmax,
+        momentum=args.momentum,
+    )
+    inputs = {name: getattr(args, name) for name in ("problems", "rollouts", "rewards_in", "previous")}
+    with job(args, inputs=inputs, outputs={"out": args.out, "rewards": args.rewards}) as work:
+        golds = read_golds(args.problems)
+        previous = None if args.previous is None else read_previous(args.previous, list(golds), formula.diversity)
+        tally = Tally(list(golds))
+        if args.rollouts:
+            gather(args, golds, tally, work)
+        scores = score_table(tally, formula, previous)
+        tables.write(args.out, scores, SCORES)
+        work.metrics |= summary(scores, tally)
+
+
+def gather(args: argparse.Namespace, golds: dict[str, str], tally: Tally, work: Job) -> None:
+    """Go through the rollouts once and add every group to `tally`."""
+    training = [is_training(path) for path in args.rollouts]
+    if any(training) and not all(training):
+        raise UserError(f"{args.rollouts[training.index(False)]}: expected training rollouts like the other files")
+    position = {name: index for index, name in enumerate(golds)}
+    reasons: Counter[str] = Counter()
+    source: AbstractContextManager[Verdicts] = (
+        judged_now(
+            golds, args.rewards, training=all(training), workers=args.workers, seconds=args.seconds, reasons=reasons
+        )
+        if args.rewards_in is None
+        else stored(args.rewards_in)
+    )
+    with source as verdicts:
+        for groups in progress(args.rollouts, text=args.rewards_in is None):
+            where = check_groups(groups, position, tally, repeated=all(training), partial=args.previous is not None)
+            passes = np.add.reduceat(verdicts(groups), groups.bounds[:-1])
+            tds = diversity(args.diversity, *groups.tokens, groups.bounds, threads=args.workers)
+            scored_at = args.first_step if groups.steps is None else groups.steps
+            tally.add(where, np.diff(groups.bounds), passes, tds, scored_at)
+        if args.previous is None:
+            tally.check_complete()  # before the verdicts get their final name
+    work.notes["reasons"] = dict(sorted(reasons.items()))
+
+
+def progress(paths: list[Path], *, text: bool) -> Iterator[Groups]:
+    """All groups of all files, in chunks, with a line in the log now and then."""
+    total, done, start = sum(map(count_rows, paths)), 0, time.monotonic()
+    last = start
+    for path in paths:
+        for groups in iter_groups(path, text=text):
+            yield groups
+            done += len(groups.table)
+            if time.monotonic() - last >= SECONDS_BETWEEN_LINES or done == total:
+                last = time.monotonic()
+                log(f"scored {done}/{total} rollouts in {last - start:.0f} s")
+
+
+def check_groups(
+    groups: Groups, position: dict[str, int], tally: Tally, *, repeated: bool, partial: bool
+) -> np.ndarray:
+    """Where each group's problem stands in the set, (G,), after checking that it may come now and with this many."""
+    where = []
+    here: set[int] = set()
+    expected = next(iter(tally.n[tally.n > 0].tolist()), int(np.diff(groups.bounds)[0]))
+    for name, first, end in zip(
+        groups.problem_ids, groups.bounds[:-1].tolist(), groups.bounds[1:].tolist(), strict=True
+    ):
+        row = f"{groups.path}: row {groups.row + first}"
+        index = position.get(name)
+        if index is None:
+            raise UserError(f"{row}: problem_id: {name!r} is not among the problems")
+        if not repeated and (index in here or tally.groups[index]):
+            raise UserError(f"{row}: problem_id: {name!r} has rollouts elsewhere too: they must stand together, once")
+        if not (repeated or partial) and end - first != expected:
+            raise UserError(
+                f"{row}: {name!r}: expected {expected} rollouts like the problems before, found {end - first}"
+            )
+        here.add(index)
+        where.append(index)
+    return np.array(where)
+
+
+def summary(scores: pa.Table, tally: Tally) -> dict[str, float]:
+    """What goes to the record: means over the set, and what was spent."""
+    means = {f"mean_{name}": float(scores[name].to_numpy().mean()) for name in ("pass_rate", "ovs", "tds", "vps")}
+    return means | {
+        "zero_ovs": float((scores["ovs"].to_numpy() == 0).mean()),
+        "problems_scored": int((tally.groups > 0).sum()),
+        "rollouts_scored": int(tally.n.sum()),
+    }
+
+
+def _check_combination(args: argparse.Namespace) -> None:
+    if not args.rollouts and (args.previous is None or args.rewards_in or args.rewards):
+        raise UserError("--rollouts: expected at least one file (only --previous can do without, and then no rewards)")
+    if args.rollouts and (args.rewards is None) == (args.rewards_in is None):
+        raise UserError("expected either --rewards (judge, and write verdicts there) or --rewards-in (read them)")
+    for name, least in (("workers", 1), ("first_step", 0)):
+        if getattr(args, name) < least:
+            raise UserError(f"--{name.replace('_', '-')}: expected at least {least}, found {getattr(args, name)}")
+    if not args.seconds > 0:
+        raise UserError(f"--seconds: expected a positive number, found {args.seconds}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,47 @@
+"""Choose the problems whose scores are worth renewing (`refresh: stale`) and write them as a problems table.
+
+Generate rollouts for that table, then run `score_vps.py --previous` with the same scores. Problems are ranked by the
+posterior standard deviation of p(1-p), with evidence that fades as the policy moves on (`mmr1.vas.refresh`).
+"""
+
+import argparse
+from pathlib import Path
+
+import pyarrow as pa
+
+from mmr1 import tables
+from mmr1.errors import run
+from mmr1.provenance.record import add_job_arguments, job
+from mmr1.vas.read import SCORES, read_golds, read_scores
+from mmr1.vas.refresh import select_stale
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", type=Path, required=True, help="problems.parquet: all of the set")
+    parser.add_argument("--scores", type=Path, required=True, help="scores.parquet of the last round")
+    parser.add_argument("--out", type=Path, required=True, help="problems.parquet of those to generate again")
+    parser.add_argument("--first-step", type=int, required=True, metavar="T0", help="first step of the coming round")
+    parser.add_argument("--share", type=float, default=0.5, help="part of the set to renew, in (0, 1] (default 0.5)")
+    parser.add_argument("--half-life", type=float, default=28.0, help="steps after which evidence counts half (28)")
+    add_job_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+    with job(args, inputs={"problems": args.problems, "scores": args.scores}, outputs={"out": args.out}) as work:
+        ids = list(read_golds(args.problems))
+        scores = read_scores(args.scores, ids, SCORES)
+        n, rate, scored_at = (scores[name].to_numpy() for name in ("n", "pass_rate", "scored_at"))
+        stale = select_stale(n, rate, scored_at, step=args.first_step, share=args.share, half_life=args.half_life)
+        done = 0
+        with tables.writer(args.out, tables.PROBLEMS) as out:
+            for rows in tables.iter_row_groups(args.problems, tables.PROBLEMS):
+                out.write_table(rows.filter(pa.array(stale[done : done + len(rows)])))
+                done += len(rows)
+        work.metrics |= {"problems_selected": int(stale.sum()), "mean_age": float((args.first_step - scored_at).mean())}
+
+
+if __name__ == "__main__":
+    run(main)
