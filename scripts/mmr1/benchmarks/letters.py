@@ -4,9 +4,9 @@ import re
 
 _MENTION = r"(?:(?:the )?(?:correct )?(?:option|choice|answer):?\s*)?"
 _ALONE = re.compile(rf"{_MENTION}[\[({{]?\s*([A-Za-z])\s*[\])}}]?[.:]?", re.IGNORECASE)
-# With text behind it a letter is a capital and marked: "(B) 12 cm", "B. 12 cm", "B: 40°".
+# With text behind it a letter is a capital and marked: "(B) 12 cm", "B. 12 cm", "B: 40°", "B (12 cm)".
 _LEADING = re.compile(
-    rf"(?i:{_MENTION})(?:\(([A-Z])\)|\[([A-Z])\]|([A-Z])\s*[.:)](?!\d))\s*\S.*",
+    rf"(?i:{_MENTION})(?:\(([A-Z])\)|\[([A-Z])\]|([A-Z])\s*[.:)](?!\d)|([A-Z])(?=\s*\())\s*\S.*",
     re.DOTALL,
 )
 _ONE = r"\(?[A-Za-z0-9]\)?"

@@ -12,7 +12,8 @@ from mmr1.problems import Problem
 NO_ANSWER = ["zzzzz"]  # what the published extraction writes where an answer names no option
 
 _OPTION = re.compile(r"\(([A-H])\)\s*")
-_MARKED = re.compile(r"\(([A-Ha-h1-5])\)|\b([A-H])\b(?=[.:)])|(?:^|\s)([B-H]|[1-5])(?=\s*$|[.,:)])")
+_BEGINS = re.compile(r"[\[(]?([A-H])\b[\])]?")  # what stands behind "the answer is"
+_MARKED = re.compile(r"\(([A-Ha-h])\)|\b([A-H])\b(?=[.:)])|(?:^|\s)([B-H])(?=\s*$|,)")
 
 
 def to_problem(row: Row, number: int) -> Problem:
@@ -37,13 +38,13 @@ def to_problem(row: Row, number: int) -> Problem:
 
 def official(problem: Problem, response: Response) -> Decision:
     """The published comparison: the same letters. Its extraction is a language model's, ours stands in for it."""
-    found, rule = _letters(response)
+    found, rule = _letters(problem, response)
     golds = sorted(problem.answer.lower().split(", "))
     right = bool(problem.answer) and sorted(found) == golds
     return Decision(right, rule, ", ".join(found), ", ".join(sorted(found)))
 
 
-def _letters(response: Response) -> tuple[list[str], str]:
+def _letters(problem: Problem, response: Response) -> tuple[list[str], str]:
     """The letters that a response chose, small; the published code asks a language model where no rule applies."""
     if response.given is not None:
         return re.findall(r"[a-z0-9]+", response.given.lower()) or [""], "given"
@@ -53,11 +54,21 @@ def _letters(response: Response) -> tuple[list[str], str]:
     if len(answer) == 1:
         letter = answer.lower()
         return ([letter], "one letter") if letter in "abcde" or letter.isnumeric() else (NO_ANSWER, "no option")
-    extracted, how = extract(Response(answer))
-    if extracted is not None and (named := letters(clean(extracted, response.without))):
-        return [letter.lower() for letter in named], how
+    extracted, how = extract(Response(re.sub(r"^\d+[.)]\s+(?=\S)", "", answer)))
+    if extracted is not None:
+        cleaned = clean(extracted, response.without)
+        if named := letters(cleaned) or (_begins(extracted) if how == "phrase" else []):
+            return [letter.lower() for letter in named], how
+        texts = [paper.normal(clean(choice, response.without)) for choice in problem.choices or ()]
+        if paper.normal(cleaned) in texts:
+            return ["abcdefgh"[texts.index(paper.normal(cleaned))]], "choice"
     marked = {next(group for group in match.groups() if group).lower() for match in _MARKED.finditer(answer)}
     return (sorted(marked), "marked") if len(marked) == 1 else (NO_ANSWER, "no option")
+
+
+def _begins(extracted: str) -> list[str]:
+    match = _BEGINS.match(extracted)
+    return [match[1]] if match else []
 
 
 def _listed(question: str) -> tuple[str, ...] | None:

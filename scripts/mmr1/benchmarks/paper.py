@@ -21,6 +21,7 @@ from mmr1.problems import Problem
 SameNumber = Callable[[Problem, Fraction, Fraction], bool]
 
 MAX_FOR_MATH = 400  # characters; math-verify is not asked about more, as no gold is that long
+MAX_WORDS = 2  # words in an answer that is math; of a sentence math-verify would pick a number to its liking
 _LETTER_GOLD = re.compile(r"\(?[A-Z]\)?(?:(?:\s*,\s*|\s+)\(?[A-Z]\)?)*")
 _MATH = re.compile(r"[\d\\^_=+*/<>|∞πθ√]")
 _SPELLINGS = {"grey": "gray", "metre": "meter", "litre": "liter", "centre": "center", "colour": "color"}
@@ -54,22 +55,45 @@ def judged(problem: Problem, response: Response, same_number: SameNumber) -> Dec
 
 def chosen(cleaned: str, choices: tuple[str, ...], without: frozenset[str] = frozenset()) -> tuple[int | None, str]:
     """The index of the choice that a cleaned answer stands for, and the rule that found it."""
-    answer, texts = normal(cleaned), [normal(clean(choice, without)) for choice in choices]
+    cleaned_choices = [clean(choice, without) for choice in choices]
+    answer, texts = normal(cleaned), [normal(choice) for choice in cleaned_choices]
     if alone := lone_letter(cleaned):
-        index = ord(alone) - ord("A")
-        if index < len(choices):
+        if (index := _index(alone)) < len(choices):
             return index, "letter"
         return (texts.index(answer), "choice") if answer in texts else (None, "no such letter")
     if answer in texts:
         return texts.index(answer), "choice"
-    if (named := letter(cleaned)) and ord(named) - ord("A") < len(choices):
-        return ord(named) - ord("A"), "letter"
-    if len(letters(cleaned)) > 1:
+    if (named := letter(cleaned)) and _index(named) < len(choices):
+        return _index(named), "letter"
+    if re.fullmatch(r"[A-Z](?:(?:,| and| or) ?[A-Z])+", cleaned):
         return None, "several letters"
     if (value := number(cleaned)) is not None:
-        equal = [index for index, choice in enumerate(choices) if number(clean(choice, without)) == value]
-        if equal:
-            return equal[0], "choice by number"
+        numbers = [(abs(found - value), index) for index, text in enumerate(cleaned_choices)
+                   if (found := number(text)) is not None]  # fmt: skip
+        if numbers:
+            distance, index = min(numbers)
+            return index, "nearest choice by number" if distance else "choice by number"
+    return _mentioned(cleaned, cleaned_choices) or _nearest(answer, texts)
+
+
+def _index(name: str) -> int:
+    return ord(name) - ord("A")
+
+
+def _mentioned(cleaned: str, choices: list[str]) -> tuple[int, str] | None:
+    """The one choice whose letter in brackets, or whose text as whole words, stands in a longer answer."""
+    marked = set(re.findall(r"\(([A-H])\)", cleaned))
+    if len(marked) == 1 and (index := _index(marked.pop())) < len(choices):
+        return index, "letter in text"
+    found = [index for index, choice in enumerate(choices) if choice and _stands_in(choice, cleaned)]
+    return (found[0], "choice in text") if len(found) == 1 else None
+
+
+def _stands_in(words: str, text: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(words)}(?!\w|\.\d)", text, re.IGNORECASE) is not None
+
+
+def _nearest(answer: str, texts: list[str]) -> tuple[int, str]:
     similarities = [Levenshtein.normalized_similarity(answer, text) for text in texts]
     return similarities.index(max(similarities)), "nearest choice"
 
@@ -88,6 +112,8 @@ def gold_choice(problem: Problem) -> int | None:
 
 def normal(text: str) -> str:
     """A text for comparison: small letters, no spaces, one spelling, no dots but decimal points."""
+    text = re.sub(r"\\sqrt(?![a-zA-Z])", "√", text)
+    text = re.sub(r"([√^_])\s*\{\s*(\w)\s*\}", r"\1\2", text)
     text = re.sub(r"(?<!\d)\.|\.(?!\d)|\s+", "", text.lower())
     for british, american in _SPELLINGS.items():
         text = text.replace(british, american)
@@ -96,7 +122,11 @@ def normal(text: str) -> str:
 
 def _choice(problem: Problem, extracted: str, cleaned: str, without: frozenset[str]) -> Decision:
     assert problem.choices
-    index, how = chosen(cleaned, problem.choices, without)
+    index: int | None
+    if len(extracted.strip()) > 1 and extracted.strip() in problem.choices:  # choices may be "(c)", "(a)", "(b)"
+        index, how = problem.choices.index(extracted.strip()), "choice"
+    else:
+        index, how = chosen(cleaned, problem.choices, without)
     gold = gold_choice(problem)
     right = index is not None and gold is not None and problem.choices[index] == problem.choices[gold]
     return Decision(right, how, extracted, cleaned)
@@ -112,9 +142,13 @@ def _open(problem: Problem, extracted: str, cleaned: str, same_number: SameNumbe
         return Decision(right, "number", extracted, cleaned)
     if re.fullmatch(r"\[.*,.*\]", gold, re.DOTALL):
         return Decision(_same_list(problem, gold, extracted, same_number), "list", extracted, cleaned, open=True)
-    if not _MATH.search(gold) or len(cleaned) > MAX_FOR_MATH:
+    if not _MATH.search(gold) or len(cleaned) > MAX_FOR_MATH or _words(cleaned) > max(MAX_WORDS, _words(gold)):
         return Decision(False, "text", extracted, cleaned, open=True)
     return Decision(False, "math-verify", extracted, cleaned, ask=(gold, cleaned), open=True)
+
+
+def _words(text: str) -> int:
+    return len(re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}", text))
 
 
 def _same_list(problem: Problem, gold: str, answer: str, same_number: SameNumber) -> bool:
