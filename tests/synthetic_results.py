@@ -16,7 +16,7 @@ from mmr1.report.index import Evaluation, Index, Round, Sft, Training
 from mmr1.seeds import generator
 
 MODEL, BENCHMARK, POOL = "tiny", "digits", 200
-ITEMS = pa.schema([("problem_id", pa.string()), ("official", pa.bool_()), ("paper", pa.bool_())])
+ITEMS = pa.schema([("id", pa.string()), ("official", pa.bool_()), ("paper", pa.bool_()), ("extracted", pa.string())])
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 Settings = dict[str, Any]
@@ -98,10 +98,12 @@ class SyntheticResults:
 
     def _scores(self, place: str, number: int, seed: int, problems: Path, model: Path) -> Path:
         folder = self.root / place
-        rollouts, scores = folder / "rollouts/0.parquet", folder / "scores.parquet"
+        initial = self.root / MODEL / "initial/1a2b3c4d" / f"seed{seed}"
+        rollouts, scores = (folder if number else initial) / "rollouts/0.parquet", folder / "scores.parquet"
         tables.write(rollouts, [], tables.ROLLOUTS)
+        rule, name = ("generate", place) if number else ("generate_initial", f"{MODEL}/1a2b3c4d/seed{seed}")
         inputs = {"model": files_under(model), "problems": [problems]}
-        self.record("generate_vps", f"{place}/0", inputs, {"out": [rollouts]}, seconds=8, program="generate")
+        self.record(rule, f"{name}/0", inputs, {"rollouts": [rollouts]}, seconds=8, program="generate")
         passed = np.clip(generator(seed, "pool", number).beta(1 + number, 2, POOL), 0, 1).round(3)
         rows = [
             {
@@ -127,7 +129,7 @@ class SyntheticResults:
         answers = zip(self.problems, right.tolist(), strict=True)
         tables.write(predictions, [_prediction(problem, ok) for problem, ok in answers], tables.ROLLOUTS)
         verdicts = zip(self.problems, right.tolist(), strict=True)
-        rows = [{"problem_id": problem.id, "official": ok, "paper": ok} for problem, ok in verdicts]
+        rows = [{"id": problem.id, "official": ok, "paper": ok, "extracted": "?"} for problem, ok in verdicts]
         tables.write(items, rows, ITEMS)
         share, n = float(right.mean()), len(right)
         half = 1.96 * (share * (1 - share) / n) ** 0.5

@@ -99,8 +99,9 @@ def test_every_record_is_a_finished_run_under_its_parent(store: Store) -> None:
     by_parent = {parent["id"]: name for name, parent in parents.items()}
     under = {run["tags"]["mlflow.runName"]: by_parent[run["tags"]["mlflow.parentRunId"]] for run in runs.values()}
     assert under["train_grpo round1"] in ("tiny/grpo/seed0", "tiny/vas/seed0")
-    assert under["generate_vps round0/0"] == "tiny/vas/seed0"
+    assert under["generate round1/0"] == "tiny/vas/seed0"
     assert under["score_benchmark tiny/sft/digits"] == under["prepare_digits data"] == "shared"
+    assert under["generate_initial tiny/1a2b3c4d/seed0/0"] == "shared"
     evaluated = store.run_of("score_benchmark", "tiny/vas-seed0/digits")
     assert by_parent[evaluated["tags"]["mlflow.parentRunId"]] == "tiny/vas/seed0"
 
@@ -245,7 +246,7 @@ def test_a_broken_record_is_one_line_that_names_file_and_field(copy: Store) -> N
     del record["execution"]["start"]
     write_json(path, record)
     done = copy.export()
-    _is_one_line(done, "tiny.json: execution.start: Field required")
+    _is_one_line(done, "tiny.json: execution.start: expected a value, found none")
     path.write_text(path.read_text()[:50])
     _is_one_line(copy.export(), "tiny.json: expected JSON")
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmr1.errors import UserError
 from mmr1.files import read_json
+from mmr1.settings import describe
 
 ATTEMPT_SUFFIX = ".attempt.json"
 
@@ -71,6 +72,11 @@ class Record(Part):
     metrics: dict[str, float | None] = {}
     notes: dict[str, Any] = {}
     execution: Execution
+
+    @property
+    def rule(self) -> str:
+        """The rule that ran."""
+        return self.key.rule
 
     @property
     def place(self) -> PurePosixPath:
@@ -156,6 +162,4 @@ def _checked(model: type[Any], path: Path, value: Any, more: dict[str, Any]) -> 
     try:
         return model.model_validate({**value, **more})
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: {field}: {first['msg']}") from None
+        raise UserError(f"{path}: {describe(error)}") from None

@@ -40,6 +40,7 @@ from mmr1.provenance.ledger import Attempt, File, Record, locate, read_attempts,
 
 EXPORTER = "export_mlflow"
 SHARED = "shared"
+INITIAL_ROLLOUTS = "generate_initial"  # its `model/<settings>/seedS/…` is no run
 
 # Copied into MLflow whole, so that its pages show them. Anything else is logged by reference and hash.
 ARTIFACT_SUFFIXES = {".csv", ".html", ".json", ".jsonl", ".md", ".png", ".svg", ".tex", ".yaml"}
@@ -84,18 +85,34 @@ def exportable(results: Path) -> list[Record]:
     return [record for record in read_records(results) if record.key.program != EXPORTER]
 
 
-def parent_name(place: PurePosixPath) -> str:
+def parent_name(job: Record | Attempt) -> str:
     """The parent run of a job: `model/run/seedS` for what belongs to one run, else "shared".
 
-    Round-0 rollouts (`model/initial/…`) are shared by runs; an evaluation (`…/run-seedS/…`) belongs to its run.
+    Round-0 rollouts are shared by runs; an evaluation (`…/run-seedS/…`) belongs to its run.
     """
-    parts = place.parts
-    if len(parts) >= 3 and parts[1] != "initial" and re.fullmatch(r"seed\d+", parts[2]):
+    parts = job.place.parts
+    if job.rule == INITIAL_ROLLOUTS:
+        return SHARED
+    if len(parts) >= 3 and re.fullmatch(r"seed\d+", parts[2]):
         return "/".join(parts[:3])
     for part in parts[1:]:
         if match := re.fullmatch(r"(.+)-(seed\d+)", part):
             return "/".join((parts[0], *match.groups()))
     return SHARED
+
+
+@dataclass(frozen=True)
+class Fate:
+    """An attempt that came to nothing: a digest that names it, and whether it FAILED or was KILLED."""
+
+    name: str
+    attempt: Attempt
+    status: str
+
+    @property
+    def end(self) -> datetime:
+        """When it ended; for a killed one only its start is known."""
+        return self.attempt.end or self.attempt.start
 
 
 class _Projection:
@@ -111,26 +128,25 @@ class _Projection:
     def update(self, records: list[Record], attempts: list[Attempt]) -> Exported:
         """Create what is missing, set aside what was superseded, and end every run with its state."""
         known = self._known_runs({record.digest for record in records})
-        grouped = defaultdict(list)
+        grouped: dict[str, tuple[list[Record], list[Fate]]] = defaultdict(lambda: ([], []))
         for record in records:
-            grouped[parent_name(record.place)].append(record)
-        fates = _fates(records, attempts)
-        for _, attempt, _ in fates:
-            grouped[parent_name(attempt.place)]  # a run that never finished a job has a parent too
+            grouped[parent_name(record)][0].append(record)
+        for fate in _fates(attempts):
+            grouped[parent_name(fate.attempt)][1].append(fate)
         new = []
-        for name, group in grouped.items():
-            parent = self._parent(name, group, [fate for fate in fates if parent_name(fate[1].place) == name], known)
+        for name, (group, fates) in grouped.items():
+            parent = self._parent(name, group, fates, known)
             for record in group:
-                if record.digest not in known["record"]:
-                    new.append((record, self._create_child(record, name, parent), parent))
-                else:
+                if record.digest in known["record"]:
                     self._adopt(known["record"][record.digest], record.digest, parent)
-        for record, run_id, parent in new:  # after all were created, so that a model is known before it is used
-            self._fill(record, run_id, parent if parent_name(record.place) != SHARED else None)
-        for identity, attempt, status in fates:
-            self._attempt(identity, attempt, status, known["attempt"])
-        for name, group in grouped.items():
-            self._end_parent(name, group, [fate for fate in fates if parent_name(fate[1].place) == name])
+                else:
+                    new.append((record, self._create_child(record, name, parent)))
+        for record, run_id in new:  # after all were created, so that a model is known before it is used
+            self._fill(record, run_id)
+        for name, (group, fates) in grouped.items():
+            for fate in fates:
+                self._attempt(fate, known["attempt"])
+            self._end_parent(name, group, fates)
         return self.exported
 
     def _known_runs(self, current: set[str]) -> dict[str, dict[str, Run]]:
@@ -184,11 +200,11 @@ class _Projection:
             if not token:
                 return runs
 
-    def _parent(self, name: str, group: list[Record], fates: list[Any], known: dict[str, dict[str, Run]]) -> str:
+    def _parent(self, name: str, group: list[Record], fates: list[Fate], known: dict[str, dict[str, Run]]) -> str:
         if name in known["parent"]:
             self.exported.parents[name] = known["parent"][name].info.run_id
             return self.exported.parents[name]
-        start = min([record.execution.start for record in group] + [attempt.start for _, attempt, _ in fates])
+        start = min([record.execution.start for record in group] + [fate.attempt.start for fate in fates])
         tags = {"mmr1.kind": "parent", "mmr1.name": name}
         if name != SHARED:
             tags |= dict(zip(("mmr1.model", "mmr1.run", "mmr1.seed"), name.split("/"), strict=True))
@@ -212,7 +228,7 @@ class _Projection:
         tags = {
             "mmr1.kind": "record",
             "mmr1.name": record.digest,
-            "mmr1.rule": record.key.rule,
+            "mmr1.rule": record.rule,
             "mmr1.wildcards": record.key.wildcards,
             "mmr1.record": record.path.as_posix(),
             "mmr1.code": str(record.key.code.get("sha256")),
@@ -227,7 +243,7 @@ class _Projection:
             **{f"mmr1.input.{key}": _files_digest(files) for key, files in record.key.inputs.items()},
             **{f"mmr1.output.{key}": _files_digest(files) for key, files in record.outputs.items()},
         }
-        run_id = self._create(_child_name(record.key.rule, record.place, name), execution.start, tags)
+        run_id = self._create(_child_name(record, name), execution.start, tags)
         self.exported.records[record.digest] = run_id
         made = [
             LoggedModelOutput(self._create_model(folder, files, run_id), step=_last_step(record))
@@ -254,13 +270,13 @@ class _Projection:
         self.models[content] = model.model_id
         return model.model_id
 
-    def _fill(self, record: Record, run_id: str, parent: str | None) -> None:
+    def _fill(self, record: Record, run_id: str) -> None:
         """Log what a record says into its run, its curves into its parent too, and end it."""
         self._log_params(run_id, {**record.key.params, **flat(record.key.settings)})
         metrics = self._metrics(record)
         self._log_metrics(run_id, [*metrics, *_execution_metrics(record)])
-        if parent is not None:
-            self._log_metrics(parent, metrics)
+        if parent_name(record) != SHARED:
+            self._log_metrics(self.exported.parents[parent_name(record)], metrics)
         self._log_inputs(record, run_id)
         self._log_artifacts(record, run_id)
         self.client.set_terminated(run_id, "FINISHED", _milliseconds(record.execution.end))
@@ -278,7 +294,7 @@ class _Projection:
         """A record's own metrics, the rows of its JSON-lines outputs by step, and the scores of a benchmark."""
         end, metrics = _milliseconds(record.execution.end), []
         for name, value in _numbers(record.metrics):
-            metrics.append(Metric(_name(f"{record.key.rule}/{name}"), value, end, 0))
+            metrics.append(Metric(_name(f"{record.rule}/{name}"), value, end, 0))
         for _, path in self._intact_outputs(record):
             if path.suffix == ".jsonl":
                 metrics += _metrics_by_step(path, end)
@@ -315,37 +331,38 @@ class _Projection:
                     if path is not None and sha256(path) == file.sha256:
                         yield name, path
 
-    def _attempt(self, identity: str, attempt: Attempt, status: str, known: dict[str, Run]) -> None:
-        if identity in known:
-            self.exported.attempts[identity] = known[identity].info.run_id
+    def _attempt(self, fate: Fate, known: dict[str, Run]) -> None:
+        attempt = fate.attempt
+        if fate.name in known:
+            self.exported.attempts[fate.name] = known[fate.name].info.run_id
             return
-        name = parent_name(attempt.place)
+        parent = parent_name(attempt)
         tags = {
             "mmr1.kind": "attempt",
-            "mmr1.name": identity,
+            "mmr1.name": fate.name,
             "mmr1.rule": attempt.rule,
             "mmr1.wildcards": attempt.wildcards,
             "mmr1.host": attempt.host,
             "mmr1.argv": " ".join(attempt.argv),
-            "mlflow.parentRunId": self.exported.parents[name],
+            "mlflow.parentRunId": self.exported.parents[parent],
             "mlflow.note.content": attempt.error or "killed: its start marker was never closed",
             **{f"mmr1.slurm.{key}": value for key, value in attempt.slurm.items()},
         }
-        run_id = self._create(_child_name(attempt.rule, attempt.place, name), attempt.start, tags)
-        self.client.set_terminated(run_id, status, _milliseconds(attempt.end or attempt.start))
-        self.exported.attempts[identity] = run_id
+        run_id = self._create(_child_name(attempt, parent), attempt.start, tags)
+        self.client.set_terminated(run_id, fate.status, _milliseconds(fate.end))
+        self.exported.attempts[fate.name] = run_id
 
-    def _end_parent(self, name: str, group: list[Record], fates: list[tuple[str, Attempt, str]]) -> None:
+    def _end_parent(self, name: str, group: list[Record], fates: list[Fate]) -> None:
         """A parent has failed if a job of it failed or was killed and has not been finished since."""
-        done = {(record.key.rule, record.key.wildcards): record.execution.end for record in group}
-        open_ends = [
-            status
-            for _, attempt, status in fates
-            if (attempt.rule, attempt.wildcards) not in done or done[attempt.rule, attempt.wildcards] < attempt.start
+        done = {(record.rule, record.place): record.execution.end for record in group}
+        lost = [
+            fate
+            for fate in fates
+            if (job := (fate.attempt.rule, fate.attempt.place)) not in done or done[job] < fate.attempt.start
         ]
-        ends = [record.execution.end for record in group] + [attempt.end or attempt.start for _, attempt, _ in fates]
-        status = open_ends[-1] if open_ends else "FINISHED"
-        self.client.set_terminated(self.exported.parents[name], status, _milliseconds(max(ends)))
+        end = max([record.execution.end for record in group] + [fate.end for fate in fates])
+        status = lost[-1].status if lost else "FINISHED"
+        self.client.set_terminated(self.exported.parents[name], status, _milliseconds(end))
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -372,16 +389,13 @@ def checkpoints(named: Mapping[str, list[File]]) -> dict[str, list[File]]:
     }
 
 
-def _fates(records: list[Record], attempts: list[Attempt]) -> list[tuple[str, Attempt, str]]:
-    """Attempts that came to nothing, each with a digest that names it and its MLflow status."""
-    fates = []
+def _fates(attempts: list[Attempt]) -> Iterator[Fate]:
     for attempt in attempts:
-        identity = digest([attempt.rule, attempt.wildcards, attempt.start.isoformat(), attempt.host, attempt.pid])
+        name = digest([attempt.rule, attempt.wildcards, attempt.start.isoformat(), attempt.host, attempt.pid])
         if attempt.state == "failed":
-            fates.append((identity, attempt, "FAILED"))
+            yield Fate(name, attempt, "FAILED")
         elif attempt.state == "running" and not _alive(attempt):
-            fates.append((identity, attempt, "KILLED"))
-    return fates
+            yield Fate(name, attempt, "KILLED")
 
 
 def _alive(attempt: Attempt) -> bool:
@@ -402,9 +416,9 @@ def _alive(attempt: Attempt) -> bool:
     return "\0".join(attempt.argv) in command_line  # else the number belongs to another process by now
 
 
-def _child_name(rule: str, place: PurePosixPath, parent: str) -> str:
-    rest = place.as_posix().removeprefix(parent).strip("/.")
-    return f"{rule} {rest}".strip()
+def _child_name(job: Record | Attempt, parent: str) -> str:
+    rest = job.place.as_posix().removeprefix(parent).strip("/.")
+    return f"{job.rule} {rest}".strip()
 
 
 def _files_digest(files: list[File]) -> str:

@@ -1,12 +1,11 @@
-"""What a report is made from: an index of files, written by the workflow, so that the report looks for nothing itself."""
+"""What a report is made from: an index of files that the workflow writes; the report looks for nothing itself."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from mmr1.errors import UserError
-from mmr1.files import read_json
+from mmr1.settings import read_settings
 
 
 class _Strict(BaseModel):
@@ -55,8 +54,8 @@ class Sft(_Strict):
 class Index(_Strict):
     """Everything that one report shows, in the order in which it shows it. Paths are seen from the working folder.
 
-    Models and runs come in order of first mention; one without a label goes by its name. `benchmarks` maps a name to its
-    problems; `tables` are HTML fragments; `results` is the folder that holds `records/`.
+    Models and runs come in order of first mention; one without a label goes by its name. `benchmarks` maps a name to
+    its problems; `tables` are HTML fragments; `results` is the folder that holds `records/`.
     """
 
     recipe: str
@@ -77,7 +76,8 @@ class Index(_Strict):
 
     def models(self) -> list[str]:
         """The models, in order of first mention."""
-        return list(dict.fromkeys(one.model for one in (*self.evaluations, *self.trainings)))
+        evaluated, trained = [one.model for one in self.evaluations], [one.model for one in self.trainings]
+        return list(dict.fromkeys(evaluated + trained))
 
     def runs(self, model: str) -> list[str]:
         """The runs of a model, in order of first mention."""
@@ -92,12 +92,7 @@ class Index(_Strict):
 
 def read_index(path: str | Path) -> Index:
     """An index from its JSON file. Raises UserError naming the file and the field that is wrong or missing."""
-    try:
-        return Index.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: {field}: {first['msg']}") from None
+    return read_settings(path, Index)
 
 
 def _paths(value: object) -> Iterator[Path]:
