@@ -6,14 +6,15 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mmr1.rewards import workers as worker_processes
 from mmr1.rewards.workers import OUTCOMES, Outcome, Pair
 
 __all__ = ["Outcome", "Pair", "Verifier"]
 
+SCRIPTS = Path(__file__).resolve().parents[2]
 REMEMBERED = 1_000_000  # verdicts kept, some 200 bytes each
 
 # Integers as people and models write them. Of two such strings math-verify says "equal" exactly if they are the same
@@ -95,14 +96,15 @@ class Verifier:
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
         ours, theirs = Pipe()
-        command = [sys.executable, "-P", worker_processes.__file__, str(theirs.fileno())]
+        command = [sys.executable, "-P", "-m", "mmr1.rewards.workers", theirs.fileno(), self.workers, self.seconds]
+        path = os.pathsep.join([str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])])
         process = subprocess.Popen(
-            [*command, str(self.workers), str(self.seconds)],
+            [str(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             # Sympy walks over sets: with hashes that differ from start to start, so might what it finds.
-            env=os.environ | {"PYTHONHASHSEED": "0"},
+            env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": path},
         )
         theirs.close()
         self._server = process, ours

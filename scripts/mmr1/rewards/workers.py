@@ -2,7 +2,7 @@ r"""The processes behind `mmr1.rewards.verify`: a server that forks workers, fee
 
     client ──socket──► server ──fork──► worker, worker, …     worker: verify(parse(gold), parse(answer)), by the pair
 
-The server is a fresh interpreter that runs this file, so nothing of the client's (torch, CUDA, threads) is in it. It
+The server is a fresh interpreter that runs this module, so nothing of the client's (torch, CUDA, threads) is in it. It
 loads math-verify once and has one thread, hence a worker is a fork of some milliseconds, also when it takes the place
 of a dead one. This file is both the module that `verify` imports for its names and the server's program: standard
 library only at the top, math-verify in the server.
@@ -61,11 +61,12 @@ Phase = mmap.mmap | bytearray
 
 _PR_SET_PDEATHSIG = 1
 
-# Compared once by the server, so that each fork starts with the grammar's automata built: a first interval takes 100 ms,
-# the next one 30.
-_WARM_UP = (
-    *("12", r"-\frac{3}{4}", r"2\sqrt{3}", r"\text{Yes}", r"12\%", "(1,2)", "[-2,1)", "x=5", r"\{1,2\}", "3:4", "1, 2"),
-    *(r"90^\circ", "a+b", "2x^2-3x+1", r"\sin(x)", "f(x)", "1.5", "x>2", r"\infty", r"\pi r^2", "12 cm"),
+# Compared once by the server, so that each fork starts with the grammar's automata built and sympy's modules loaded: a
+# first interval takes 100 ms, the next one 30.
+_WARM_UP: tuple[Pair, ...] = (
+    *((text, text) for text in ("12", r"-\frac{3}{4}", r"2\sqrt{3}", r"\text{Yes}", r"12\%", "1.5", "3:4", "1, 2")),
+    *((text, text) for text in ("[-2,1)", r"90^\circ", "2x^2-3x+1", "f(x)", r"\infty", r"\pi r^2", "12 cm", "none")),
+    *((r"\sin(x)^2+\cos(x)^2", "1"), ("x=5", "2x=8"), ("x>2", "(2,3)"), (r"\{1,2\}", r"\{1,3\}"), ("5", "log(a+b)")),
 )
 
 
@@ -83,6 +84,8 @@ def comparator() -> Callable[[str, str, Phase], Outcome]:
 
     from math_verify import parse, verify
 
+    from mmr1.rewards.witness import surely_different
+
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # it warns that its own limits are off, as is meant
     parsed = lru_cache(PARSED)(lambda text: parse(boxed(text), parsing_timeout=None))
 
@@ -92,6 +95,8 @@ def comparator() -> Callable[[str, str, Phase], Outcome]:
         phase[0] = ANSWER
         parsed_answer = parsed(answer)
         phase[0] = COMPARISON
+        if surely_different(parsed_gold, parsed_answer):
+            return Outcome.DIFFERENT
         return Outcome.EQUAL if verify(parsed_gold, parsed_answer, timeout_seconds=None) else Outcome.DIFFERENT
 
     return compare
@@ -171,8 +176,8 @@ class Server:
         self.size = workers
         self.seconds = seconds
         self.compare = comparator()
-        for text in _WARM_UP:
-            self.compare(text, text, bytearray(1))
+        for gold, answer in _WARM_UP:
+            self.compare(gold, answer, bytearray(1))
         self.workers: list[Worker] = []
         self.hanging: set[str] = set()  # strings whose mere parsing takes longer than the limit
 
