@@ -25,6 +25,7 @@ class Response:
     given: str | None = None
     finish_reason: str | None = None
     without: frozenset[str] = frozenset()
+    rollout: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ SHORT = 60  # a response of one line and at most this many characters is taken t
 
 # "the answer is", "Answer:", "The correct option is": what stands behind the last of them, to the end of the line.
 _PHRASE = re.compile(
-    r"\b(?:final |correct |right )?(?:answer|option|choice)(?: (?:is|would be|should be|must be))?\s*(?::|\bis\b|=)\s*",
+    r"\b(?:answer|option|choice)(?: letter)?\s*(?::|=|\b(?:is|would be|should be|must be)\b:?)\s*"
+    r"|答案(?:是|为|:|：)\s*",
     re.IGNORECASE,
 )
 _ANSWER_SECTION = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL)

@@ -44,8 +44,8 @@ def bootstrap(correct: Sequence[bool], clusters: Sequence[str]) -> tuple[float, 
     return float(low), float(high)
 
 
-def interval(correct: Sequence[bool], clusters: Sequence[str] | None = None) -> tuple[float, float]:
+def interval(correct: Sequence[bool], clusters: Sequence[str]) -> tuple[float, float]:
     """Wilson's interval, or the bootstrap's where a problem has more than one item."""
-    if clusters is None or len(set(clusters)) == len(clusters):
+    if len(set(clusters)) == len(clusters):
         return wilson(sum(correct), len(correct))
     return bootstrap(correct, clusters)

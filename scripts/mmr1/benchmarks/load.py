@@ -65,24 +65,28 @@ def load_rows(path: Path) -> list[dict[str, Any]]:
 
 def load_responses(
     path: Path, response_field: str = "response", extraction_field: str | None = None
-) -> dict[str, Response]:
-    """The response to each problem, by problem id.
+) -> dict[str, list[Response]]:
+    """The response or responses to each problem, by problem id, in the file's order.
 
     `path` is a rollouts table, or JSON lines (also .gz) of `{"id": …, "response": …}`, which may have `finish_reason`.
     `extraction_field` names the field of an extraction that someone else made. Raises UserError naming file, row and
-    field, also where a problem has two responses.
+    field. In JSON lines an id may stand once only: twice would be a mistake in joining files.
     """
     if path.suffix == ".parquet":
-        table = tables.read(path, tables.ROLLOUTS).select(["problem_id", "text", "finish_reason"])
-        found = [(row["problem_id"], Response(row["text"], None, row["finish_reason"])) for row in table.to_pylist()]
+        table = tables.read(path, tables.ROLLOUTS).select(["problem_id", "rollout", "text", "finish_reason"])
+        found = [
+            (row["problem_id"], Response(row["text"], None, row["finish_reason"], rollout=row["rollout"]))
+            for row in table.to_pylist()
+        ]
     else:
         rows = load_rows(path)
         found = [_response(path, number, row, response_field, extraction_field) for number, row in enumerate(rows)]
-    responses: dict[str, Response] = {}
+    responses: dict[str, list[Response]] = {}
     for number, (name, response) in enumerate(found):
-        if name in responses:
-            raise UserError(f"{path}: row {number}: expected one response a problem, found a second one for {name!r}")
-        responses[name] = response
+        others = responses.setdefault(name, [])
+        if any(other.rollout == response.rollout for other in others):
+            raise UserError(f"{path}: row {number}: {name!r}: expected one response, found a second one")
+        others.append(response)
     return responses
 
 

@@ -25,9 +25,12 @@ class Item:
 
 
 def pair(
-    benchmark: Benchmark, problems: Sequence[Problem], responses: Mapping[str, Response], partial: bool = False
+    benchmark: Benchmark,
+    problems: Sequence[Problem],
+    responses: Mapping[str, Sequence[Response]],
+    partial: bool = False,
 ) -> list[tuple[Problem, Response]]:
-    """Each problem with its response, in the problems' order.
+    """Each problem with each of its responses, in the problems' order.
 
     Raises UserError for a problem without a response or a response without a problem, unless `partial`: then only
     those that have both are scored. Nothing is ever scored by default.
@@ -42,7 +45,7 @@ def pair(
         for name in responses:
             if name not in known:
                 raise UserError(f"{benchmark.name}: response {name}: expected a problem of that id (see --partial)")
-    pairs = [(problem, responses[problem.id]) for problem in problems if problem.id in responses]
+    pairs = [(problem, response) for problem in problems for response in responses.get(problem.id, [])]
     if not pairs:
         raise UserError(f"{benchmark.name}: expected responses to its problems, found none that matches an id")
     return pairs
@@ -66,14 +69,15 @@ def add_judge(items: Sequence[Item], ask: AskJudge) -> list[Item]:
 
     `ask` takes (question, gold, answer) and gives a verdict for each. It is asked only where no rule could decide.
     """
-    undecided = [item for item in items if _undecided(item.decisions["paper"])]
+    undecided = [index for index, item in enumerate(items) if _undecided(item.decisions["paper"])]
+    asked = [items[index] for index in undecided]
     verdicts = ask(
-        [(item.problem.question, item.problem.answer, item.decisions["paper"].extracted or "") for item in undecided]
+        [(item.problem.question, item.problem.answer, item.decisions["paper"].extracted or "") for item in asked]
     )
-    by_id = {item.problem.id: verdict for item, verdict in zip(undecided, verdicts, strict=True)}
+    found = dict(zip(undecided, verdicts, strict=True))
     judged = []
-    for item in items:
-        paper, verdict = item.decisions["paper"], by_id.get(item.problem.id)
+    for index, item in enumerate(items):
+        paper, verdict = item.decisions["paper"], found.get(index)
         decision = paper if verdict is None else replace(paper, correct=verdict, rule="judge")
         judged.append(replace(item, decisions={**item.decisions, "judge": decision}))
     return judged
@@ -82,8 +86,8 @@ def add_judge(items: Sequence[Item], ask: AskJudge) -> list[Item]:
 def scores(benchmark: Benchmark, items: Sequence[Item]) -> dict[str, Any]:
     """The content of `scores.json` (DESIGN §4). Accuracies and their 95% intervals lie in [0, 1].
 
-    `extraction_failures` counts items in which the paper's rule found no answer, `truncated` those cut off at the
-    length limit (null where the responses do not say).
+    `n` is the number of responses. `extraction_failures` counts those in which the paper's rule found no answer,
+    `truncated` those cut off at the length limit (null where the responses do not say).
     """
     reasons = [item.response.finish_reason for item in items]
     papers = [item.decisions["paper"] for item in items]
@@ -103,6 +107,7 @@ def item_rows(items: Sequence[Item]) -> pa.Table:
         paper = item.decisions["paper"]
         row: dict[str, Any] = {
             "id": item.problem.id,
+            "rollout": item.response.rollout,
             "gold": item.problem.answer,
             "extracted": paper.extracted,
             "cleaned": paper.cleaned,
@@ -113,7 +118,8 @@ def item_rows(items: Sequence[Item]) -> pa.Table:
             row[f"{name}_rule"] = decision.rule
         row["official_answer"] = item.decisions["official"].cleaned
         rows.append({name: _storable(value) for name, value in row.items()})
-    fields = [pa.field(name, pa.bool_() if isinstance(rows[0][name], bool) else pa.string()) for name in rows[0]]
+    types = {bool: pa.bool_(), int: pa.int32()}
+    fields = [pa.field(name, types.get(type(value), pa.string())) for name, value in rows[0].items()]
     return pa.Table.from_pylist(rows, schema=pa.schema(fields))
 
 
@@ -147,7 +153,8 @@ def _score(benchmark: Benchmark, items: Sequence[Item], name: str) -> dict[str, 
 
 def _accuracy(benchmark: Benchmark, items: Sequence[Item], name: str) -> dict[str, Any]:
     correct = [item.decisions[name].correct for item in items]
-    clusters = [benchmark.cluster(item.problem) for item in items] if benchmark.cluster else None
+    cluster = benchmark.cluster or (lambda problem: problem.id)
+    clusters = [cluster(item.problem) for item in items]
     return {
         "correct": sum(correct),
         "accuracy": sum(correct) / len(correct),

@@ -1,0 +1,92 @@
+"""From a benchmark's source, on the hub or in local files, to problems with images."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from mmr1.benchmarks.base import Benchmark, Row, Source, with_image
+from mmr1.benchmarks.load import to_problem
+from mmr1.errors import UserError
+from mmr1.problems import Problem
+
+Prompt = Literal["bare", "official"]
+
+
+def problems(benchmark: Benchmark, where: Path, rows: Iterable[Row], prompt: Prompt, folder: Path) -> list[Problem]:
+    """The problems of some rows, with their images.
+
+    `prompt` "bare" keeps the question and its choices, for the paper's system prompt (Table 8); "official" is the text
+    as the benchmark itself asks it. Image paths in rows are relative to `folder`. `where` is named in errors.
+    """
+    made = []
+    for number, row in enumerate(rows):
+        problem = to_problem(benchmark, where, row, number)
+        if prompt == "official":
+            try:
+                asked = with_image(benchmark.official_prompt(row))
+            except UserError as error:
+                raise UserError(f"{where}: row {number}: {error} (which holds the official prompt)") from None
+            problem = replace(problem, question=asked, metadata=problem.metadata | {"choices_in_question": True})
+        try:
+            made.append(replace(problem, images=(image(benchmark, row, folder),)))
+        except UserError as error:
+            raise UserError(f"{where}: row {number}: {error}") from None
+    return benchmark.complete(made)
+
+
+def image(benchmark: Benchmark, row: Row, folder: Path) -> bytes:
+    """The encoded bytes of a row's image: embedded, or a file under `folder`."""
+    preferred = benchmark.source.image if benchmark.source else "image"
+    for name in (preferred, "image", "imagename"):
+        found = row.get(name)
+        if isinstance(found, dict) and found.get("bytes"):
+            return found["bytes"]
+        path = found.get("path") if isinstance(found, dict) else found
+        if isinstance(path, str) and path:
+            for candidate in (folder / path, folder / Path(path).name):
+                if candidate.is_file():
+                    return candidate.read_bytes()
+            raise UserError(f"{name}: expected an image file {path} under {folder}, found none")
+    raise UserError(f"{preferred}: expected an image, found none (columns: {', '.join(row)})")
+
+
+def resolve(source: Source, revision: str | None) -> str:
+    """The full commit hash that `revision` begins, from the repository's history; the newest one without a revision."""
+    from huggingface_hub import HfApi
+
+    try:
+        commits = [commit.commit_id for commit in HfApi().list_repo_commits(source.repository, repo_type="dataset")]
+    except Exception as error:  # the hub's client raises types of several libraries for a network that is not there
+        raise UserError(f"{source.repository}: the hub gave no list of commits: {error!r}") from None
+    wanted = revision or commits[0]
+    found = [commit for commit in commits if commit.startswith(wanted)]
+    if len(found) != 1:
+        raise UserError(f"{source.repository}: expected one commit that begins with {wanted}, found {len(found)}")
+    return found[0]
+
+
+def hub_rows(source: Source, commit: str) -> Iterator[dict[str, Any]]:
+    """The rows of a data set at a commit; images stay encoded. Raises UserError if their number is not the expected."""
+    from datasets import load_dataset
+
+    data = load_dataset(source.repository, source.config, split=source.split, revision=commit)
+    if len(data) != source.rows:
+        raise UserError(f"{source.repository}@{commit}: expected {source.rows} rows, found {len(data)}")
+    return iter(encoded(data))
+
+
+def encoded(data: Any) -> Any:
+    """A `datasets.Dataset` whose images are left as they were encoded."""
+    from datasets import Image
+
+    for name, feature in data.features.items():
+        if isinstance(feature, Image):
+            data = data.cast_column(name, Image(decode=False))
+    return data
+
+
+def limited(rows: Iterable[Row], limit: int | None) -> Iterable[Row]:
+    """The first `limit` rows, or all."""
+    return rows if limit is None else itertools.islice(rows, limit)

@@ -1,0 +1,63 @@
+"""Make a benchmark's problems.parquet, from the hub at a pinned revision or from local files.
+
+    python scripts/prepare_benchmark.py --benchmark mathvista --out problems.parquet
+    python scripts/prepare_benchmark.py --benchmark mathverse --local testmini.jsonl --out problems.parquet
+
+The pinned revision stands in the benchmark's file; a prefix of a commit hash is resolved against the repository's
+history and the full hash is noted in the record. Local files are a JSON list, an object of rows by id, or JSON lines,
+with images beside them.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmr1.benchmarks import prepare
+from mmr1.benchmarks.load import load_rows
+from mmr1.benchmarks.registry import BENCHMARKS, benchmark
+from mmr1.errors import UserError, run
+from mmr1.problems import read_problems, write_problems
+from mmr1.progress import log
+from mmr1.provenance.record import add_job_arguments, job
+
+
+def main() -> None:
+    args = parse_arguments()
+    chosen = benchmark(args.benchmark)
+    with job(args, inputs={"local": args.local, "images": args.images}, outputs={"out": args.out}) as work:
+        if args.local:
+            rows, where = iter(load_rows(args.local)), args.local
+        elif chosen.source:
+            commit = prepare.resolve(chosen.source, args.revision or chosen.source.revision)
+            work.notes["source"] = {"repository": chosen.source.repository, "commit": commit}
+            log(f"{chosen.source.repository}@{commit}")
+            rows, where = prepare.hub_rows(chosen.source, commit), Path(f"{chosen.source.repository}@{commit}")
+        else:
+            raise UserError(f"--benchmark {chosen.name}: it has no source on the hub; expected --local")
+        folder = args.images or where.parent
+        made = prepare.problems(chosen, where, prepare.limited(rows, args.limit), args.prompt, folder)
+        write_problems(args.out, made)
+        read_problems(args.out, allow_empty_answer=True)  # every image must decode, every mark must have its image
+        work.metrics["problems"] = float(len(made))
+        log(f"{chosen.name}: {len(made)} problems")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--benchmark", required=True, help=", ".join(BENCHMARKS))
+    parser.add_argument("--out", type=Path, required=True, help="problems.parquet")
+    parser.add_argument("--local", type=Path, help="the benchmark's own file instead of the hub")
+    parser.add_argument("--images", type=Path, help="folder of images (default: that of the local file)")
+    parser.add_argument("--revision", help="another commit of the source than the pinned one")
+    parser.add_argument(
+        "--prompt",
+        choices=("bare", "official"),
+        default="bare",
+        help="bare: for the paper's prompt, Table 8; official: the text as the benchmark asks it",
+    )
+    parser.add_argument("--limit", type=int, help="only the first rows")
+    add_job_arguments(parser)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)
