@@ -150,6 +150,8 @@ def _compatible(found: pa.DataType, expected: pa.DataType) -> bool:
         return pa.types.is_binary(found) or pa.types.is_large_binary(found)
     if pa.types.is_integer(expected):
         return pa.types.is_integer(found)
+    if pa.types.is_boolean(expected):
+        return pa.types.is_boolean(found)
     return pa.types.is_floating(found) or pa.types.is_integer(found) or pa.types.is_null(found)
 
 
