@@ -251,9 +251,21 @@ def _metrics(step: int, weighted: bool, random: np.random.Generator) -> dict[str
 
 
 def _calibration(step: int, weighted: bool, random: np.random.Generator) -> dict[str, Any]:
-    if not weighted:
-        return {"step": step, "zero_variance_share_uniform": 0.5, "coverage": 1 - 0.9**step}
-    return {"step": step, "ovs_correlation": 0.5 + float(random.normal(0, 0.1)), "coverage": 1 - 0.9**step}
+    noise = random.normal(0, 0.05, 3).tolist()
+    row: dict[str, Any] = {
+        "step": step,
+        "zero_variance_weighted": 0.2 + noise[0] if weighted else None,
+        "zero_variance_uniform": 0.5 + noise[1],
+        "ovs_correlation": 0.5 + noise[2] if weighted else None,
+        "effective_share": 0.6 if weighted else None,
+        "coverage": 1 - 0.9 ** (step + 1),
+    }
+    for bin in range(5):
+        middle = 0.05 * bin + 0.025
+        row[f"curve_{bin}_predicted"] = middle if weighted else None
+        row[f"curve_{bin}_realised"] = 0.8 * middle + noise[0] / 10 if weighted else None
+        row[f"curve_{bin}_groups"] = 4 + bin if weighted else None
+    return row
 
 
 def _prediction(problem: Problem, right: bool) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""Make the report: one HTML file with accuracies, curves, scores, samples, tables and costs, and its figures as PNG.
+
+What it is made from stands in an index, which the workflow writes (mmr1.report.index says what it holds).
+"""
+
+import argparse
+from pathlib import Path
+
+from mmr1.errors import run
+from mmr1.files import atomic
+from mmr1.progress import log
+from mmr1.provenance.ledger import read_records
+from mmr1.provenance.record import add_job_arguments, job
+from mmr1.report.index import read_index
+from mmr1.report.page import TEMPLATE, build
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--index", type=Path, required=True, help="JSON: the files that the report shows")
+    parser.add_argument("--out", type=Path, required=True, help="report.html")
+    parser.add_argument("--figures", type=Path, required=True, help="folder for the figures as PNG")
+    add_job_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+    index = read_index(args.index)
+    inputs = {"index": args.index, "files": index.files(), "template": TEMPLATE}
+    with job(args, inputs=inputs, outputs={"out": args.out, "figures": args.figures}):
+        html, figures = build(index, read_records(index.results))
+        with atomic(args.figures) as folder:
+            folder.mkdir()
+            for name, png in figures.items():
+                (folder / f"{name}.png").write_bytes(png)
+        with atomic(args.out) as temporary:
+            temporary.write_text(html)
+    log(f"{args.out}: {len(figures)} figures, {args.out.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,90 @@
+"""What it cost, from the records: time, processors, memory and GPUs by stage, and VPS passes beside training."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from mmr1.provenance.ledger import Record
+
+TRAINING, SCORING = "train_grpo", "score_vps"
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """One rule's jobs together. `gpu_hours` counts every GPU that a job saw; None if no job saw any."""
+
+    rule: str
+    jobs: int
+    seconds: float
+    cpu_hours: float
+    gpu_hours: float | None
+    peak_memory_gib: float
+
+
+@dataclass(frozen=True)
+class PassCost:
+    """One run's VPS passes (rollouts and scores) beside its training, in seconds of jobs."""
+
+    run: str
+    vps_seconds: float
+    training_seconds: float
+
+    @property
+    def share(self) -> float:
+        """VPS passes as a share of training; 0 for a run that needs none."""
+        return self.vps_seconds / self.training_seconds
+
+
+def by_stage(records: Iterable[Record]) -> list[StageCost]:
+    """One row a rule, in the order in which the rules first ended."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        groups[record.rule].append(record)
+    return [_stage(rule, group) for rule, group in groups.items()]
+
+
+def total(stages: Iterable[StageCost]) -> StageCost:
+    """The sum over stages; the memory is the largest."""
+    rows = list(stages)
+    gpu_hours = [row.gpu_hours for row in rows if row.gpu_hours is not None]
+    return StageCost(
+        "all",
+        sum(row.jobs for row in rows),
+        sum(row.seconds for row in rows),
+        sum(row.cpu_hours for row in rows),
+        sum(gpu_hours) if gpu_hours else None,
+        max(row.peak_memory_gib for row in rows),
+    )
+
+
+def vps_passes(records: Iterable[Record]) -> list[PassCost]:
+    """One row a `model/run/seedS` that trained. Rollouts that runs share count for each run that uses them."""
+    known = {record.digest: record for record in records}
+    training: dict[str, float] = defaultdict(float)
+    scoring: dict[str, dict[str, float]] = defaultdict(dict)
+    for record in known.values():
+        if record.key.program == TRAINING:
+            training[_run(record.place)] += record.execution.seconds
+        elif record.key.program == SCORING:
+            makers = [known[parent.digest] for parent in record.parents if parent.digest in known]
+            for one in (record, *(maker for maker in makers if maker.key.program == "generate")):
+                scoring[_run(record.place)][one.digest] = one.execution.seconds
+    return [PassCost(run, sum(scoring[run].values()), seconds) for run, seconds in training.items()]
+
+
+def _stage(rule: str, group: list[Record]) -> StageCost:
+    executions = [record.execution for record in group]
+    with_gpu = [one for one in executions if one.gpu]
+    return StageCost(
+        rule=rule,
+        jobs=len(group),
+        seconds=sum(one.seconds for one in executions),
+        cpu_hours=sum(one.cpu_seconds for one in executions) / 3600,
+        gpu_hours=sum(one.seconds * len(one.gpu) for one in with_gpu) / 3600 if with_gpu else None,
+        peak_memory_gib=max(one.peak_memory_mib for one in executions) / 1024,
+    )
+
+
+def _run(place: PurePosixPath) -> str:
+    return "/".join(place.parts[:3])

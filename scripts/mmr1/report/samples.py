@@ -1,0 +1,135 @@
+"""Problems to look at: what SFT answered before, and what each run answers after."""
+
+import base64
+import io
+from dataclasses import dataclass
+
+import pyarrow as pa
+from PIL import Image
+
+from mmr1 import tables
+from mmr1.problems import IMAGE_MARK, Problem, open_image, read_problems
+from mmr1.report.index import Evaluation, Index
+from mmr1.report.results import verdicts
+
+# How many of each kind are shown: mended by every run, by some, broken by some, wrong throughout.
+KINDS = {"wrong before, right after": 2, "right in some runs only": 2, "right before, wrong after": 1, "never right": 1}
+MOST_ANSWERS = 5
+WIDEST_IMAGE = 720
+SMALL_IMAGE = 64  # smaller ones are shown larger, pixel by pixel
+LONGEST_RESPONSE = 4000
+
+RESPONSES = pa.schema([tables.ROLLOUTS.field(name) for name in ("problem_id", "rollout", "text")])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one subject said, and whether it was right."""
+
+    subject: str
+    text: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as a data URI; `small` ones are meant to be enlarged."""
+
+    uri: str
+    small: bool
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One problem with its answers, the first of which is SFT's."""
+
+    kind: str
+    question: str
+    choices: tuple[str, ...]
+    gold: str
+    pictures: tuple[Picture, ...]
+    answers: tuple[Answer, ...]
+
+
+def samples(index: Index, model: str, benchmark: str) -> list[Sample]:
+    """A few problems of a benchmark, chosen by the verdicts: the first of each kind, in the order of the problems.
+
+    Shown are SFT and the first seed of each run (four runs at most) that have verdicts and predictions; nothing if
+    SFT has none.
+    """
+    chosen = _subjects(index, model, benchmark)
+    if len(chosen) < 2 or chosen[0].subject != "sft":
+        return []
+    right = [verdicts(one.items, index.accuracy) for one in chosen if one.items is not None]
+    problems = read_problems(index.benchmarks[benchmark])
+    left = dict(KINDS)
+    picked: list[tuple[str, Problem]] = []
+    for problem in problems:
+        if all(problem.id in one for one in right):
+            kind = _kind([one[problem.id] for one in right])
+            if kind is not None and left[kind] > 0:
+                left[kind] -= 1
+                picked.append((kind, problem))
+    picked.sort(key=lambda pair: list(KINDS).index(pair[0]))
+    texts = [_texts(one, {problem.id for _, problem in picked}) for one in chosen]
+    return [
+        Sample(
+            kind=kind,
+            question=problem.question.replace(IMAGE_MARK, "").strip(),
+            choices=problem.choices or (),
+            gold=problem.answer,
+            pictures=tuple(picture(image) for image in problem.images),
+            answers=tuple(
+                Answer(index.label(one.subject), text.get(problem.id, ""), verdict[problem.id])
+                for one, text, verdict in zip(chosen, texts, right, strict=True)
+            ),
+        )
+        for kind, problem in picked
+    ]
+
+
+def picture(data: bytes) -> Picture:
+    """An image's bytes as a data URI, as they are or, if it is wide, as a smaller JPEG."""
+    with Image.open(io.BytesIO(data)) as image:
+        size, media = image.size, Image.MIME.get(image.format or "", "image/png")
+    if max(size) > WIDEST_IMAGE:
+        smaller = open_image(data)
+        smaller.thumbnail((WIDEST_IMAGE, WIDEST_IMAGE))
+        buffer = io.BytesIO()
+        smaller.save(buffer, format="JPEG", quality=85)
+        data, media = buffer.getvalue(), "image/jpeg"
+    return Picture(data_uri(data, media), max(size) <= SMALL_IMAGE)
+
+
+def data_uri(data: bytes, media: str = "image/png") -> str:
+    """Bytes as a URI that a page can hold."""
+    return f"data:{media};base64,{base64.b64encode(data).decode()}"
+
+
+def _subjects(index: Index, model: str, benchmark: str) -> list[Evaluation]:
+    first: dict[str, Evaluation] = {}
+    for one in index.evaluations:
+        complete = one.items is not None and one.predictions is not None
+        if (one.model, one.benchmark) == (model, benchmark) and one.subject != "base" and complete:
+            first.setdefault(one.subject, one)
+    return sorted(first.values(), key=lambda one: one.subject != "sft")[:MOST_ANSWERS]
+
+
+def _kind(right: list[bool]) -> str | None:
+    before, after = right[0], right[1:]
+    if before:
+        return None if all(after) else "right before, wrong after"
+    if all(after):
+        return "wrong before, right after"
+    return "right in some runs only" if any(after) else "never right"
+
+
+def _texts(evaluation: Evaluation, wanted: set[str]) -> dict[str, str]:
+    """The first response to each wanted problem."""
+    texts = {}
+    if evaluation.predictions is not None:
+        for group in tables.iter_row_groups(evaluation.predictions, RESPONSES):
+            for row in group.to_pylist():
+                if row["rollout"] == 0 and row["problem_id"] in wanted:
+                    texts[row["problem_id"]] = row["text"][:LONGEST_RESPONSE]
+    return texts
