@@ -1,0 +1,58 @@
+# Everything by name: `make help`. The environments are .envs/driver (Snakemake, MLflow) and .envs/cpu (torch and the
+# rest); Snakemake runs from the first, its rules find `python` of the second.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+ENVIRONMENTS ?= driver cpu
+PROFILE ?= workflow/profiles/local
+TARGET ?= all
+RESULTS ?= results/digits
+PORT ?= 5000
+
+DRIVER := .envs/driver/bin
+CPU := .envs/cpu/bin
+export PATH := $(CURDIR)/$(CPU):$(PATH)
+export PYTHONNOUSERSITE := 1
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.PHONY: help env demo test lint format bench lock mlflow clean
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: ## make the local environments from their locks (PYTHON=/path/to/python3.11 chooses the Python)
+	@bash envs/local.sh $(ENVIRONMENTS)
+
+demo: env ## the whole pipeline on handwritten digits, on two cores (ARGS= go to Snakemake)
+	@$(DRIVER)/snakemake --profile $(PROFILE) $(TARGET) $(ARGS)
+	@printf '\nreport:  %s\nMLflow:  make mlflow\n' "$(CURDIR)/$(RESULTS)/report.html"
+
+test: env ## all tests (ARGS= go to pytest: ARGS='tests/test_loss.py -k clip')
+	@$(CPU)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile)
+
+lint: env ## style, types, and the workflow's own checks
+	@$(DRIVER)/ruff check
+	@$(DRIVER)/ruff format --check
+	@$(CPU)/mypy
+	@$(DRIVER)/snakefmt --check Snakefile workflow
+	@$(DRIVER)/snakemake --lint
+
+format: env ## rewrite what `make lint` would only complain about
+	@$(DRIVER)/ruff check --fix
+	@$(DRIVER)/ruff format
+	@$(DRIVER)/snakefmt Snakefile workflow
+
+bench: env ## measure what the README claims: time and memory of the demo, of dry runs, of the parts
+	@for file in benchmarks/*.py; do echo "== $$file"; PYTHONPATH=scripts $(CPU)/python "$$file"; done
+
+lock: ## resolve the environments anew (ARGS=--upgrade takes the newest versions)
+	@bash envs/local.sh uv
+	@bash envs/lock.sh $(ARGS)
+
+mlflow: env ## open MLflow on the demo's results, on this machine only (PORT=5000)
+	@test -f $(RESULTS)/mlflow.db || { echo "$(RESULTS)/mlflow.db: not there yet; make demo writes it" >&2; exit 2; }
+	@echo "http://127.0.0.1:$(PORT)  (Ctrl-C ends it)"
+	@$(DRIVER)/mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri "sqlite:///$(abspath $(RESULTS))/mlflow.db"
+
+clean: ## remove results and caches; the environments stay (rm -r .envs)
+	@rm -rf results .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
