@@ -21,13 +21,14 @@ compile() {
 
 post_deploy() {
   local name=$1
+  shift
   cat > "$name.post-deploy.sh" <<END
 #!/usr/bin/env bash
 # Written by \`make lock\`. Snakemake runs it in the new conda environment, from the checkout's root, and names the
-# environment after its text: the hashes are here so that a changed lock makes a new environment.
+# environment after its text: what is installed stands here by its hash, so that a changed lock makes a new environment.
 set -euo pipefail
 sha256sum --check --quiet <<'HASHES'
-$(cd .. && sha256sum "envs/$name.lock" envs/uv.lock envs/install.sh envs/uv.sh envs/pip_settings.py envs/torchvision_schemas.py)
+$(cd .. && sha256sum "$@")
 HASHES
 exec bash envs/install.sh $name "\$CONDA_PREFIX"
 END
@@ -40,4 +41,6 @@ compile gpu "$@"
 # `import transformers`, which looks for them; nothing here hears or sees a film. The CPU build of torch: see install.sh.
 compile cpu --no-emit-package torchaudio --no-emit-package torchcodec \
   --find-links "$links" "$@"
-for name in driver cpu gpu; do post_deploy "$name"; done
+post_deploy driver envs/driver.lock
+post_deploy gpu envs/gpu.lock
+post_deploy cpu envs/cpu.lock envs/torchvision_schemas.py
