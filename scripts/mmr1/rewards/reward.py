@@ -78,14 +78,14 @@ _LONG_WORD = re.compile(r"[^\W\d_]{4}|\b(?:yes)\b", re.IGNORECASE)  # shorter on
 _WRAPPER = re.compile(
     r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|bf|rm|boldsymbol|mbox)\s*\{([^{}]*)\}"
 )
+_DEEPEST = 4  # wrappers inside wrappers that are taken off
 _SPACE = re.compile(r"(?:\\[,;:! ]|~|\\quad|\s)+")
 
 
 def plain(text: str) -> str:
     r"""A letter or words without their dress: `$\text{Yes}$.`, `**Yes**` and ` Yes ` become `Yes`."""
-    before = None
-    while text != before:
-        before, text = text, _WRAPPER.sub(r"\1", text)
+    for _ in range(_DEEPEST):
+        text = _WRAPPER.sub(r"\1", text)
     return _SPACE.sub(" ", text.replace("$", "").replace("**", "")).strip().rstrip(".").rstrip()
 
 
