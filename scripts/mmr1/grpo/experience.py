@@ -1,0 +1,99 @@
+"""What a step learns from: schedule entries, their groups of judged rollouts, and the tables these are stored in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mmr1 import tables
+from mmr1.errors import UserError
+from mmr1.grpo.settings import GRPOSettings
+from mmr1.problems import Problem
+from mmr1.rewards.reward import Judged
+from mmr1.rollout.engine import Rollout
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One slot of a step of the schedule."""
+
+    slot: int
+    problem: Problem
+
+
+@dataclass(frozen=True)
+class Group:
+    """An entry's rollouts with their verdicts."""
+
+    entry: Entry
+    rollouts: list[Rollout]
+    judged: list[Judged]
+
+    def rewards(self, settings: GRPOSettings) -> list[float]:
+        """Format weight × format + accuracy weight × accuracy (Table 6), one a rollout."""
+        return [settings.format_weight * one.format + settings.accuracy_weight * one.accuracy for one in self.judged]
+
+    @property
+    def varies(self) -> bool:
+        """Whether its accuracies differ."""
+        return len({one.accuracy for one in self.judged}) > 1
+
+
+def read_schedule(path: Path, problems: dict[str, Problem]) -> dict[int, list[Entry]]:
+    """Step to entries in the order of slots. Raises UserError for an unknown problem, a missing step or slot."""
+    table = tables.read(path, tables.SCHEDULE)
+    schedule: dict[int, list[Entry]] = {}
+    columns = (table.column(name).to_pylist() for name in ("step", "slot", "problem_id"))
+    for row, (step, slot, problem_id) in enumerate(zip(*columns, strict=True)):
+        if problem_id not in problems:
+            raise UserError(f"{path}: row {row}: problem_id: expected the id of a problem, found {problem_id!r}")
+        schedule.setdefault(step, []).append(Entry(slot, problems[problem_id]))
+    if not schedule:
+        raise UserError(f"{path}: expected at least one step, found none")
+    for step in range(min(schedule), max(schedule) + 1):
+        entries = schedule.get(step, [])
+        entries.sort(key=lambda entry: entry.slot)
+        if not entries or [entry.slot for entry in entries] != list(range(len(entries))):
+            raise UserError(f"{path}: step {step}: expected slots 0, 1, 2, …, found {[e.slot for e in entries][:5]}")
+    return dict(sorted(schedule.items()))
+
+
+def rollouts_table(groups: Sequence[Group], step: int) -> pa.Table:
+    """The groups' rollouts with the columns of TRAINING_ROLLOUTS, in the order of slot and rollout."""
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    slots = [group.entry.slot for group in groups for _ in group.rollouts]
+    offsets = np.concatenate([[0], np.cumsum([len(one.token_ids) for one in rollouts])])
+    tokens = np.concatenate([one.token_ids for one in rollouts]).astype(np.int32)
+    columns = {
+        "problem_id": [one.problem_id for one in rollouts],
+        "rollout": [one.rollout for one in rollouts],
+        "seed": [one.seed for one in rollouts],
+        "token_ids": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(tokens)),
+        "text": [one.text for one in rollouts],
+        "finish_reason": [one.finish_reason for one in rollouts],
+        "logprob": [float(one.logprobs.mean()) for one in rollouts],
+        "step": [step] * len(rollouts),
+        "slot": slots,
+    }
+    return pa.table(columns, schema=tables.TRAINING_ROLLOUTS)
+
+
+def rewards_table(groups: Sequence[Group], step: int) -> pa.Table:
+    """The groups' verdicts with the columns of TRAINING_REWARDS, in the same order."""
+    rows = [
+        {
+            "problem_id": group.entry.problem.id,
+            "rollout": rollout.rollout,
+            "accuracy": judged.accuracy,
+            "format": judged.format,
+            "extracted": judged.extracted,
+            "reason": judged.reason,
+            "step": step,
+            "slot": group.entry.slot,
+        }
+        for group in groups
+        for rollout, judged in zip(group.rollouts, group.judged, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=tables.TRAINING_REWARDS)

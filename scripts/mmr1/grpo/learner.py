@@ -1,0 +1,177 @@
+"""Advantages, accumulate, step: from the groups of a step to updated weights and the step's metrics."""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from mmr1.files import atomic
+from mmr1.grpo.batching import MicroBatch, PlacedPrompt, collate, deal
+from mmr1.grpo.distributed import Ranks
+from mmr1.grpo.experience import Group
+from mmr1.grpo.loss import token_losses
+from mmr1.grpo.metrics import Mismatch, TokenSums
+from mmr1.grpo.minibatch import MiniBatch, mini_batches
+from mmr1.grpo.policy import Policy, Reference, place
+from mmr1.grpo.settings import GRPOSettings
+from mmr1.problems import Problem
+from mmr1.prompts import PromptEncoder
+from mmr1.rollout.policy import end_of_sequence
+
+
+class NonFinite(Exception):
+    """A loss or gradient is not finite; the message names the step, the problems and where the batch is saved."""
+
+
+class Learner:
+    """Updates a policy. `failure` is the folder where a batch is saved if its loss or gradient is not finite."""
+
+    def __init__(
+        self,
+        settings: GRPOSettings,
+        policy: Policy,
+        reference: Reference | None,
+        encoder: PromptEncoder,
+        ranks: Ranks,
+        failure: Path,
+    ) -> None:
+        self.settings, self.policy, self.reference, self.encoder = settings, policy, reference, encoder
+        self.ranks, self.failure = ranks, failure
+        self.tokenizer = encoder.processor.tokenizer
+        self.placed = lru_cache(maxsize=4096)(self._placed)
+
+    def learn(self, step: int, groups: Sequence[Group]) -> dict[str, float]:
+        """All optimizer updates of a step: `epochs` passes over its mini-batches. Raises NonFinite."""
+        prompts = [self.placed(group.entry.problem) for group in groups]
+        parts = mini_batches(groups, prompts, self.settings, end_of_sequence(self.tokenizer))
+        sums, mismatch, norms = TokenSums(), Mismatch(), []
+        for part in parts[1:]:
+            self._remember_old(part)
+        for _ in range(self.settings.epochs):
+            for part in parts:
+                done = self._update(step, part, mismatch)
+                if done is not None:
+                    sums += done[0]
+                    norms.append(done[1])
+        return self._metrics(sums, mismatch.over(self.ranks), norms)
+
+    def _update(self, step: int, part: MiniBatch, mismatch: Mismatch) -> tuple[TokenSums, float] | None:
+        """One optimizer update: sums over its tokens and the gradient's norm; None if nothing is to be learned from."""
+        if not part.samples:
+            return None
+        sums = TokenSums()
+        turns = deal(len(part.batches), self.ranks.rank, self.ranks.size)
+        for turn, (index, counts) in enumerate(turns, 1):
+            batch = self._collate(part, index)
+            logprobs, entropies = self.policy.logprobs(batch)
+            old = self._old(part, batch, logprobs.detach(), mismatch if counts else None)
+            losses = token_losses(
+                logprobs,
+                old,
+                self._reference(part, batch),
+                _spread(part.advantages, batch),
+                self.settings.clip_low,
+                self.settings.clip_high,
+                self.settings.kl_coefficient,
+            )
+            loss = (losses.loss * _spread(part.weights, batch)).sum()
+            if counts:
+                sums.add(loss, losses, entropies)
+            self.policy.backward(loss * counts, last=turn == len(turns))
+        sums = sums.over(self.ranks)
+        if not math.isfinite(sums.loss):
+            self._fail(step, part, f"loss is {sums.loss}")
+        norm = self.policy.step()
+        if not math.isfinite(norm):
+            self._fail(step, part, f"gradient norm is {norm}")
+        return sums, norm
+
+    @torch.no_grad()
+    def _remember_old(self, part: MiniBatch) -> None:
+        """The log-probabilities of a mini-batch that will only be trained on after others have moved the weights."""
+        for index, _ in deal(len(part.batches), self.ranks.rank, self.ranks.size):
+            batch = self._collate(part, index)
+            for member, values in _by_member(batch, self.policy.logprobs(batch)[0]):
+                part.old[member] = values
+
+    def _old(self, part: MiniBatch, batch: MicroBatch, now: torch.Tensor, mismatch: Mismatch | None) -> torch.Tensor:
+        """The log-probabilities under the weights that sampled: `now` where no update came between."""
+        for member, values in _by_member(batch, now):
+            if part.old[member] is None:
+                part.old[member] = values
+            if mismatch is not None and member not in part.compared:
+                part.compared.add(member)
+                mismatch.add(part.old[member], part.sampled[member])
+        return torch.cat([part.old[member] for member in batch.members]).to(now.device)
+
+    def _reference(self, part: MiniBatch, batch: MicroBatch) -> torch.Tensor | None:
+        if self.reference is None:
+            return None
+        if any(part.reference[member] is None for member in batch.members):
+            for member, values in _by_member(batch, self.reference.logprobs(batch)):
+                part.reference[member] = values
+        return torch.cat([part.reference[member] for member in batch.members]).to(batch.targets.device)
+
+    def _collate(self, part: MiniBatch, index: int) -> MicroBatch:
+        return collate(part.batches[index], part.samples, self.tokenizer.pad_token_id).to(self.ranks.device)
+
+    def _placed(self, problem: Problem) -> PlacedPrompt:
+        return place(self.policy.hf, self.encoder.encode(problem))
+
+    def _metrics(self, sums: TokenSums, mismatch: Mismatch, norms: list[float]) -> dict[str, float]:
+        """Means over tokens and over updates; zero where nothing was learned from."""
+        updates, tokens = max(1, len(norms)), max(1.0, sums.tokens)
+        return {
+            "loss": sums.loss / updates,
+            "gradient_norm": sum(norms) / updates,
+            "clip_fraction": (sums.low + sums.high) / tokens,
+            "clip_fraction_low": sums.low / tokens,
+            "clip_fraction_high": sums.high / tokens,
+            "kl": sums.kl / tokens,
+            "entropy": sums.entropy / tokens,
+            "learning_rate": self.settings.learning_rate,
+            "updates": float(len(norms)),
+            "logprob_difference_mean": mismatch.absolute / max(1.0, mismatch.tokens),
+            "logprob_ratio_max": math.exp(min(mismatch.largest, 700.0)),
+        }
+
+    def _fail(self, step: int, part: MiniBatch, what: str) -> None:
+        """Save the weights as they were before this update and the batch, and stop."""
+        for name in ("old", "reference"):
+            everyone = self.ranks.gather(getattr(part, name))
+            setattr(
+                part,
+                name,
+                [next((one for one in ones if one is not None), None) for ones in zip(*everyone, strict=True)],
+            )
+        problems = list(dict.fromkeys(part.problem_ids))
+        self.policy.save(self.failure / "checkpoint", self.ranks)
+        if self.ranks.first:
+            with atomic(self.failure / "batch.pt") as target:
+                torch.save(
+                    {
+                        "step": step,
+                        "problem_ids": part.problem_ids,
+                        "responses": [sample.response for sample in part.samples],
+                        "advantages": part.advantages,
+                        "weights": part.weights,
+                        "old": part.old,
+                        "reference": part.reference,
+                    },
+                    target,
+                )
+        shown = ", ".join(problems[:8]) + (f" and {len(problems) - 8} more" if len(problems) > 8 else "")
+        raise NonFinite(f"step {step}: {what}; problems {shown}; the batch and the weights are in {self.failure}")
+
+
+def _by_member(batch: MicroBatch, values: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
+    """Values of a micro-batch's tokens, sample by sample, on the CPU."""
+    return list(zip(batch.members, values.cpu().split(batch.lengths), strict=True))
+
+
+def _spread(values: Sequence[float], batch: MicroBatch) -> torch.Tensor:
+    """One value a sample, repeated over its tokens: float32 [N]."""
+    chosen = torch.tensor([values[member] for member in batch.members], dtype=torch.float32)
+    return chosen.repeat_interleave(torch.tensor(batch.lengths)).to(batch.targets.device)

@@ -1,0 +1,110 @@
+"""The training loop: draw, generate, reward, advantages, accumulate, step, sync weights, log, save."""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from mmr1.grpo.experience import Entry, Group, rewards_table, rollouts_table
+from mmr1.grpo.interruption import Interruption, Preempted
+from mmr1.grpo.learner import Learner
+from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
+from mmr1.grpo.policy import Policy
+from mmr1.grpo.sampling import Sampler
+from mmr1.grpo.settings import GRPOSettings
+from mmr1.grpo.state import Work
+from mmr1.problems import Problem
+from mmr1.progress import log
+
+
+class Interrupted(Exception):
+    """The job was asked to stop, and its state is saved."""
+
+
+def train(
+    settings: GRPOSettings,
+    policy: Policy,
+    sampler: Sampler,
+    learner: Learner,
+    schedule: dict[int, list[Entry]],
+    work: Work,
+    done: int,
+    interruption: Interruption,
+    validation: Sequence[Problem] = (),
+    validate_every: int = 1,
+) -> dict[str, float] | None:
+    """Train every step of the schedule from step `done` on; results and states go to `work`.
+
+    Held-out problems are sampled before the first step of all and after every `validate_every` steps; the last of
+    these is returned, the others are in the steps' logs. Raises Interrupted and NonFinite.
+    """
+    first, last = min(schedule), max(schedule)
+
+    def validate(step: int, watch: Stopwatch) -> dict[str, float] | None:
+        """Accuracy with `step` steps done, if it is due. At a round's first step the round before has done it."""
+        due = validation and step % validate_every == 0 and (step > first or step == 0)
+        return {"step": step, **sampler.validate(validation, watch)} if due else None
+
+    sampler.update_weights(policy)
+    for step in range(done, last + 1):
+        watch = Stopwatch()
+        try:
+            validated = validate(step, watch)
+            groups = sampler.collect(step, schedule[step], watch)
+        except Preempted:
+            _leave(work, policy, step, interruption)
+        chosen = _chosen(groups, settings)
+        sampler.engine.sleep()
+        with watch.time("train"):
+            learned = learner.learn(step, chosen)
+        with watch.time("sync"):
+            sampler.update_weights(policy)
+        if sampler.ranks.first:
+            tokens = [len(learner.placed(group.entry.problem)) for group in groups]
+            metrics = {"step": step, **group_metrics(groups, settings), **learned}
+            logs = {
+                "metrics": metrics,
+                "timings": {"step": step, **timings(groups, tokens, watch, sampler.ranks.size)},
+                "validation": validated,
+                "entries": {"step": step, "drawn": len(groups), "trained": [group.entry.slot for group in chosen]},
+            }
+            work.write_step(step, rollouts_table(groups, step), rewards_table(groups, step), logs)
+            log(_line(metrics, last, watch))
+        interruption.took("step", watch.total())
+        if (step + 1) % settings.save_every == 0 or step == last:
+            _save(work, policy, step + 1, interruption)
+        if step < last and sampler.ranks.any(interruption.requested()):
+            _leave(work, policy, step + 1, interruption)
+    try:
+        return validate(last + 1, Stopwatch())
+    except Preempted:
+        _leave(work, policy, last + 1, interruption)
+
+
+def _chosen(groups: list[Group], settings: GRPOSettings) -> list[Group]:
+    """The groups to learn from: all, or with a filter the first `batch_size` of those whose accuracies differ."""
+    if settings.filter is None:
+        return groups
+    return [group for group in groups if group.varies][: settings.filter.batch_size]
+
+
+def _save(work: Work, policy: Policy, step: int, interruption: Interruption) -> None:
+    watch = Stopwatch()
+    work.save(policy, step)
+    interruption.took("save", watch.total())
+
+
+def _leave(work: Work, policy: Policy, step: int, interruption: Interruption) -> NoReturn:
+    work.save(policy, step)
+    raise Interrupted(f"{interruption.reason or 'another rank was asked to stop'}: saved with {step} steps done")
+
+
+def _line(metrics: dict[str, float], last: int, watch: Stopwatch) -> str:
+    shown = (
+        "reward_accuracy",
+        "reward_format",
+        "zero_variance_share",
+        "gradient_norm",
+        "kl",
+        "logprob_difference_mean",
+    )
+    values = " ".join(f"{name} {metrics[name]:.3g}" for name in shown)
+    return f"step {metrics['step']:.0f}/{last}: {values}; {watch.total():.1f} s"

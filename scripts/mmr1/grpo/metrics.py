@@ -1,0 +1,134 @@
+"""What is logged of a step: sums over tokens that any split into micro-batches and ranks adds up to."""
+
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field
+
+import torch
+
+from mmr1.grpo.distributed import Ranks
+from mmr1.grpo.experience import Group
+from mmr1.grpo.loss import TokenLoss
+from mmr1.grpo.settings import GRPOSettings
+
+
+@dataclass
+class TokenSums:
+    """Sums over the response tokens that went through the loss."""
+
+    tokens: float = 0.0
+    loss: float = 0.0
+    kl: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    entropy: float = 0.0
+
+    def add(self, loss: torch.Tensor, parts: TokenLoss, entropy: torch.Tensor) -> None:
+        """Add a micro-batch: `loss` is its weighted sum, the rest are per token."""
+        self.tokens += len(entropy)
+        self.loss += float(loss.detach())
+        self.kl += 0.0 if parts.kl is None else float(parts.kl.double().sum())
+        self.low += float(parts.low.sum())
+        self.high += float(parts.high.sum())
+        self.entropy += float(entropy.double().sum())
+
+    def over(self, ranks: Ranks) -> "TokenSums":
+        """The sums over all ranks."""
+        return TokenSums(*ranks.sum(astuple(self)))
+
+    def __iadd__(self, other: "TokenSums") -> "TokenSums":
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+        return self
+
+
+@dataclass
+class Mismatch:
+    """How far the trainer's log-probabilities are from the engine's for the same weights and tokens."""
+
+    tokens: float = 0.0
+    absolute: float = 0.0
+    largest: float = 0.0
+
+    def add(self, trained: torch.Tensor, sampled: torch.Tensor) -> None:
+        """Add some tokens' log-probabilities under both: float32 [tokens] each."""
+        difference = (trained.double() - sampled.double()).abs()
+        self.tokens += len(difference)
+        self.absolute += float(difference.sum())
+        self.largest = max(self.largest, float(difference.max()))
+
+    def over(self, ranks: Ranks) -> "Mismatch":
+        """The same over all ranks."""
+        parts = ranks.gather(self)
+        return Mismatch(
+            sum(part.tokens for part in parts),
+            sum(part.absolute for part in parts),
+            max(part.largest for part in parts),
+        )
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by phase, for the timings: nothing else reads them."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def time(self, phase: str) -> Iterator[None]:
+        """Add the body's time to a phase."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - start
+
+    def total(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self.started
+
+
+def group_metrics(groups: Sequence[Group], settings: GRPOSettings) -> dict[str, float]:
+    """Metrics of all groups sampled in a step, whether a filter lets them train or not. Lengths are in tokens."""
+    rewards = torch.tensor([group.rewards(settings) for group in groups], dtype=torch.float64)
+    judged = [one for group in groups for one in group.judged]
+    rollouts = [one for group in groups for one in group.rollouts]
+    lengths = [len(one.token_ids) for one in rollouts]
+    return {
+        "reward_mean": float(rewards.mean()),
+        "reward_format": sum(one.format for one in judged) / len(judged),
+        "reward_accuracy": sum(one.accuracy for one in judged) / len(judged),
+        "group_std": float(rewards.std(dim=1).mean()),
+        "zero_variance_share": float((rewards == rewards[:, :1]).all(dim=1).double().mean()),
+        "response_length_mean": sum(lengths) / len(lengths),
+        "response_length_max": float(max(lengths)),
+        "truncated_share": sum(one.finish_reason == "length" for one in rollouts) / len(rollouts),
+        "verify_timeouts": float(sum(one.reason == "timeout" for one in judged)),
+    }
+
+
+def timings(groups: Sequence[Group], prompt_tokens: Sequence[int], watch: Stopwatch, devices: int) -> dict[str, float]:
+    """Seconds by phase, and tokens a second as the speed anchors count them (EasyR1's `perf/throughput`).
+
+    That is prompt and response tokens of all rollouts over the time of the whole step, and by device.
+    """
+    tokens = sum(
+        prompt + len(one.token_ids)
+        for group, prompt in zip(groups, prompt_tokens, strict=True)
+        for one in group.rollouts
+    )
+    speed = tokens / watch.total()
+    if torch.cuda.is_available():
+        memory = torch.cuda.max_memory_allocated() / 2**20
+    else:
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    phases = {f"seconds_{phase}": watch.seconds.get(phase, 0.0) for phase in ("generate", "reward", "train", "sync")}
+    return {
+        **phases,
+        "seconds": watch.total(),
+        "tokens_per_second": speed,
+        "tokens_per_second_per_device": speed / devices,
+        "peak_memory_mib": memory,
+    }

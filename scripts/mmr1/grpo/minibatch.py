@@ -1,0 +1,81 @@
+"""The rollouts of one optimizer update, with all that their loss needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from mmr1.grpo.advantages import group_advantages
+from mmr1.grpo.batching import PlacedPrompt, Row, Sample, plan
+from mmr1.grpo.experience import Group
+from mmr1.grpo.loss import sequence_weights
+from mmr1.grpo.settings import GRPOSettings
+
+
+@dataclass
+class MiniBatch:
+    """Samples and their micro-batches; each list has one element a sample.
+
+    `weights` are what a token counts for (`sequence_weights`); `sampled` float32 [L] the engine's log-probabilities.
+    `old` and `reference` float32 [L] are filled in by the rank that runs a sample, before or in its first pass;
+    `compared` are those whose `old` was held against `sampled`.
+    """
+
+    problem_ids: list[str]
+    samples: list[Sample]
+    advantages: list[float]
+    weights: list[float]
+    sampled: list[torch.Tensor]
+    batches: list[list[Row]]
+    old: list[torch.Tensor | None] = field(init=False)
+    reference: list[torch.Tensor | None] = field(init=False)
+    compared: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.old = [None] * len(self.samples)
+        self.reference = [None] * len(self.samples)
+
+
+def mini_batches(
+    groups: Sequence[Group], prompts: Sequence[PlacedPrompt], settings: GRPOSettings, end_of_sequence: int
+) -> list[MiniBatch]:
+    """The groups of a step as mini-batches, in the order of slots; the last may be smaller."""
+    rewards = torch.tensor([group.rewards(settings) for group in groups], dtype=torch.float64)
+    advantages = group_advantages(rewards, settings.advantage_epsilon)
+    size = settings.mini_batch_size
+    return [
+        _mini_batch(groups[start : start + size], prompts[start:], advantages[start:], settings, end_of_sequence)
+        for start in range(0, len(groups), size)
+    ]
+
+
+def until_end(token_ids: np.ndarray, end_of_sequence: int) -> torch.Tensor:
+    """The tokens up to the first end-of-sequence token, which counts: int64 [L]."""
+    ends = np.flatnonzero(token_ids == end_of_sequence)
+    return torch.from_numpy(token_ids[: ends[0] + 1 if len(ends) else None].astype(np.int64))
+
+
+def _mini_batch(
+    groups: Sequence[Group],
+    prompts: Sequence[PlacedPrompt],
+    advantages: torch.Tensor,
+    settings: GRPOSettings,
+    end_of_sequence: int,
+) -> MiniBatch:
+    rollouts = [(number, index, one) for number, group in enumerate(groups) for index, one in enumerate(group.rollouts)]
+    responses = [until_end(one.token_ids, end_of_sequence) for _, _, one in rollouts]
+    kept = [settings.truncated == "keep" or one.finish_reason != "length" for _, _, one in rollouts]
+    weights = sequence_weights(
+        [len(response) for response in responses], kept, settings.loss_average, settings.micro_batch_size
+    )
+    used = [place for place, weight in enumerate(weights) if weight > 0]
+    samples = [Sample(rollouts[place][0], prompts[rollouts[place][0]], responses[place]) for place in used]
+    return MiniBatch(
+        problem_ids=[rollouts[place][2].problem_id for place in used],
+        samples=samples,
+        advantages=[float(advantages[rollouts[place][:2]]) for place in used],
+        weights=[weights[place] for place in used],
+        sampled=[torch.from_numpy(rollouts[place][2].logprobs[: len(responses[place])].copy()) for place in used],
+        batches=plan(samples, settings.micro_batch_tokens, settings.share_prompts),
+    )

@@ -1,0 +1,195 @@
+"""The model under training: a Qwen2.5-VL that returns log-probabilities, run by DeepSpeed, and its frozen reference."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers.integrations import HfDeepSpeedConfig
+
+from mmr1.errors import UserError
+from mmr1.files import atomic
+from mmr1.grpo.batching import MicroBatch, PlacedPrompt
+from mmr1.grpo.distributed import Ranks
+from mmr1.grpo.logprobs import LogprobHead
+from mmr1.grpo.settings import GRPOSettings
+from mmr1.prompts import EncodedPrompt
+
+# Set from GRPOSettings, so a DeepSpeed configuration may not set them too.
+OURS = (
+    *("optimizer", "scheduler", "bf16", "fp16", "gradient_clipping"),
+    *("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps"),
+)
+
+
+class LogprobModel(nn.Module):
+    """A Qwen2.5-VL whose forward pass ends in log-probabilities of a micro-batch's responses."""
+
+    def __init__(self, model: Qwen2_5_VLForConditionalGeneration, temperature: float, suppressed: list[int]) -> None:
+        super().__init__()
+        self.model = model
+        self.model.lm_head = LogprobHead(model.lm_head, temperature, suppressed)
+
+    def forward(self, batch: MicroBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities and entropies of `batch.targets`: two float32 [N]; see `LogprobHead`."""
+        images = {}
+        if batch.pixel_values is not None:
+            encoded = self.model.model.get_image_features(batch.pixel_values, batch.image_grid_thw, return_dict=True)
+            encoded.pooler_output = tuple(encoded.pooler_output[index] for index in batch.image_order.tolist())
+            images = {"mm_encoder_outputs": {"image": encoded}}
+        # A mask per kind of layer, as the model would make it: None is plain causal attention.
+        kinds = set(self.model.config.text_config.layer_types)
+        hidden = self.model.model(
+            input_ids=batch.input_ids,
+            position_ids=batch.positions,
+            attention_mask=dict.fromkeys(kinds, batch.mask),
+            use_cache=False,
+            **images,
+        )[0]
+        return self.model.lm_head(hidden.flatten(0, 1)[batch.sources], batch.targets)
+
+
+def place(model: Qwen2_5_VLForConditionalGeneration, prompt: EncodedPrompt) -> PlacedPrompt:
+    """A prompt with the positions that the model's multimodal RoPE gives its tokens."""
+    ids = prompt.input_ids[None]
+    kinds = (ids == model.config.image_token_id).int()
+    positions, _ = model.model.get_rope_index(ids, kinds, image_grid_thw=prompt.image_grid_thw)
+    return PlacedPrompt(prompt, positions[:, 0])
+
+
+class Policy:
+    """The weights that are trained, with their optimizer."""
+
+    def __init__(self, folder: Path, settings: GRPOSettings, suppressed: list[int], config: dict[str, Any]) -> None:
+        self.config = deepspeed_config(settings, config)
+        self.processor = AutoProcessor.from_pretrained(folder)
+        model = _load(folder, settings, self.config)
+        self.hf: Qwen2_5_VLForConditionalGeneration = model
+        self.dtype = model.dtype
+        self.stage = int(self.config["zero_optimization"]["stage"])
+        if settings.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        module = LogprobModel(model, settings.temperature, suppressed)
+        self.engine = _initialize(module, self.config, trained=True)
+        self.engine.train()
+
+    def logprobs(self, batch: MicroBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `LogprobModel.forward`; with gradient unless under `torch.no_grad`."""
+        return self.engine(batch)
+
+    def backward(self, loss: torch.Tensor, last: bool) -> None:
+        """Add a micro-batch's share of the gradient; `loss` is its part of the sum over micro-batches and ranks."""
+        self.engine.set_gradient_accumulation_boundary(last)
+        # DeepSpeed averages over ranks; our losses are parts of a sum.
+        self.engine.backward(loss * self.engine.dp_world_size, scale_wrt_gas=False)
+
+    def step(self) -> float:
+        """Update the weights; returns the gradient's norm before clipping, not finite if the step was not taken."""
+        self.engine.step()
+        return float(self.engine.get_global_grad_norm())
+
+    def named_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Each weight under its name, whole on every rank, one at a time; all ranks must iterate together."""
+        for name, parameter in self.hf.named_parameters():
+            with _whole([parameter], self.stage):
+                yield name, parameter.data
+
+    def save(self, folder: Path, ranks: Ranks) -> None:
+        """Write a Hugging Face folder with the processor, atomically."""
+        state = None
+        if self.stage == 3:
+            state = {name: tensor.cpu() if ranks.first else None for name, tensor in self.named_tensors()}
+        if ranks.first:
+            with atomic(folder) as target:
+                self.hf.save_pretrained(target, state_dict=state)
+                self.processor.save_pretrained(target)
+        ranks.barrier()
+
+    def save_state(self, folder: Path) -> None:
+        """Write weights and optimizer state as DeepSpeed does, each rank its part, into an existing folder."""
+        self.engine.save_checkpoint(str(folder), tag="state", save_latest=False)
+
+    def load_state(self, folder: Path) -> None:
+        """Undo `save_state`, to the last bit; the number of ranks must be the same."""
+        self.engine.load_checkpoint(str(folder), tag="state")
+
+
+class Reference:
+    """The policy before RL, which the KL term holds on to; never trained."""
+
+    def __init__(self, folder: Path, settings: GRPOSettings, suppressed: list[int], policy: Policy) -> None:
+        config = {key: value for key, value in policy.config.items() if key != "optimizer"}
+        model = _load(folder, settings, config)
+        module = LogprobModel(model, settings.temperature, suppressed).eval().requires_grad_(False)
+        if policy.stage == 3:
+            self.module: nn.Module = _initialize(module, config, trained=False)
+            self.module.eval()
+        else:
+            self.module = module.to(policy.engine.device)
+
+    @torch.no_grad()
+    def logprobs(self, batch: MicroBatch) -> torch.Tensor:
+        """Log-probabilities of `batch.targets`: float32 [N]."""
+        return self.module(batch)[0]
+
+
+def deepspeed_config(settings: GRPOSettings, given: dict[str, Any]) -> dict[str, Any]:
+    """A complete DeepSpeed configuration: `given` says how memory is divided, the settings say the rest.
+
+    Raises UserError if `given` sets what the settings say, or has no ZeRO stage 2 or 3.
+    """
+    for key in OURS:
+        if key in given:
+            raise UserError(f"deepspeed: {key}: set by the training settings, expected nothing here")
+    stage = given.get("zero_optimization", {}).get("stage")
+    if stage not in (2, 3):
+        raise UserError(f"deepspeed: zero_optimization.stage: expected 2 or 3, found {stage}")
+    adam = {
+        "lr": settings.learning_rate,
+        "betas": list(settings.betas),
+        "eps": settings.adam_epsilon,
+        "weight_decay": settings.weight_decay,
+        "torch_adam": True,  # needs no compiler
+    }
+    return {
+        **given,
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": settings.max_grad_norm,
+        "optimizer": {"type": "AdamW", "params": adam},
+        "bf16": {"enabled": settings.precision == "bf16", "check_grad_overflow": True},
+        "zero_allow_untested_optimizer": True,
+        "steps_per_print": 10**9,
+    }
+
+
+def _load(folder: Path, settings: GRPOSettings, config: dict[str, Any]) -> Qwen2_5_VLForConditionalGeneration:
+    """The model of a Hugging Face folder; under ZeRO-3 each rank holds its part from the start."""
+    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    sharded = HfDeepSpeedConfig(config) if config["zero_optimization"]["stage"] == 3 else None
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
+    del sharded  # it acts for as long as it lives
+    return model
+
+
+def _initialize(module: nn.Module, config: dict[str, Any], trained: bool) -> Any:
+    import deepspeed  # seconds of import that only a training process pays
+
+    deepspeed.utils.logger.setLevel(logging.WARNING)
+    # A kernel for CPU inference that would be compiled at the first start, for minutes, and is not used here.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    parameters = module.parameters() if trained else None
+    engine, *_ = deepspeed.initialize(model=module, model_parameters=parameters, config=config)
+    return engine
+
+
+def _whole(parameters: list[nn.Parameter], stage: int) -> Any:
+    if stage < 3:
+        return nullcontext()
+    import deepspeed
+
+    return deepspeed.zero.GatheredParameters(parameters)

@@ -1,0 +1,173 @@
+"""One round from files to files: read the inputs, set the parts up, go on from a saved state, train, write."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, Qwen2_5_VLConfig
+
+from mmr1 import tables
+from mmr1.checkpoints import check_checkpoint
+from mmr1.errors import UserError
+from mmr1.files import digest, read_json, sha256, write_jsonl
+from mmr1.grpo.distributed import Ranks
+from mmr1.grpo.experience import read_schedule
+from mmr1.grpo.interruption import Interruption
+from mmr1.grpo.learner import Learner
+from mmr1.grpo.loop import train
+from mmr1.grpo.policy import Policy, Reference
+from mmr1.grpo.replay import ReplayEngine
+from mmr1.grpo.sampling import Sampler
+from mmr1.grpo.settings import GRPOSettings
+from mmr1.grpo.state import MANIFEST, Work, check_state, copy_state, folder_digest
+from mmr1.problems import Problem, read_problems
+from mmr1.prompts import PromptEncoder
+from mmr1.provenance.code import code_digest
+from mmr1.rewards.verify import Verifier
+from mmr1.rollout.engine import Engine
+from mmr1.rollout.make import make_engine
+from mmr1.rollout.policy import suppressed_tokens
+from mmr1.settings import read_text
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def train_round(
+    args: argparse.Namespace, settings: GRPOSettings, ranks: Ranks, interruption: Interruption
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Everything `train_grpo.py` does; returns the last step's metrics and notes for the record.
+
+    Raises UserError for inputs that do not fit each other, Interrupted and NonFinite.
+    """
+    problems = read_problems(args.problems)
+    schedule = read_schedule(args.schedule, {problem.id: problem for problem in problems})
+    validation = read_problems(args.validation) if args.validation else []
+    for folder in {args.model, args.reference}:
+        check_checkpoint(folder)
+    division = read_division(settings)
+    identity = identify(args, settings, division, ranks)
+    ranks.agree({name: str(value) for name, value in identity.items()})
+    first, last = min(schedule), max(schedule)
+
+    suppressed = suppressed_of(args.model)
+    policy = Policy(args.model, settings, suppressed, division)
+    reference = Reference(args.reference, settings, suppressed, policy) if settings.kl_coefficient else None
+    encoder = PromptEncoder(
+        policy.processor,
+        read_text(args.system_prompt),
+        settings.prompt_position,
+        settings.min_pixels,
+        settings.max_pixels,
+        cached_problems=max(len(entries) for entries in schedule.values()) + len(validation),
+    )
+    work = Work(args.work, identity, ranks)
+    done = work.restore(policy)
+    if done is None:
+        done = first
+        if args.state:
+            load_state_of_round_before(args.state, args.model, first, policy, ranks)
+    with Verifier(settings.verify_workers, settings.verify_seconds) as verifier:
+        engine = engine_of(args, settings, encoder, [*problems, *validation])
+        sampler = Sampler(settings, engine, encoder, verifier, ranks, args.seed, interruption)
+        learner = Learner(settings, policy, reference, encoder, ranks, args.work / "non_finite")
+        validated = train(
+            settings, policy, sampler, learner, schedule, work, done, interruption, validation, args.validate_every
+        )
+        notes = engine.notes()
+        engine.close()
+    policy.save(args.out, ranks)
+    logs = write_outputs(args, work, range(first, last + 1), validated) if ranks.first else []
+    if args.state_out and ranks.first:
+        facts = {"step": last + 1, "checkpoint": folder_digest(args.out, "*.safetensors"), "identity": identity}
+        copy_state(work.state(last + 1), args.state_out, facts)
+    ranks.barrier()
+    if not logs:
+        return {}, {}
+    metrics = {name: float(value) for name, value in logs[-1]["metrics"].items() if name != "step"}
+    timeouts = sum(entry["metrics"]["verify_timeouts"] for entry in logs)
+    return metrics, {**notes, "ranks": ranks.size, "zero_stage": policy.stage, "verify_timeouts": timeouts}
+
+
+def engine_of(
+    args: argparse.Namespace, settings: GRPOSettings, encoder: PromptEncoder, problems: Sequence[Problem]
+) -> Engine:
+    """The engine of the settings, with weights of its own that the policy's replace before every generation."""
+    if args.replay:
+        return ReplayEngine(args.replay)
+    return make_engine(
+        settings.engine.name,
+        args.model,
+        encoder,
+        max_images=max(len(problem.images) for problem in problems),
+        max_tokens=settings.max_response_tokens,
+        max_prompt_tokens=settings.max_prompt_tokens,
+        **settings.engine.model_dump(exclude={"name"}),
+    )
+
+
+def read_division(settings: GRPOSettings) -> dict[str, Any]:
+    """The DeepSpeed configuration itself, read if the settings give a path."""
+    if isinstance(settings.deepspeed, dict):
+        return settings.deepspeed
+    path = Path(settings.deepspeed)
+    return read_json(path if path.is_absolute() else REPOSITORY / path)
+
+
+def identify(
+    args: argparse.Namespace, settings: GRPOSettings, division: dict[str, Any], ranks: Ranks
+) -> dict[str, Any]:
+    """What the job computes: a saved state is used only by a job that agrees in all of it."""
+    files = {
+        name: sha256(path)
+        for name in ("problems", "schedule", "system_prompt", "validation", "replay")
+        if (path := getattr(args, name))
+    }
+    folders = {name: folder_digest(path) for name in ("model", "reference") if (path := getattr(args, name))}
+    if args.state:
+        folders["state"] = sha256(args.state / MANIFEST)
+    return {
+        **files,
+        **folders,
+        "settings": digest(settings.model_dump(mode="json", exclude={"save_every"})),
+        "deepspeed": digest(division),
+        "code": code_digest("train_grpo"),
+        "seed": args.seed,
+        "threads": args.threads,
+        "validate_every": args.validate_every,
+    }
+
+
+def suppressed_of(folder: Path) -> list[int]:
+    """The tokens that the sampler never draws, for a checkpoint."""
+    return suppressed_tokens(AutoTokenizer.from_pretrained(folder), Qwen2_5_VLConfig.from_pretrained(folder))
+
+
+def load_state_of_round_before(folder: Path, model: Path, first: int, policy: Policy, ranks: Ranks) -> None:
+    """Take over the optimizer of the round before. Raises UserError if it is damaged or belongs elsewhere."""
+    manifest = check_state(folder)
+    if manifest["step"] != first:
+        raise UserError(
+            f"{folder}: expected the state after {first} steps (the schedule's first), found {manifest['step']}"
+        )
+    found = folder_digest(model, "*.safetensors")
+    if manifest["checkpoint"] != found:
+        raise UserError(f"{folder}: expected the state saved with {model}, found one of another checkpoint")
+    policy.load_state(folder)
+
+
+def write_outputs(
+    args: argparse.Namespace, work: Work, steps: range, validated: dict[str, float] | None
+) -> list[dict[str, Any]]:
+    """Join the steps' results into the round's outputs; returns the steps' logs."""
+    logs = work.logs(steps)
+    work.join_tables(steps, "rollouts", tables.TRAINING_ROLLOUTS, args.rollouts)
+    work.join_tables(steps, "rewards", tables.TRAINING_REWARDS, args.rewards)
+    write_jsonl(args.metrics, [entry["metrics"] for entry in logs])
+    write_jsonl(args.timings, [entry["timings"] for entry in logs])
+    if args.entries:
+        write_jsonl(args.entries, [entry["entries"] for entry in logs])
+    if args.validation_out:
+        rows = [entry["validation"] for entry in logs] + [validated]
+        write_jsonl(args.validation_out, [row for row in rows if row])
+    return logs

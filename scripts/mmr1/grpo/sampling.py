@@ -1,0 +1,94 @@
+"""Generate and reward: from entries of the schedule to groups of judged rollouts, each rank its share."""
+
+from collections.abc import Sequence
+
+from mmr1.grpo.distributed import Ranks
+from mmr1.grpo.experience import Entry, Group
+from mmr1.grpo.interruption import Interruption, Preempted
+from mmr1.grpo.metrics import Stopwatch
+from mmr1.grpo.policy import Policy
+from mmr1.grpo.settings import GRPOSettings
+from mmr1.problems import Problem
+from mmr1.prompts import PromptEncoder, check_prompt_length
+from mmr1.rewards.reward import judge_with
+from mmr1.rewards.verify import Verifier
+from mmr1.rollout.engine import Engine, Request, Sampling, group_requests
+
+
+class Sampler:
+    """Draws rollouts from an engine and judges them. Their seeds come from (run seed, purpose, step, slot, index)."""
+
+    def __init__(
+        self,
+        settings: GRPOSettings,
+        engine: Engine,
+        encoder: PromptEncoder,
+        verifier: Verifier,
+        ranks: Ranks,
+        seed: int,
+        interruption: Interruption,
+    ) -> None:
+        self.settings, self.engine, self.encoder, self.verifier = settings, engine, encoder, verifier
+        self.ranks, self.seed, self.interruption = ranks, seed, interruption
+        # The ranks of one tensor-parallel engine are asked for the same rollouts; the first of them hands them in.
+        together = settings.engine.tensor_parallel
+        self.share, self.shares, self.leads = ranks.rank // together, ranks.size // together, ranks.rank % together == 0
+
+    def collect(self, step: int, queue: Sequence[Entry], watch: Stopwatch) -> list[Group]:
+        """The groups of a step's entries; with a filter, of as many from the front of the queue as it takes.
+
+        Raises Preempted.
+        """
+        wanted = self.settings.filter.batch_size if self.settings.filter else len(queue)
+        sampling = Sampling(self.settings.temperature, self.settings.max_response_tokens, self.settings.top_p)
+        groups: list[Group] = []
+        while len(groups) < len(queue) and (not groups or sum(group.varies for group in groups) < wanted):
+            entries = queue[len(groups) : len(groups) + wanted]
+            groups += self._sample(entries, self.settings.group_size, ("train", step), sampling, watch)
+        return groups
+
+    def validate(self, problems: Sequence[Problem], watch: Stopwatch) -> dict[str, float]:
+        """Accuracy on held-out problems. Seeds are the same at every step. Raises Preempted."""
+        chosen = self.settings.validation
+        sampling = Sampling(chosen.temperature, self.settings.max_response_tokens, chosen.top_p)
+        entries = [Entry(slot, problem) for slot, problem in enumerate(problems)]
+        groups = self._sample(entries, chosen.n, ("validation",), sampling, watch)
+        verdicts = [one.accuracy for group in groups for one in group.judged]
+        return {"accuracy": sum(verdicts) / len(verdicts), "n": len(verdicts)}
+
+    def update_weights(self, policy: Policy) -> None:
+        """Give the engine the policy's weights as they are now."""
+        self.engine.wake()
+        self.engine.load_weights(policy.named_tensors())
+
+    def _sample(
+        self, entries: Sequence[Entry], n: int, purpose: tuple[str | int, ...], sampling: Sampling, watch: Stopwatch
+    ) -> list[Group]:
+        """One group an entry, on every rank. Raises Preempted on all ranks if any of them leaves."""
+        mine: list[Group] | None = None
+        try:
+            with self.interruption.may_leave():  # all ranks get the signal, or the others finish and hear of it below
+                mine = self._share(entries[self.share :: self.shares], n, purpose, sampling, watch)
+        except Preempted:
+            pass
+        parts = self.ranks.gather(mine if self.leads or mine is None else [])
+        if any(part is None for part in parts):
+            raise Preempted
+        return sorted((group for part in parts for group in part), key=lambda group: group.entry.slot)
+
+    def _share(
+        self, entries: Sequence[Entry], n: int, purpose: tuple[str | int, ...], sampling: Sampling, watch: Stopwatch
+    ) -> list[Group]:
+        requests: list[Request] = []
+        for entry in entries:
+            check_prompt_length(entry.problem, self.encoder.encode(entry.problem), self.settings.max_prompt_tokens)
+            requests += group_requests(entry.problem, n, self.seed, str(purpose[0]), *purpose[1:], entry.slot)
+        with watch.time("generate"):
+            rollouts = self.engine.generate(requests, sampling) if requests else []
+        with watch.time("reward"):
+            golds = [request.problem.answer for request in requests]
+            judged = judge_with(self.verifier, golds, [rollout.text for rollout in rollouts])
+        return [
+            Group(entry, rollouts[start : start + n], judged[start : start + n])
+            for start, entry in zip(range(0, len(rollouts), n), entries, strict=True)
+        ]

@@ -1,0 +1,116 @@
+"""Settings of RL training. Defaults are the paper's Table 6; fields say where the sources differ."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FilterSettings(Settings):
+    """DAPO's dynamic sampling (arXiv 2503.14476, §3.2): groups without variance are passed over.
+
+    A step's entries in the schedule are then a queue: they are sampled in order, `batch_size` at a time, until as many
+    groups have an accuracy that is neither all 0 nor all 1, or the queue is at its end; what there is then is trained.
+    """
+
+    batch_size: int = Field(ge=1, description="groups a step trains on, at most")
+    max_draws: float = Field(3.0, ge=1, description="the schedule holds this many times batch_size entries a step")
+
+
+class ValidationSettings(Settings):
+    """How held-out problems are sampled (Table 6: T = 0.5, n = 1)."""
+
+    temperature: float = Field(0.5, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    n: int = Field(1, ge=1, description="responses a problem; accuracy is the mean over all of them")
+
+
+class EngineSettings(Settings):
+    """Which engine samples, and its options (see `mmr1.rollout.make`)."""
+
+    name: Literal["transformers", "vllm"] = "vllm"
+    batch_size: int = Field(512, ge=1, description="responses sampled at a time, on each rank")
+    tensor_parallel: int = Field(1, ge=1, description="ranks that share one vLLM engine")
+    gpu_memory_utilization: float = Field(0.6, gt=0, le=1, description="share of a device's memory that vLLM may take")
+    batch_invariant: bool = Field(False, description="vLLM's batch-invariant kernels: the same bits whatever the batch")
+    sleep_mode: bool = Field(True, description="vLLM gives its device memory back while the policy trains")
+
+
+class GRPOSettings(Settings):
+    """What `train_grpo.py` reads."""
+
+    # The batch. Problems a step come from the schedule.
+    group_size: int = Field(8, ge=2, description="rollouts a problem (n)")
+    mini_batch_size: int = Field(512, ge=1, description="problems an optimizer update (`global batch`)")
+    epochs: int = Field(
+        1, ge=1, description="passes over a rollout batch; Table 6 prints 20 PPO epochs, the code has 1"
+    )
+
+    # Sampling.
+    temperature: Positive = 0.6
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_prompt_tokens: int = Field(2048, ge=1)
+    max_response_tokens: int = Field(4096, ge=1)
+
+    # Reward and advantage.
+    format_weight: float = Field(1.0, ge=0)
+    accuracy_weight: float = Field(1.0, ge=0)
+    advantage_epsilon: float = Field(1e-6, ge=0, description="added to the group's unbiased standard deviation")
+    verify_seconds: float = Field(2.0, gt=0, description="time limit of one verification; time-outs are counted")
+    verify_workers: int = Field(4, ge=1, description="processes that verify, on each rank")
+
+    # Loss.
+    clip_low: float = Field(0.2, gt=0, lt=1)
+    clip_high: Positive = 0.2
+    kl_coefficient: float = Field(0.01, ge=0, description="of the k3 estimate, in the loss; 0 needs no reference model")
+    loss_average: Literal["micro_batch", "sequence", "batch"] = Field(
+        "micro_batch",
+        description="mean over the tokens of each `micro_batch_size` rollouts, then over these (released code); "
+        "over each sequence, then over sequences (GRPO); over all tokens of the mini-batch (DAPO)",
+    )
+    micro_batch_size: int = Field(8, ge=1, description="rollouts in one token mean of `micro_batch`; sets no memory")
+    truncated: Literal["keep", "mask"] = Field("keep", description="rollouts cut at max_response_tokens: train or not")
+
+    # Optimizer: AdamW at a constant rate, no warm-up.
+    learning_rate: Positive = 1e-6
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    adam_epsilon: Positive = 1e-8
+    weight_decay: float = Field(0.01, ge=0)
+    max_grad_norm: Positive = 1.0
+
+    # Where it runs. None of these changes what is computed but for rounding.
+    micro_batch_tokens: int = Field(16_384, ge=64, description="padded tokens a forward pass on one rank")
+    share_prompts: bool = Field(
+        False,
+        description="run a prompt once for the responses of its group that fit a row (dense attention mask: for short "
+        "rows only)",
+    )
+    precision: Literal["bf16", "fp32"] = "bf16"
+    gradient_checkpointing: bool = True
+    deepspeed: str | dict[str, Any] = Field(
+        "config/deepspeed/zero2.json", description="a DeepSpeed configuration, or a path to one from the repository"
+    )
+    engine: EngineSettings = Field(default_factory=lambda: EngineSettings())
+    save_every: int = Field(5, ge=1, description="steps between saved states")
+
+    # Prompts and images.
+    prompt_position: Literal["system", "user"] = Field("system", description="user: in front of the question")
+    min_pixels: int | None = Field(7_056, ge=1)
+    max_pixels: int | None = Field(1_048_576, ge=1)
+
+    validation: ValidationSettings = Field(default_factory=lambda: ValidationSettings())
+    filter: FilterSettings | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "GRPOSettings":
+        if self.format_weight == self.accuracy_weight == 0:
+            raise ValueError("format_weight, accuracy_weight: expected at least one above 0")
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels: expected at most max_pixels ({self.max_pixels}), found {self.min_pixels}")
+        return self

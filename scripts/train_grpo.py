@@ -1,0 +1,88 @@
+"""Train one round of GRPO on a schedule; killed anywhere and run again, it goes on and lands on the same bits.
+
+Run it by hand on one device, or with `torchrun` on several. Exit code 75 means: stopped as asked (SIGTERM, or the
+deadline came near), the state is saved in --work, run the same command again.
+"""
+
+import argparse
+import shutil
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+from mmr1.errors import UserError, run
+from mmr1.provenance.record import Job, add_job_arguments, job
+
+INPUTS = ("settings", "model", "reference", "problems", "schedule", "state", "system_prompt", "validation", "replay")
+OUTPUTS = ("out", "rollouts", "rewards", "metrics", "timings", "validation_out", "entries", "state_out")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--settings", type=Path, required=True, help="settings.json with the fields of GRPOSettings")
+    add("--model", type=Path, required=True, help="the checkpoint to start from, a Hugging Face folder")
+    add("--reference", type=Path, required=True, help="the SFT checkpoint, to which the KL term holds on")
+    add("--problems", type=Path, required=True, help="problems.parquet")
+    add("--schedule", type=Path, required=True, help="schedule.parquet: which problem is trained on at which step")
+    add("--state", type=Path, help="trainer_state of the round before; without one the optimizer starts anew")
+    add("--validation", type=Path, help="held-out problems.parquet")
+    add("--validate-every", type=int, default=1, help="steps between validations")
+    add("--system-prompt", type=Path, help="a text file")
+    add("--replay", type=Path, help="training rollouts to learn from in place of sampling (an audit)")
+    add("--out", type=Path, required=True, help="the checkpoint, a Hugging Face folder")
+    add("--rollouts", type=Path, required=True, help="training rollouts, Parquet")
+    add("--rewards", type=Path, required=True, help="their verdicts, Parquet")
+    add("--metrics", type=Path, required=True, help="metrics.jsonl: one object a step, reproducible")
+    add("--timings", type=Path, required=True, help="timings.jsonl: seconds, tokens a second, memory")
+    add("--validation-out", type=Path, help="validation.jsonl")
+    add("--entries", type=Path, help="entries.jsonl: for each step how many entries were drawn, which slots trained")
+    add("--state-out", type=Path, help="trainer_state: what the next round needs")
+    add("--work", type=Path, required=True, help="states to go on from; removed when all outputs are written")
+    add("--seed", type=int, required=True, help="the run's seed, in [0, 2^63)")
+    add("--threads", type=int, default=1, help="CPU threads; results depend on it in the last bits")
+    add("--deadline-minutes", type=float, help="the job's time limit: save and leave before it")
+    add("--any-world-size", action="store_true", help="accept a state that was saved by another number of ranks")
+    add_job_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    started = time.monotonic()
+    args = parse_arguments()
+    if args.validation and not args.validation_out:
+        raise UserError("--validation-out: expected a path, for --validation was given")
+    if args.validate_every < 1:
+        raise UserError(f"--validate-every: expected at least 1, found {args.validate_every}")
+
+    import torch  # after the arguments were checked: it takes seconds
+
+    from mmr1.grpo import distributed
+    from mmr1.grpo.interruption import EXIT_CODE, Interruption
+    from mmr1.grpo.loop import Interrupted
+    from mmr1.grpo.round import train_round
+    from mmr1.grpo.settings import GRPOSettings
+    from mmr1.settings import read_settings
+
+    interruption = Interruption(args.deadline_minutes, started)
+    torch.set_num_threads(args.threads)
+    ranks = distributed.join()
+    settings = read_settings(args.settings, GRPOSettings)
+    inputs = {name: getattr(args, name) for name in INPUTS}
+    outputs = {name: getattr(args, name) for name in OUTPUTS}
+    recorded = job(args, inputs=inputs, outputs=outputs, settings=settings.model_dump(mode="json"))
+    try:
+        with recorded if ranks.first else nullcontext(Job()) as work:
+            metrics, notes = train_round(args, settings, ranks, interruption)
+            work.metrics |= metrics
+            work.notes |= notes
+        if ranks.first:  # only now: until the record is written the job may have to be run again
+            shutil.rmtree(args.work, ignore_errors=True)
+    except Interrupted as reason:
+        print(f"train_grpo.py: {reason}; run again to go on", file=sys.stderr)
+        sys.exit(EXIT_CODE)
+
+
+if __name__ == "__main__":
+    run(main)
