@@ -16,14 +16,13 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from mmr1.errors import UserError
 from mmr1.files import digest, files_under, read_json, sha256, write_json
 from mmr1.provenance.code import code_digest, code_files
+from mmr1.provenance.environment import check_environment, environment, lock_comparison
 
 SCHEMA_VERSION = 1
 
@@ -59,8 +58,9 @@ def job(
 
     `inputs` and `outputs` map a name to a path, several paths, or None where an option was not given; folders are
     hashed file by file. Every other argument is a parameter. `settings` is what the program read from its settings
-    file, if it has one. Raises UserError at once for a missing input.
+    file, if it has one. Raises UserError at once for a missing input, and where installed packages are not the lock's.
     """
+    check_environment()
     named_inputs, named_outputs = _as_lists(inputs), _as_lists(outputs)
     for name, paths in named_inputs.items():
         for path in paths:
@@ -122,14 +122,6 @@ def parents(hashed_inputs: Mapping[str, list[dict[str, Any]]], root: Path) -> li
                 if expected != file["sha256"]:
                     known["digest"] = None
     return [found[name] for name in sorted(found)]
-
-
-@cache
-def environment() -> dict[str, Any]:
-    """The Python version and every installed distribution with its version, and a digest over them."""
-    packages = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in distributions() if d.metadata["Name"]}
-    found = {"python": platform.python_version(), "packages": dict(sorted(packages.items()))}
-    return {"sha256": digest(found), **found}
 
 
 def _as_lists(named: Mapping[str, Paths]) -> dict[str, list[Path]]:
@@ -200,6 +192,7 @@ def _execution(start: datetime) -> dict[str, Any]:
         "argv": sys.argv,
         "git": _git(),
         "gpu": _gpu(),
+        "lock": lock_comparison(),
         **_where(),
     }
 
