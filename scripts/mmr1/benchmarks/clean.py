@@ -11,9 +11,9 @@ _WRAPPERS = (
     "text|textbf|textit|textrm|textsf|texttt|mathrm|mathbf|mathit|mathsf|mathtt|operatorname|mbox|rm|bf|boldsymbol|emph"
 )
 _UNITS = (
-    "mm|cm|dm|km|m|in|ft|yd|mi|inch|inches|foot|feet|yards?|miles?|millimet(?:er|re)s?|centimet(?:er|re)s?|met(?:er|re)s?"
-    "|kilomet(?:er|re)s?|kg|g|mg|lbs?|oz|grams?|kilograms?|pounds?|tons?|tonnes?|lit(?:er|re)s?|ml|l|s|sec|seconds?|min"
-    "|minutes?|h|hrs?|hours?|days?|weeks?|months?|years?|yrs?|n|j|w|v|k|hz|pa|units?|people|persons?|points?|times"
+    "(?-i:[mgshlLJVK])|mm|cm|dm|km|in|ft|yd|mi|inch|inches|foot|feet|yards?|miles?|millimet(?:er|re)s?|centimet(?:er|re)s?|met(?:er|re)s?"
+    "|kilomet(?:er|re)s?|kg|mg|lbs?|oz|grams?|kilograms?|pounds?|tons?|tonnes?|lit(?:er|re)s?|ml|sec|seconds?|min"
+    "|minutes?|hrs?|hours?|days?|weeks?|months?|years?|yrs?|hz|pa|units?|people|persons?|points?|times"
     "|thousands?|millions?|billions?|trillions?|m/s|km/h|mph|rpm"
 )
 _CURRENCIES = "usd|us dollars?|dollars?|euros?|eur|pounds sterling|gbp|yuan|rmb|cny|yen|jpy|rupees?|inr|cents?"
@@ -38,7 +38,7 @@ def _degrees(text: str) -> str:
 
 
 def _percent(text: str) -> str:
-    return re.sub(r"\\?%|(?<=[\d )])\bpercent(?:age points?)?\b", " ", text, flags=re.IGNORECASE)
+    return re.sub(r"\\*%|(?<=[\d )])\bpercent(?:age points?)?\b", " ", text, flags=re.IGNORECASE)
 
 
 def _currency(text: str) -> str:
@@ -85,8 +85,7 @@ def _thousands(text: str) -> str:
 
 
 def _punctuation(text: str) -> str:
-    text = re.sub(r"\s+", " ", text).strip().strip("\"'`“”‘’").strip()
-    return re.sub(r"[.,;:!?]+$", "", text).strip()
+    return re.sub(r"\s+", " ", text).rstrip(" .,;:?\"'`“”‘’").lstrip(" \"'`“”‘’")
 
 
 STEPS: dict[str, Callable[[str], str]] = {

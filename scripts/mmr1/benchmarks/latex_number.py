@@ -19,6 +19,7 @@ from fractions import Fraction
 
 Number = int | float
 
+MAX_LENGTH = 10_000
 MAX_DEPTH = 60  # nested brackets; the published parser runs out of stack near there
 MAX_DIGITS = 4_000
 MAX_POWER_BITS = 100_000
@@ -94,6 +95,8 @@ class NotANumber(Exception):
 
 def evaluate(text: str) -> Number | None:
     """The number that lowercase LaTeX stands for, or None if it stands for none. Never raises."""
+    if len(text) > MAX_LENGTH:
+        return None
     try:
         while match := _ASSIGNMENT.match(text):
             text = text[match.end() :]

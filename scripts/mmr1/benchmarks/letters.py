@@ -9,6 +9,7 @@ _LEADING = re.compile(
     rf"(?i:{_MENTION})(?:\(([A-Z])\)|\[([A-Z])\]|([A-Z])\s*[.:)](?!\d)|([A-Z])(?=\s*\())\s*\S.*",
     re.DOTALL,
 )
+MAX_LIST = 100  # characters of a list of letters
 _ONE = r"\(?[A-Za-z0-9]\)?"
 _SEVERAL = re.compile(rf"[\[({{]?\s*{_ONE}(?:(?:\s*(?:,|;|&|/)\s*(?:and\s+)?|\s+(?:and\s+)?){_ONE})*\s*[\])}}]?")
 _JOINED = re.compile(r"[A-H]{2,5}")
@@ -33,8 +34,11 @@ def letters(cleaned: str) -> list[str]:
     """The sorted letters or one-digit labels that an answer lists ("A, C", "b and d", "AC", "3"), as capitals."""
     if one := letter(cleaned):
         return [one]
+    if len(cleaned) > MAX_LIST:
+        return []
     if _SEVERAL.fullmatch(cleaned):
-        return sorted({found.upper() for found in re.findall(r"\b[A-Za-z0-9]\b", cleaned)})
+        found = sorted({label.upper() for label in re.findall(r"\b[A-Za-z0-9]\b", cleaned)})
+        return found if found[0].isdigit() == found[-1].isdigit() else []
     if _JOINED.fullmatch(cleaned) and len(set(cleaned)) == len(cleaned):
         return sorted(cleaned)
     return []

@@ -10,7 +10,7 @@ import re
 from mmr1.benchmarks.latex_number import evaluate
 
 _PHRASES = ("the final answer is", "the answer is", "the correct answer is", "the answer should be")
-_BOX = re.compile(r"oxed{(.*)}", re.DOTALL)
+_BOX = "oxed{"
 
 # In this order, on lowercase text: what the published cleaning removes or rewrites before and after its own splits.
 _FIRST = (
@@ -35,10 +35,10 @@ def extract(response: str) -> str:
     after_is = answer.split("is ")[-1].rstrip(".")
     if _is_float(after_is):
         answer = after_is
-    if "oxed{" not in answer:
+    if _BOX not in answer:
         answer = _after_phrases(answer)
-    elif answer.count("oxed{") > 1:
-        answer = "\\boxed{" + answer.split("oxed{")[-1]
+    elif answer.count(_BOX) > 1:
+        answer = "\\boxed{" + answer.split(_BOX)[-1]
     answer = clean(answer)
     for mark, letter in _LETTER_MARKS:
         answer = answer.replace(mark, letter)
@@ -62,8 +62,9 @@ def equal(gold: str, answer: str) -> bool:
 def clean(text: str) -> str:
     """The content of the last box, or the whole text, stripped of the LaTeX that the published scorer strips."""
     text = text.lower().replace("{}", "")
-    if boxes := _BOX.findall(text):
-        text = boxes[-1]
+    box, last_brace = text.find(_BOX), text.rfind("}")
+    if 0 <= box <= last_brace - len(_BOX):
+        text = text[box + len(_BOX) : last_brace]
     closing, opening = text.find("}"), text.find("{")
     if closing != -1 and (opening == -1 or closing < opening):
         text = text[:closing]

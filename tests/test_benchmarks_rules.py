@@ -1,0 +1,431 @@
+"""What counts as right: one line an item that real data or real models have taught."""
+
+from typing import Any
+
+import pytest
+
+from mmr1.benchmarks.base import Benchmark, Response
+from mmr1.benchmarks.clean import STEPS, clean
+from mmr1.benchmarks.extract import extract
+from mmr1.benchmarks.numbers import number, readings
+from mmr1.benchmarks.registry import BENCHMARKS
+from mmr1.benchmarks.score import judge_items
+from mmr1.problems import Problem
+from mmr1.rewards.verify import Verifier
+
+MATHVISTA = {"pid": "1", "question": "?", "precision": None, "unit": None, "metadata": {}}
+MATHVERSE = {"sample_index": "1", "problem_version": "Text Lite", "question": "?", "metadata": {}}
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Any:
+    with Verifier(workers=1, seconds=10) as running:
+        yield running
+
+
+def verdicts(verifier: Verifier, benchmark: Benchmark, problem: Problem, answer: str) -> dict[str, bool]:
+    """The verdicts on a response that boxes the answer, as models under the paper's prompt do."""
+    [item] = judge_items(benchmark, [(problem, Response(f"So we get \\boxed{{{answer}}}."))], verifier)
+    return {name: decision.correct for name, decision in item.decisions.items()}
+
+
+def mathvista(answer: str, kind: str, choices: list[str] | None = None, precision: int | None = None) -> Problem:
+    question_type = "multi_choice" if choices else "free_form"
+    row = {"answer": answer, "answer_type": kind, "question_type": question_type, "choices": choices}
+    return BENCHMARKS["mathvista"].to_problem({**MATHVISTA, **row, "precision": precision}, 0)
+
+
+def mathverse(answer: str, question: str = "?", kind: str = "free-form") -> Problem:
+    row = {**MATHVERSE, "answer": answer, "question": question, "question_type": kind}
+    return BENCHMARKS["mathverse"].to_problem(row, 0)
+
+
+def mathvision(answer: str, options: list[str] | None = None) -> Problem:
+    row = {"id": "1", "question": "?", "options": options or [], "answer": answer, "level": 1, "subject": "algebra"}
+    return BENCHMARKS["mathvision"].to_problem(row, 0)
+
+
+def logicvista(answer: str, question: str = "Which box comes next?") -> Problem:
+    row = {"imagename": "v1_0.png", "question": question, "answer": answer, "skill": ["inductive"]}
+    return BENCHMARKS["logicvista"].to_problem(row, 0)
+
+
+def chartqa(label: str) -> Problem:
+    return BENCHMARKS["chartqa"].to_problem({"query": "?", "label": [label], "human_or_machine": 0}, 0)
+
+
+# --- MathVista
+
+
+@pytest.mark.parametrize(
+    ("problem", "answer", "official", "paper"),
+    [
+        (mathvista("51.04", "float", precision=2), "51.04", True, True),
+        (mathvista("51.04", "float", precision=2), "51.0412", True, True),  # rounded to what was asked
+        (mathvista("51.04", "float", precision=2), "51.1", False, False),
+        (mathvista("1.2", "float", precision=1), "1.24 \\text{ cm}", True, True),
+        (mathvista("5", "integer"), "5.5", True, False),  # int(float(x)) truncates
+        (mathvista("5", "integer"), "5.0", True, True),
+        (mathvista("1000", "integer"), "1,000 \\text{ g}", True, True),
+        (mathvista("5", "integer"), "15", False, False),
+        (mathvista("5", "integer"), "-5", False, False),
+        (mathvista("[2014, 2016]", "list"), "[2014, 2016]", True, True),
+        (mathvista("[2014, 2016]", "list"), "2014, 2016", False, True),
+        (mathvista("[2014, 2016]", "list"), "[2016, 2014]", False, False),
+        (mathvista("E", "text", ["A", "B", "C", "D", "E"]), "E", True, True),
+        (mathvista("E", "text", ["A", "B", "C", "D", "E"]), "A", False, False),
+        (mathvista("E", "text", ["A", "B", "C", "D", "E"]), "F", False, False),
+        (mathvista("(b)", "text", ["(c)", "(a)", "(b)"]), "(b)", False, True),  # officially the letter B, which is (a)
+        (mathvista("(b)", "text", ["(c)", "(a)", "(b)"]), "C", True, True),
+        (mathvista("2", "text", ["1", "2", "2"]), "C", True, True),  # duplicate choices
+        (mathvista("No", "text", ["Yes", "No"]), "B", True, True),
+        (mathvista("No", "text", ["Yes", "No"]), "\\text{(B) No}", True, True),
+        (mathvista("No", "text", ["Yes", "No"]), "no", True, True),
+        (mathvista("No", "text", ["Yes", "No"]), "Yes", False, False),
+        (mathvista("yes", "text", ["yes", "no"]), "no, there are as many yesterday", True, False),
+        (mathvista("60°", "text", ["30°", "45°", "60°"]), "60^\\circ", True, True),
+        (mathvista("\\frac{4}{5}", "text", ["\\frac{3}{5}", "\\frac{4}{5}"]), "0.8", False, True),
+        (mathvista("√{3}", "text", ["√{2}", "√{3}"]), "\\sqrt{3}", True, True),
+    ],
+)
+def test_mathvista(verifier: Verifier, problem: Problem, answer: str, official: bool, paper: bool) -> None:
+    assert verdicts(verifier, BENCHMARKS["mathvista"], problem, answer) == {"official": official, "paper": paper}
+
+
+def test_mathvista_takes_the_quoted_answer_and_the_bare_one() -> None:
+    problem, rule = mathvista("No", "text", ["Yes", "No"]), BENCHMARKS["mathvista"].official
+    assert rule(problem, Response('Hence. The answer is "No".')).correct
+    assert rule(problem, Response("No")).correct
+    assert rule(problem, Response("whatever", given="B")).correct
+
+
+def test_an_empty_extraction_is_wrong_by_the_paper_and_the_shortest_choice_officially() -> None:
+    problem = mathvista("No", "text", ["Yes", "No"])
+    assert BENCHMARKS["mathvista"].official(problem, Response("")).correct
+    for response in ("", "\\boxed{}", "\\boxed{ }", "\\boxed{B", "I count them.\nI do not know."):
+        assert not BENCHMARKS["mathvista"].paper(problem, Response(response)).correct
+
+
+# --- MathVerse
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "right"),
+    [
+        ("090^\\circ T", "090^\\circ", True),
+        ("090^\\circ T", "90", True),
+        ("118掳T", "118°T", True),
+        ("118掳T", "118", True),
+        ("False", "False", True),
+        ("False", "True", False),
+        ("False", "A", False),
+        ("C\nD", "C, D", True),
+        ("C\nD", "D and C", True),
+        ("C\nD", "C", False),
+        ("A\nC", "AC", True),
+        ("(C)", "C", True),
+        ("E", "E", True),
+        ("E", "2.718281828", False),
+        ("No", "on", False),
+        ("Surface Area $=254.47 \\mathrm{~cm}^{2}$", "254.47", True),
+        ("Surface Area $=254.47 \\mathrm{~cm}^{2}$", "254.47\\text{ cm}^2", True),
+        ("Surface Area $=254.47 \\mathrm{~cm}^{2}$", "254.5", False),
+        ("$5=s$", "5", True),
+        ("$5=s$", "s = 5", True),
+        ("(-2,1]", "(-2, 1]", True),
+        ("(-2,1]", "[-2,1]", False),
+        ("Bugs Bunny", "bugs bunny", True),
+        ("Bugs Bunny", "Daffy Duck", False),
+        ("\\frac{\\sqrt{30}}{2}", "\\sqrt{7.5}", True),
+        ("$9 \\pi \\mathrm{cm}^{2}$", "9\\pi", True),
+        ("$y=21.61$", "21.61", True),
+        ("$72 x-2 x^3$", "A(x) = 72x - 2x^3", True),
+        ("5", "15", False),
+        ("5", "25", False),
+        ("0", "There are 2 values below 0", False),  # math-verify would pick the 0 out of the sentence
+        ("2191.7 metres", "2191.7 meters", True),
+        ("\\frac{5\\left(5x+7\\right)}{2x+3} units", "\\frac{25x+35}{2x+3}", True),
+    ],
+)
+def test_mathverse_open(verifier: Verifier, gold: str, answer: str, right: bool) -> None:
+    assert verdicts(verifier, BENCHMARKS["mathverse"], mathverse(gold), answer) == {"official": right, "paper": right}
+
+
+def test_mathverse_choices_are_read_from_the_question() -> None:
+    problem = mathverse("D", "Find it. ()\nChoices:\nA:40°\nB:60°\nC:120°\nD:140°", "multi-choice")
+    assert problem.choices == ("40°", "60°", "120°", "140°")
+    assert problem.metadata["choices_in_question"]
+    for answer, right in (
+        ("D", True),
+        ("140^\\circ", True),
+        ("D:140°", True),
+        ("A", False),
+        ("40", False),
+        ("H", False),
+    ):
+        assert BENCHMARKS["mathverse"].paper(problem, Response(f"\\boxed{{{answer}}}")).correct is right
+
+
+def test_mathverse_gold_may_be_the_text_of_a_choice() -> None:
+    problem = mathverse("090^\\circ T", "Bearing?\nChoice:\nA. 090^\\circ T\nB. 180^\\circ T", "multi-choice")
+    assert BENCHMARKS["mathverse"].paper(problem, Response("\\boxed{A}")).correct
+    assert not BENCHMARKS["mathverse"].paper(problem, Response("\\boxed{B}")).correct
+
+
+def test_mathverse_vision_only_has_no_text_and_borrows_the_choices_for_scoring() -> None:
+    shown = {**MATHVERSE, "sample_index": "1", "problem_index": "7", "question": "Which?\nChoices:\nA:Odd\nB:Even"}
+    seen = {**MATHVERSE, "sample_index": "5", "problem_index": "7", "question": "", "problem_version": "Vision Only"}
+    benchmark = BENCHMARKS["mathverse"]
+    problems = [
+        benchmark.to_problem({**row, "answer": "B", "question_type": "multi-choice"}, 0) for row in (shown, seen)
+    ]
+    only = benchmark.complete(problems)[1]
+    assert only.question == "<image>"
+    assert only.choices == ("Odd", "Even")
+    assert only.metadata["choices_in_question"]  # so the prompt does not list them
+    assert benchmark.paper(only, Response("\\boxed{Even}")).correct
+
+
+# --- MathVision
+
+
+@pytest.mark.parametrize(
+    ("problem", "answer", "right"),
+    [
+        (mathvision("C"), "C", True),  # 59 and 434: a letter without options
+        (mathvision("C"), "D", False),
+        (mathvision("E", ["A", "B", "D", "F", "G"]), "G", True),  # 654: an option that is another letter
+        (mathvision("E", ["A", "B", "D", "F", "G"]), "E", True),
+        (mathvision("E", ["A", "B", "D", "F", "G"]), "F", False),
+        (mathvision("C", ["1 and 3", "1 and 5", "2 and 4", "2 and 4", "3 and 5"]), "C", True),  # 1843
+        (mathvision("C", ["1 and 3", "1 and 5", "2 and 4", "2 and 4", "3 and 5"]), "D", False),
+        (mathvision("A", ["A", "C", "C", "D", "it depends"]), "A", True),  # 1893
+        (mathvision("A", ["<image2>", "<image3>", "<image4>", "<image5>", "<image6>"]), "A", True),  # 2653
+        (mathvision("A", ["<image1>", "<image2>", "<image3>", "<image4>", "<image5>"]), "D", False),  # 2673, 2683
+        (mathvision("$\\boxed{\\frac{16}{7}}$"), "\\frac{16}{7}", False),  # 2828: its gold can never be matched
+        (mathvision("\frac{36}{13}".replace("frac", "rac")), "\frac{36}{13}".replace("frac", "rac"), True),  # 2830
+        (mathvision("45^2"), "2025", True),  # 2925
+        (mathvision("1:2"), "1:2", True),  # 2937
+        (mathvision("1:2"), "\\frac{1}{2}", True),
+        (mathvision("69{degrees}"), "69", False),  # 2947
+        (mathvision("69{degrees}"), "69 \\text{degrees}", True),
+        (mathvision("(3,-4)"), "(3, -4)", True),  # 2955
+        (mathvision("(3,-4)"), "(3.0,-4)", True),
+        (mathvision("(3,-4)"), "(-4,3)", False),
+        (mathvision("8.0"), "8", True),
+        (mathvision("2.5"), "2.503", True),  # equal after rounding to two decimals
+        (mathvision("2.5"), "2.51", False),
+        (mathvision("5"), "15", False),
+        (mathvision("A", ["$\\frac{1}{2}$", "1", "2", "3", "4"]), "0.5", True),
+        (mathvision("A", ["$\\frac{1}{2}$", "1", "2", "3", "4"]), "1", False),
+        (mathvision("C"), "", False),
+    ],
+)
+def test_mathvision(verifier: Verifier, problem: Problem, answer: str, right: bool) -> None:
+    assert verdicts(verifier, BENCHMARKS["mathvision"], problem, answer) == {"official": right, "paper": right}
+
+
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        ("I count them.\nThe answer is 60.", "60"),
+        ("The correct answer is (B).", "b"),
+        ("(D)\nbecause it fits", "d"),
+        ("first \\boxed{1}, then \\boxed{2}", "2"),
+        ("\\boxed{x = 3\\text{ cm}}", "3{cm}"),
+        ("\\boxed{1/2}", "\\frac{1}{2}"),
+        ("\\boxed{\\sqrt3}", "\\sqrt{3}"),
+        ("\\boxed{45^\\circ}", "45"),
+        ("", ""),
+    ],
+)
+def test_mathvision_extraction(response: str, answer: str) -> None:
+    assert (BENCHMARKS["mathvision"].official(mathvision("1"), Response(response)).extracted or "") == answer
+
+
+# --- LogicVista
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "right"),
+    [
+        ("A, C", "A, C", True),  # v1_1
+        ("A, C", "C and A", True),
+        ("A, C", "AC", True),
+        ("A, C", "A", False),
+        ("B", "A, B", False),
+        ("3", "3", True),  # v1_20
+        ("3", "13", False),
+        ("C", "c", True),
+        ("C", "(C)", True),
+        ("C", "\\text{C}", True),
+        ("C", "D", False),
+        ("A", "Z", False),
+        ("", "A", False),  # v1_382 has no gold
+        ("", "", False),
+    ],
+)
+def test_logicvista(verifier: Verifier, gold: str, answer: str, right: bool) -> None:
+    assert verdicts(verifier, BENCHMARKS["logicvista"], logicvista(gold), answer) == {"official": right, "paper": right}
+
+
+def test_logicvista_ignores_misspelt_keys_it_does_not_read() -> None:  # v1_220 has "sourceli,nk"
+    row = {"imagename": "v1_220.png", "question": "?", "answer": "D", "skill": ["deductive"], "sourceli,nk": "x"}
+    assert BENCHMARKS["logicvista"].to_problem(row, 0).id == "v1_220"
+
+
+def test_logicvista_text_of_a_choice(verifier: Verifier) -> None:
+    problem = logicvista("B", "True? Select from A, B and C. (A) True (B)False (C)Insufficient Information")
+    assert problem.choices == ("True", "False", "Insufficient Information")
+    assert verdicts(verifier, BENCHMARKS["logicvista"], problem, "False") == {"official": True, "paper": True}
+    assert verdicts(verifier, BENCHMARKS["logicvista"], problem, "True") == {"official": False, "paper": False}
+
+
+@pytest.mark.parametrize(
+    ("raw", "letters"),
+    [("D", "d"), ("f", "zzzzz"), ("?", "zzzzz"), ("3", "3"), ("", ""), ("Answer: B.", "b"), ("USER: ASSISTANT: C", "c"),
+     ("The answer is A 5.", "a"), ("It is gray", "zzzzz")],
+)  # fmt: skip
+def test_logicvista_letters_of_raw_text(raw: str, letters: str) -> None:
+    assert (BENCHMARKS["logicvista"].official(logicvista("A"), Response(raw)).extracted or "") == letters
+
+
+# --- ChartQA
+
+
+@pytest.mark.parametrize(
+    ("label", "answer", "official", "paper", "strict"),
+    [
+        ("[2011, 2012]", "[2011, 2012]", True, True, True),
+        ("[2011, 2012]", "2011 and 2012", False, True, True),
+        ("[Lithuania, Saudi Arabia]", "Saudi Arabia, Lithuania", False, True, True),
+        ("Democrat (scores 60 to 100)", "Democrat (scores 60 to 100)", True, True, True),
+        ("Democrat (scores 60 to 100)", "Republican", False, False, False),
+        ("2014", "1950", True, True, False),  # a year within 5% is officially right
+        ("2014", "2014", True, True, True),
+        ("4.9", "4.9\\%", False, True, True),
+        ("4.9", "4.9%", False, True, True),
+        ("0.049", "4.9%", True, True, True),
+        ("53.03", "53.03 million", False, True, True),
+        ("53030000", "53.03 million", False, True, True),
+        ("9905.6", "9 905.6 billion yuan", False, True, True),
+        ("4", "4:1", False, True, True),
+        ("21", "21\\\\%", False, True, True),
+        ("Gray", "Grey", False, True, True),
+        ("Gray", "gray", True, True, True),
+        ("Yes", "No", False, False, False),
+        ("No", "No", True, True, True),
+        ("100", "105", True, True, False),
+        ("100", "105.1", False, False, False),
+        ("0", "0.0", False, True, True),
+        ("0", "0.01", False, False, False),
+        ("5", "15", False, False, False),
+        ("U.S.", "US", False, True, True),
+        ("1234.5", "\\$1,234.50", False, True, True),
+    ],
+)
+def test_chartqa(verifier: Verifier, label: str, answer: str, official: bool, paper: bool, strict: bool) -> None:
+    found = verdicts(verifier, BENCHMARKS["chartqa"], chartqa(label), answer)
+    assert found == {"official": official, "paper": paper, "strict": strict}
+
+
+# --- digits
+
+
+@pytest.mark.parametrize(
+    ("text", "official", "paper"),
+    [
+        ("<think>3+5=8</think><answer>\\boxed{8}</answer>", True, True),
+        ("<think>3+5=8</think><answer>\\boxed{8.0}</answer>", False, True),
+        ("<think>3+5=8</think><answer>\\boxed{18}</answer>", False, False),
+        ("<think>3+5=8</think><answer>\\boxed{}</answer>", False, False),
+        ("<think>3+5=8</think><answer>\\boxed{8", False, False),
+        ("8+8+8+8", False, False),
+    ],
+)
+def test_digits(text: str, official: bool, paper: bool) -> None:
+    row = {"id": "1", "question": "The sum?", "answer": "8", "task": "sum", "count": 2}
+    problem = BENCHMARKS["digits"].to_problem(row, 0)
+    assert BENCHMARKS["digits"].official(problem, Response(text)).correct is official
+    assert BENCHMARKS["digits"].paper(problem, Response(text)).correct is paper
+
+
+# --- the parts
+
+
+@pytest.mark.parametrize(
+    ("text", "how", "answer"),
+    [
+        ("\\boxed{1} and \\boxed{2}", "box", "2"),
+        ("\\boxed{9}<answer>so \\boxed{3}</answer>", "answer box", "3"),
+        ("<answer>\nB\n</answer>", "answer section", "B"),
+        ("We see that the answer is 7. Good.", "phrase", "7"),
+        ("I think so.\nAnswer: (C)", "phrase", "(C)"),
+        ("42", "whole", "42"),
+        ("It is long.\nAnd says nothing.", "no answer", None),
+        ("The answer is \\boxed{4", "cut off", None),
+        ("", "no answer", None),
+    ],
+)
+def test_extraction(text: str, how: str, answer: str | None) -> None:
+    assert extract(Response(text)) == (answer, how)
+
+
+@pytest.mark.parametrize(
+    ("raw", "cleaned", "step"),
+    [
+        ("\\$5", "5", "currency"),
+        ("20 dollars", "20", "currency"),
+        ("$\\left(3\\right)$", "(3)", "delimiters"),
+        ("5\\text{ cm}^2", "5", "units"),
+        ("5 square units", "5", "units"),
+        ("12 km/h", "12", "units"),
+        ("\\text{(B)}", "(B)", "wrappers"),
+        ("\\mathbf{B}", "B", "wrappers"),
+        ("45^{\\circ}", "45", "degrees"),
+        ("21\\%", "21", "percent"),
+        ("x = 5", "5", "assignment"),
+        ("f(x)=x+1", "x+1", "assignment"),
+        ("1{,}234", "1234", "thousands"),
+        ("9 905.6", "9905.6", "thousands"),
+        ('"No".', "No", "punctuation"),
+    ],
+)
+def test_cleaning_and_what_each_step_is_for(raw: str, cleaned: str, step: str) -> None:
+    assert clean(raw) == cleaned
+    assert clean(raw, frozenset({step})) != cleaned
+
+
+@pytest.mark.parametrize(
+    "text", ["\\frac{x^2}{81}+\\frac{y^2}{9}=1", "(1,234)", "[2003,2009]", "1, 2, 3", "S 23.5 W", "5x"]
+)
+def test_cleaning_leaves_math_alone(text: str) -> None:
+    assert clean(text) == text
+
+
+def test_a_step_has_a_name_that_can_be_switched_off() -> None:
+    assert set(STEPS) == {
+        "currency", "delimiters", "units", "wrappers", "degrees", "percent", "assignment", "thousands", "punctuation"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("5", 5), ("-0.5", -0.5), (".5", 0.5), ("3/4", 0.75), ("1:2", 0.5), ("\\frac{3}{4}", 0.75),
+     ("-\\frac{1}{2}", -0.5), ("3 \\times 10^{5}", 300_000), ("1e3", 1000), ("−2", -2)],
+)  # fmt: skip
+def test_plain_numbers(text: str, value: float) -> None:
+    assert number(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "five", "5x", "1/0", "\\frac{1}{0}", "1,2", "nan", "inf", "٣", "9" * 1000, "1e9999"]
+)
+def test_what_is_no_plain_number(text: str) -> None:
+    assert number(text) is None
+
+
+def test_readings_of_a_scaled_number() -> None:
+    assert readings("53.03 million") == [number("53.03"), number("53030000")]
+    assert readings("21\\%") == [21, number("0.21")]
+    assert readings("Mongolia") == []
