@@ -101,6 +101,7 @@ def _config(architecture: TinyArchitecture, tokenizer: PreTrainedTokenizerFast) 
             "num_attention_heads": architecture.heads,
             "num_key_value_heads": architecture.key_value_heads,
             "max_position_embeddings": architecture.max_position_embeddings,
+            "initializer_range": architecture.initializer_range,
             "rope_parameters": {
                 "rope_type": "default",
                 "rope_theta": 10000.0,
@@ -115,6 +116,7 @@ def _config(architecture: TinyArchitecture, tokenizer: PreTrainedTokenizerFast) 
             "hidden_size": architecture.vision_hidden_size,
             "intermediate_size": architecture.vision_intermediate_size,
             "num_heads": architecture.vision_heads,
+            "initializer_range": architecture.initializer_range,
             "out_hidden_size": architecture.hidden_size,
             "patch_size": 14,
             "spatial_merge_size": 2,

@@ -19,7 +19,7 @@ from transformers import (
 from mmr1.files import atomic, write_jsonl
 from mmr1.problems import Problem
 from mmr1.progress import log
-from mmr1.prompts import PromptEncoder
+from mmr1.prompts import EncodedPrompt, PromptEncoder
 from mmr1.sft.settings import SFTSettings
 
 IGNORED = -100
@@ -38,8 +38,14 @@ class Conversations(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`input_ids` and `labels` int64 [T] (the prompt is not learned), and the prompt's pixels."""
-        problem, response = self.rows[index]
-        prompt = self.encoder.encode(problem)
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        """A batch at once, as torch's fetcher asks for it."""
+        prompts = self.encoder.encode_many([self.rows[index][0] for index in indices])
+        return [self._item(prompt, self.rows[index][1]) for prompt, index in zip(prompts, indices, strict=True)]
+
+    def _item(self, prompt: EncodedPrompt, response: str) -> dict[str, Any]:
         tokenizer = self.encoder.processor.tokenizer
         learned = [*tokenizer(response, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
         labels = torch.tensor([IGNORED] * len(prompt.input_ids) + learned)
@@ -105,6 +111,7 @@ def train_sft(
         settings.prompt_position,
         settings.min_pixels,
         settings.max_pixels,
+        cached_problems=0,  # a conversation comes once an epoch
     )
     trainer = _Trainer(
         model=model,
