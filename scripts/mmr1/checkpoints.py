@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from transformers import AutoProcessor, Qwen2_5_VLProcessor
 
 from mmr1.errors import UserError
 from mmr1.files import read_json
@@ -30,6 +31,12 @@ def check_checkpoint(folder: str | Path) -> None:
     _check_config(folder / "config.json", read_json(folder / "config.json"))
     for path in _weight_files(folder):
         _check_weights(path)
+
+
+def load_processor(folder: str | Path) -> Qwen2_5_VLProcessor:
+    """The tokenizer and image processor of a checkpoint, after `check_checkpoint`."""
+    check_checkpoint(folder)
+    return AutoProcessor.from_pretrained(folder)
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from mmr1.checkpoints import check_checkpoint
@@ -61,10 +62,10 @@ class TransformersEngine:
         Raises UserError for an incomplete checkpoint.
         """
         check_checkpoint(folder)
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
+        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        dtype = dtype or (torch.float32 if where.type == "cpu" else torch.bfloat16)
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype)
-        return cls(model.to(device).eval(), encoder, **options)
+        return cls(model.to(where).eval(), encoder, **options)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Rollout]:
         """One rollout per request, in the order of the requests. Raises UserError for a prompt that is too long."""
@@ -94,7 +95,12 @@ class TransformersEngine:
     def notes(self) -> dict[str, Any]:
         """What a record should say about this engine."""
         device = next(self.model.parameters()).device
-        return {"engine": "transformers", "device": str(device), "dtype": str(self.model.dtype).removeprefix("torch.")}
+        return {
+            "engine": "transformers",
+            "version": transformers.__version__,
+            "device": device.type,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+        }
 
     def _batches(self, requests: Sequence[Request]) -> Iterator["_Batch"]:
         groups: dict[str, list[int]] = {}

@@ -1,0 +1,349 @@
+"""Both engines, for real: the same greedy tokens, draws that hang on their own seed, and honest log-probabilities."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import chisquare
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from mmr1.checkpoints import load_processor
+from mmr1.errors import UserError
+from mmr1.problems import Problem
+from mmr1.prompts import PromptEncoder
+from mmr1.rollout.engine import Engine, Request, Rollout, Sampling, group_requests
+from mmr1.rollout.make import make_engine
+from mmr1.rollout.policy import keep_top_p, policy_logits, suppressed_tokens
+from mmr1.rollout.transformers_engine import TransformersEngine
+from mmr1.rollout.vllm_engine import VllmEngine, prompt_length
+
+SAMPLED = Sampling(temperature=0.8, max_tokens=24)
+GREEDY = Sampling(temperature=0.0, max_tokens=24)
+MAX_PROMPT_TOKENS = 150
+
+Weights = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_dir: Path) -> Qwen2_5_VLForConditionalGeneration:
+    """The weights that both engines start from, for plain forward passes. Never changed."""
+    return Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_model_dir, dtype=torch.float32).eval()
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_model_dir: Path) -> PromptEncoder:
+    # A bound on pixels other than the checkpoint's, so that an engine that ignores it is found out.
+    return PromptEncoder(load_processor(tiny_model_dir), "Think first.", max_pixels=6 * 28 * 28)
+
+
+@pytest.fixture(scope="module")
+def transformers_engine(tiny_model_dir: Path, encoder: PromptEncoder) -> TransformersEngine:
+    return TransformersEngine.from_folder(tiny_model_dir, encoder, max_prompt_tokens=MAX_PROMPT_TOKENS)
+
+
+@pytest.fixture(scope="module")
+def vllm_engine(tiny_model_dir: Path, encoder: PromptEncoder) -> Iterator[VllmEngine]:
+    threads = torch.get_num_threads()
+    engine = make_engine(
+        "vllm", tiny_model_dir, encoder, max_images=4, max_tokens=24, max_prompt_tokens=MAX_PROMPT_TOKENS
+    )
+    assert isinstance(engine, VllmEngine)
+    yield engine
+    engine.close()
+    assert not torch.distributed.is_initialized()
+    torch.set_num_threads(threads + 1)
+    assert torch.get_num_threads() == threads + 1
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=["transformers", "vllm"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return request.getfixturevalue(f"{request.param}_engine")
+
+
+@pytest.fixture(scope="module")
+def problems(digit_problems: list[Problem]) -> list[Problem]:
+    """One to four digits, none at all, and one image that is too large and not square."""
+    wide = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 300, 3), dtype=np.uint8))
+    buffer = io.BytesIO()
+    wide.save(buffer, format="PNG")
+    first = digit_problems[0]
+    return [
+        *digit_problems[:8],
+        replace(first, id="text", question="How much is 1+1?", images=()),
+        replace(first, id="wide", question="<image>What is this?", images=(buffer.getvalue(),)),
+    ]
+
+
+@pytest.fixture
+def changed_weights(engine: Engine, model: torch.nn.Module) -> Iterator[Callable[[Weights], None]]:
+    """Gives an engine other weights for one test."""
+    yield lambda weights: engine.load_weights(weights.items())
+    engine.load_weights(model.state_dict().items())
+
+
+def requests_for(problems: list[Problem], n: int) -> list[Request]:
+    return [request for problem in problems for request in group_requests(problem, n, 0, "test")]
+
+
+def tokens(rollouts: list[Rollout]) -> list[list[int]]:
+    return [rollout.token_ids.tolist() for rollout in rollouts]
+
+
+def perturbed(model: torch.nn.Module) -> Weights:
+    noise = torch.Generator().manual_seed(1)
+    return {
+        name: weight + 0.02 * torch.randn(weight.shape, generator=noise) for name, weight in model.state_dict().items()
+    }
+
+
+def plain_logits(
+    model: torch.nn.Module, encoder: PromptEncoder, problem: Problem, response: np.ndarray
+) -> torch.Tensor:
+    """The model's logits before each token of a response, [L, V], by one forward pass without cache or padding."""
+    prompt = encoder.encode(problem)
+    ids = torch.cat([prompt.input_ids, torch.as_tensor(response, dtype=torch.long)])[None]
+    with torch.no_grad():
+        out = model(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            pixel_values=prompt.pixel_values,
+            image_grid_thw=prompt.image_grid_thw,
+            mm_token_type_ids=(ids == model.config.image_token_id).int(),
+        )
+    return out.logits[0, len(prompt.input_ids) - 1 : -1]
+
+
+def suppressed(model: torch.nn.Module, encoder: PromptEncoder) -> list[int]:
+    return suppressed_tokens(encoder.processor.tokenizer, model.config)
+
+
+def test_greedy_tokens_agree_before_and_after_a_weight_update(
+    transformers_engine: TransformersEngine,
+    vllm_engine: VllmEngine,
+    problems: list[Problem],
+    model: Qwen2_5_VLForConditionalGeneration,
+) -> None:
+    engines = (transformers_engine, vllm_engine)
+    requests = requests_for(problems, 1)
+    before = [tokens(engine.generate(requests, GREEDY)) for engine in engines]
+    for engine in engines:
+        engine.load_weights(perturbed(model).items())
+    after = [tokens(engine.generate(requests, GREEDY)) for engine in engines]
+    for engine in engines:
+        engine.load_weights(model.state_dict().items())
+    restored = [tokens(engine.generate(requests, GREEDY)) for engine in engines]
+    assert before[0] == before[1]
+    assert after[0] == after[1]
+    assert before[0] != after[0]
+    assert restored == before
+
+
+def test_greedy_tokens_are_those_of_transformers_generate(
+    engine: Engine, problems: list[Problem], encoder: PromptEncoder, model: Qwen2_5_VLForConditionalGeneration
+) -> None:
+    for problem, rollout in zip(problems, engine.generate(requests_for(problems, 1), GREEDY), strict=True):
+        prompt = encoder.encode(problem)
+        images = {"pixel_values": prompt.pixel_values, "image_grid_thw": prompt.image_grid_thw}
+        expected = model.generate(
+            input_ids=prompt.input_ids[None],
+            attention_mask=torch.ones_like(prompt.input_ids)[None],
+            **(images if problem.images else {}),
+            mm_token_type_ids=(prompt.input_ids == model.config.image_token_id).int()[None],
+            do_sample=False,
+            suppress_tokens=suppressed(model, encoder),
+            max_new_tokens=GREEDY.max_tokens,
+        )
+        assert rollout.token_ids.tolist() == expected[0, len(prompt.input_ids) :].tolist()
+
+
+def test_a_rollout_depends_on_its_own_seed_only(engine: Engine, problems: list[Problem]) -> None:
+    requests = requests_for(problems, 3)
+    together = tokens(engine.generate(requests, SAMPLED))
+    assert tokens(engine.generate(requests[::-1], SAMPLED))[::-1] == together
+    alone = [tokens(engine.generate([request], SAMPLED))[0] for request in requests[::4]]
+    assert alone == together[::4]
+
+
+def test_seeds_tell_the_rollouts_of_a_group_apart(engine: Engine, problems: list[Problem]) -> None:
+    group = engine.generate(requests_for(problems[:1], 16), SAMPLED)
+    assert [rollout.rollout for rollout in group] == list(range(16))
+    assert len({rollout.seed for rollout in group}) == 16
+    assert len({tuple(rollout.token_ids) for rollout in group}) == 16
+
+
+def test_first_tokens_follow_the_softmax(
+    engine: Engine, problems: list[Problem], encoder: PromptEncoder, model: Qwen2_5_VLForConditionalGeneration
+) -> None:
+    """Chi-square over 600 rollouts of one problem against the probabilities of a plain forward pass, at T = 0.5."""
+    sampling = Sampling(temperature=0.5, max_tokens=1)
+    drawn = [rollout.token_ids[0] for rollout in engine.generate(requests_for(problems[:1], 600), sampling)]
+    logits = plain_logits(model, encoder, problems[0], np.array([0]))
+    expected = policy_logits(logits, suppressed(model, encoder), 0.5)[0].softmax(-1).double().numpy() * len(drawn)
+    found = np.bincount(drawn, minlength=len(expected))
+    often = expected >= 5
+    expected, found = (np.append(values[often], values[~often].sum()) for values in (expected, found))
+    assert chisquare(found, expected * found.sum() / expected.sum()).pvalue > 0.001
+
+
+def test_ends_and_texts(engine: Engine, problems: list[Problem], encoder: PromptEncoder) -> None:
+    tokenizer = encoder.processor.tokenizer
+    rollouts = engine.generate(requests_for(problems, 16), SAMPLED)
+    assert {rollout.finish_reason for rollout in rollouts} == {"stop", "length"}
+    for rollout in rollouts:
+        *body, last = rollout.token_ids.tolist()
+        assert tokenizer.eos_token_id not in body
+        assert (rollout.finish_reason == "stop") == (last == tokenizer.eos_token_id)
+        assert rollout.finish_reason == "stop" or len(rollout.token_ids) == SAMPLED.max_tokens
+        kept = body if rollout.finish_reason == "stop" else [*body, last]
+        assert rollout.text == tokenizer.decode(kept)
+        assert rollout.token_ids.dtype == np.int32
+        assert rollout.logprobs.shape == rollout.token_ids.shape
+
+
+@pytest.mark.parametrize("sampling", [SAMPLED, GREEDY, replace(SAMPLED, top_p=0.5)])
+def test_logprobs_are_those_of_a_plain_forward_pass(
+    engine: Engine,
+    problems: list[Problem],
+    encoder: PromptEncoder,
+    model: Qwen2_5_VLForConditionalGeneration,
+    sampling: Sampling,
+) -> None:
+    requests = requests_for(problems, 2)
+    for request, rollout in zip(requests, engine.generate(requests, sampling), strict=True):
+        logits = plain_logits(model, encoder, request.problem, rollout.token_ids)
+        policy = policy_logits(logits, suppressed(model, encoder), sampling.temperature)
+        if sampling.top_p < 1:
+            policy = keep_top_p(policy, sampling.top_p)
+        ids = torch.as_tensor(rollout.token_ids, dtype=torch.long)
+        expected = policy.log_softmax(-1).gather(1, ids[:, None])[:, 0]
+        np.testing.assert_allclose(rollout.logprobs, expected, atol=1e-4)
+
+
+def test_a_narrow_nucleus_is_greedy(engine: Engine, problems: list[Problem]) -> None:
+    requests = requests_for(problems[:4], 2)
+    narrow = Sampling(temperature=1.0, max_tokens=12, top_p=1e-6)
+    assert tokens(engine.generate(requests, narrow)) == tokens(
+        engine.generate(requests, replace(GREEDY, max_tokens=12))
+    )
+
+
+@pytest.mark.parametrize("sampling", [SAMPLED, GREEDY])
+def test_special_tokens_are_never_sampled(
+    engine: Engine,
+    problems: list[Problem],
+    encoder: PromptEncoder,
+    model: Qwen2_5_VLForConditionalGeneration,
+    changed_weights: Callable[[Weights], None],
+    sampling: Sampling,
+) -> None:
+    """With a head that wants nothing but image or video tokens, whatever the hidden state."""
+    weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+    direction = torch.randn(weights["lm_head.weight"].shape[1], generator=torch.Generator().manual_seed(0))
+    weights["lm_head.weight"][model.config.image_token_id] = 100 * direction
+    weights["lm_head.weight"][model.config.video_token_id] = -100 * direction
+    forcing = Qwen2_5_VLForConditionalGeneration(model.config).eval()
+    forcing.load_state_dict(weights)
+    wanted = plain_logits(forcing, encoder, problems[0], np.array([20, 21, 22])).argmax(-1)
+    assert set(wanted.tolist()) <= {model.config.image_token_id, model.config.video_token_id}
+
+    changed_weights(weights)
+    sampled = {token for rollout in engine.generate(requests_for(problems, 4), sampling) for token in rollout.token_ids}
+    assert sampled.isdisjoint(suppressed(model, encoder))
+
+
+def test_sleep_and_wake_change_nothing(engine: Engine, problems: list[Problem]) -> None:
+    requests = requests_for(problems[:2], 2)
+    before = tokens(engine.generate(requests, SAMPLED))
+    engine.sleep()
+    engine.wake()
+    assert tokens(engine.generate(requests, SAMPLED)) == before
+
+
+def test_a_prompt_that_is_too_long_is_refused(engine: Engine, problems: list[Problem]) -> None:
+    long = replace(problems[0], id="long", question="<image>" + "x" * 200)
+    with pytest.raises(UserError, match="problem long: expected a prompt of at most 150 tokens, found 2"):
+        engine.generate(requests_for([problems[1], long], 1), GREEDY)
+
+
+def test_more_images_than_announced_are_refused(vllm_engine: VllmEngine, problems: list[Problem]) -> None:
+    many = replace(problems[0], id="many", question="<image>" * 5, images=problems[0].images * 5)
+    with pytest.raises(UserError, match="problem many: images: expected at most 4, found 5"):
+        vllm_engine.generate(requests_for([many], 1), GREEDY)
+
+
+def test_prompt_length_without_pixels(encoder: PromptEncoder, problems: list[Problem]) -> None:
+    for problem in problems:
+        assert prompt_length(encoder, problem) == len(encoder.encode(problem).input_ids)
+
+
+def test_notes_name_the_engine(engine: Engine) -> None:
+    assert engine.notes()["engine"] in ("transformers", "vllm")
+    assert engine.notes()["dtype"] == "float32"
+
+
+def test_missing_weights(tmp_path: Path, encoder: PromptEncoder) -> None:
+    for name in ("transformers", "vllm"):
+        with pytest.raises(UserError, match="expected a checkpoint"):
+            make_engine(name, tmp_path, encoder, max_images=1, max_tokens=1)
+
+
+# What only the transformers engine promises.
+
+
+def test_equal_requests_make_equal_bytes(transformers_engine: TransformersEngine, problems: list[Problem]) -> None:
+    first, second = (transformers_engine.generate(requests_for(problems, 4), SAMPLED) for _ in range(2))
+    assert all(a.logprobs.tobytes() == b.logprobs.tobytes() for a, b in zip(first, second, strict=True))
+
+
+def test_batches_and_dropping_change_no_token(
+    model: Qwen2_5_VLForConditionalGeneration,
+    encoder: PromptEncoder,
+    problems: list[Problem],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Groups larger than a batch are split, and finished rows are dropped at once or never: the tokens stay."""
+    requests = [request for problem in problems[-4:] for request in group_requests(problem, 3, 0, "drop")]
+    expected = tokens(TransformersEngine(model, encoder).generate(requests, SAMPLED))
+    assert tokens(TransformersEngine(model, encoder, batch_size=2).generate(requests, SAMPLED)) == expected
+    for share in (0.001, 2.0):
+        monkeypatch.setattr("mmr1.rollout.transformers_engine.DROP_AT", share)
+        assert tokens(TransformersEngine(model, encoder).generate(requests, SAMPLED)) == expected
+
+
+def test_a_live_module_is_left_as_it_was(
+    model: Qwen2_5_VLForConditionalGeneration, encoder: PromptEncoder, problems: list[Problem]
+) -> None:
+    """Sampling from the module that is being trained leaves its mode, attention, gradients and outputs alone."""
+    live = Qwen2_5_VLForConditionalGeneration(model.config)
+    live.load_state_dict(model.state_dict())
+    live.train()
+    text_config = live.model.language_model.config
+    before = plain_logits(live, encoder, problems[0], np.array([20, 21])), text_config._attn_implementation
+    TransformersEngine(live, encoder).generate(requests_for(problems, 2), SAMPLED)
+    assert live.training
+    after = plain_logits(live, encoder, problems[0], np.array([20, 21])), text_config._attn_implementation
+    assert torch.equal(before[0], after[0])
+    assert before[1] == after[1]
+    assert all(weight.requires_grad for weight in live.parameters())
+
+
+def test_images_are_seen_once_a_problem(
+    transformers_engine: TransformersEngine, problems: list[Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visual = transformers_engine.model.model.visual
+    patches: list[int] = []
+    forward = visual.forward
+
+    def counted(hidden_states: torch.Tensor, *args: object, **kwargs: object) -> object:
+        patches.append(len(hidden_states))
+        return forward(hidden_states, *args, **kwargs)
+
+    monkeypatch.setattr(visual, "forward", counted)
+    transformers_engine.generate(requests_for(problems[:8], 8), SAMPLED)
+    assert patches == [4 * sum(len(problem.images) for problem in problems[:8])]
