@@ -39,8 +39,3 @@ rule evaluate:
     input:
         all_scores,
 
-
-rule tables:
-    localrule: True
-    input:
-        f"{R}/tables/accuracy.md",

@@ -214,6 +214,7 @@ class Recipe(Stages):
     environment: Literal["cpu", "gpu"] = Field("cpu", description="which environment runs models")
     seed: Seed = Field(0, description="of data, base model and SFT")
     seeds: list[Seed] = Field([0], min_length=1, description="of RL: each run is done once a seed")
+    mlflow: str | None = Field(None, description="tracking URI of a server; a SQLite file in the results by default")
     keep_states: Literal["last", "all"] = "last"
     data: DigitsData | HubData
     models: dict[Name, Model] = Field(min_length=1)

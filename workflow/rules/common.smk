@@ -18,8 +18,12 @@ except UserError as error:
 
 R = f"results/{RECIPE.name}"
 CPU = "../../envs/cpu.yaml"
+DRIVER = "../../envs/driver.yaml"
 STACK = f"../../envs/{RECIPE.environment}.yaml"
 ROUND = f"{R}/{{model}}/{{run}}/seed{{seed}}/round{{r}}"
+# Where MLflow keeps what it is shown: a database beside the results, or a server.
+TRACKING_URI = RECIPE.mlflow or f"sqlite:///{Path(R).absolute()}/mlflow.db"
+ARTIFACTS = None if RECIPE.mlflow else f"{R}/mlflow-artifacts"
 INITIAL = f"{R}/{{model}}/initial/{{sampling}}/seed{{seed}}"
 EVAL = f"{R}/{{model}}/eval/{{subject}}/{{benchmark}}"
 
@@ -230,6 +234,12 @@ def shard(wildcards):
     return f"{wildcards.shard}/{stages(wildcards).rollout.shards}"
 
 
+def rewards_so_far(wildcards):
+    """The verdicts of a round's training rollouts and of those of all rounds before it."""
+    folders = [ROUND.format(**{**wildcards, "r": r}) for r in range(int(wildcards.r) + 1)]
+    return [f"{folder}/train_rewards.parquet" for folder in folders]
+
+
 def last_round(model, run, seed):
     """The folder of a run's last round."""
     return ROUND.format(model=model, run=run, seed=seed, r=RECIPE.rounds(model, run) - 1)
@@ -290,3 +300,64 @@ def evaluated(name):
 def all_scores(wildcards):
     """The scores of every checkpoint on every benchmark."""
     return evaluated("scores.json")
+
+
+def round_files(model, run, seed, r):
+    """One round's files, as the report's index names them."""
+    folder = ROUND.format(model=model, run=run, seed=seed, r=r)
+    names = ["metrics", "timings", "validation", "calibration"]
+    files = {"round": r} | {name: f"{folder}/{name}.jsonl" for name in names}
+    if RECIPE.resolve(model, run).vas.mix > 0:
+        files["scores"] = f"{folder}/scores.parquet"
+    return files
+
+
+def evaluation_files(model, subject, benchmark):
+    """One evaluation's files, as the report's index names them."""
+    folder = EVAL.format(model=model, subject=subject, benchmark=benchmark)
+    run, _, seed = subject.rpartition("-seed")
+    who = {"subject": run, "seed": int(seed)} if run else {"subject": subject}
+    files = {"scores": "scores.json", "items": "items.parquet", "predictions": "predictions.parquet"}
+    return {"model": model, "benchmark": benchmark, **who} | {name: f"{folder}/{file}" for name, file in files.items()}
+
+
+def report_contents():
+    """The report's index: see mmr1.report.index."""
+    trainings = [
+        {
+            "model": model,
+            "run": run,
+            "seed": seed,
+            "rounds": [round_files(model, run, seed, r) for r in range(RECIPE.rounds(model, run))],
+        }
+        for model, run, seed in RECIPE.trained()
+    ]
+    return {
+        "recipe": RECIPE.name,
+        "results": R,
+        "benchmarks": {name: f"{R}/data/benchmarks/{name}.parquet" for name in RECIPE.evaluation.benchmarks},
+        "evaluations": [
+            evaluation_files(model, subject, benchmark)
+            for model, subject in SUBJECTS
+            for benchmark in RECIPE.evaluation.benchmarks
+        ],
+        "trainings": trainings,
+        "sft": [{"model": model, "metrics": f"{R}/{model}/sft/metrics.jsonl"} for model in RECIPE.models],
+    }
+
+
+def report_index(wildcards):
+    """The report's index as JSON."""
+    return json.dumps(report_contents(), sort_keys=True)
+
+
+def report_files(wildcards):
+    """Every file that the report is made from."""
+    contents = report_contents()
+    rounds = [one for training in contents["trainings"] for one in training["rounds"]]
+    return [
+        path
+        for one in [contents["benchmarks"], *contents["evaluations"], *contents["sft"], *rounds]
+        for path in one.values()
+        if isinstance(path, str) and path.startswith(f"{R}/")
+    ]

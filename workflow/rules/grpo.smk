@@ -35,6 +35,7 @@ rule train_grpo:
         metrics=f"{ROUND}/metrics.jsonl",
         timings=f"{ROUND}/timings.jsonl",
         validation=f"{ROUND}/validation.jsonl",
+        entries=f"{ROUND}/entries.jsonl",
         record=run_record("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
     log:
         **logs("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
@@ -57,6 +58,7 @@ rule train_grpo:
         " --validation {input.validation} --validate-every {params.validate_every}"
         " --out {output.checkpoint} --state-out {output.state} --rollouts {output.rollouts} --rewards {output.rewards}"
         " --metrics {output.metrics} --timings {output.timings} --validation-out {output.validation}"
+        " --entries {output.entries}"
         " --work {params.work} --seed {wildcards.seed} --threads {params.threads}" + RECORDED
 
 
@@ -72,6 +74,7 @@ use rule train_grpo as train_grpo_last with:
         metrics=f"{ROUND}/metrics.jsonl",
         timings=f"{ROUND}/timings.jsonl",
         validation=f"{ROUND}/validation.jsonl",
+        entries=f"{ROUND}/entries.jsonl",
         record=run_record("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
 
 
@@ -81,7 +84,7 @@ ruleorder: train_grpo_last > train_grpo
 rule calibrate:
     input:
         schedule=f"{ROUND}/schedule.parquet",
-        rewards=f"{ROUND}/train_rewards.parquet",
+        rewards=rewards_so_far,
         problems=f"{R}/data/problems.parquet",
         scores=scores,
     output:

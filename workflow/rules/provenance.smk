@@ -1,1 +1,23 @@
-# The records, shown in MLflow.
+# The records, shown in MLflow by one process on the submit host.
+
+
+rule export_mlflow:
+    input:
+        report=f"{R}/report.html",
+    output:
+        runs=f"{R}/mlflow_runs.json",
+        record=run_record("export_mlflow", "all"),
+    log:
+        **logs("export_mlflow", "all"),
+    params:
+        results=R,
+        uri=TRACKING_URI,
+        artifacts=optional("--artifacts", ARTIFACTS),
+        code=code_digest("export_mlflow"),
+    localrule: True
+    conda:
+        DRIVER
+    # MLflow lives in the driver's environment, whose Python stands beside Snakemake.
+    shell:
+        '"$(dirname "$(command -v snakemake)")/python" scripts/export_mlflow.py --results {params.results}'
+        " --tracking-uri {params.uri} {params.artifacts} --out {output.runs}" + RECORDED
