@@ -76,15 +76,18 @@ class HubSource(Section):
     """A data set on the Hugging Face hub, at a pinned commit."""
 
     hub: str
-    revision: str
+    revision: str = Field(description="commit hash, or a prefix that is resolved and checked at download")
+    rows: int = Field(ge=1, description="how many the source says it has; any other number is an error")
+    max_dropped: int = Field(0, ge=0, description="how many broken or overlong rows may be left out, each noted")
 
 
 class HubData(Section):
     """The paper's data sets."""
 
     sft: HubSource
+    sft_validation: int = Field(1024, ge=1, description="conversations held out of SFT, for its validation loss")
     rl: HubSource
-    validation: HubSource
+    validation: Name = Field(description="the benchmark whose problems make the validation curve of RL")
 
 
 class Prompts(Section):
@@ -270,11 +273,17 @@ class Recipe(Stages):
             stages = self.resolve(model, run)
         except ValidationError as error:
             raise ValueError(f"{where}.{describe(error)}") from None
-        if isinstance(self.data, DigitsData) and stages.schedule.batch_size > self.data.digits.problems:
+        size, name = self._pool()
+        if stages.schedule.batch_size > size:
             raise ValueError(
-                f"{where}: schedule.batch_size: expected at most data.digits.problems ({self.data.digits.problems}), "
-                f"found {stages.schedule.batch_size}"
+                f"{where}: schedule.batch_size: expected at most {name} ({size}), found {stages.schedule.batch_size}"
             )
+
+    def _pool(self) -> tuple[int, str]:
+        """How many problems RL has, and where the recipe says so."""
+        if isinstance(self.data, DigitsData):
+            return self.data.digits.problems, "data.digits.problems"
+        return self.data.rl.rows, "data.rl.rows"
 
 
 def load_recipe(values: dict[str, Any]) -> Recipe:
