@@ -50,8 +50,8 @@ def _local_imports(tree: ast.Module, path: Path) -> set[Path]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.level:
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or not node.module:
                 raise ValueError(f"{path}: relative imports are not followed; import from mmr1 by its full name")
             modules.add(node.module)
             modules.update(f"{node.module}.{alias.name}" for alias in node.names)

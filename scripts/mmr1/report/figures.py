@@ -112,7 +112,7 @@ def vps_transition(before: RoundScores, after: RoundScores, edges: np.ndarray) -
     """Where the problems of each VPS bin are one round later, as shares of the row (the paper's Figure 3)."""
     counts = transition(before, after, edges)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    with _axes((2.6, 2.5)) as (figure, axes):
+    with _axes((2.9, 2.7)) as (figure, axes):
         axes.grid(False)
         axes.imshow(np.where(counts.sum(axis=1, keepdims=True) > 0, shares, np.nan), cmap="Blues", vmin=0, vmax=1)
         for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
@@ -123,7 +123,7 @@ def vps_transition(before: RoundScores, after: RoundScores, edges: np.ndarray) -
                 f"{100 * share:.0f}",
                 ha="center",
                 va="center",
-                fontsize=5.6,
+                fontsize=6,
                 color="white" if share > 0.55 else INK,
             )
         ticks = range(0, BINS, 3)
@@ -140,7 +140,7 @@ def vps_transition(before: RoundScores, after: RoundScores, edges: np.ndarray) -
 
 def calibration_curve(points: dict[str, np.ndarray], palette: Palette, labels: dict[str, str]) -> bytes:
     """Realised variance against predicted OVS, one line a run; `points[run]` is float [bins, 3]: both, and groups."""
-    with _axes((3.4, 3.0)) as (figure, axes):
+    with _axes((4.4, 2.75)) as (figure, axes):
         axes.plot([0, 0.25], [0, 0.25], color=MUTED, linewidth=1, linestyle="--", label="as predicted")
         for run, values in points.items():
             sizes = 14 + 120 * values[:, 2] / values[:, 2].sum()
@@ -204,7 +204,8 @@ def _finish(axes: Axes, xlabel: str, ylabel: str, percent: bool) -> None:
     if xlabel == "step":
         axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=7))
     if percent:
-        axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=None))
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0 if high - low > 0.05 else 1))
 
 
 def _legend(axes: Axes) -> None:
