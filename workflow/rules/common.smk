@@ -1,6 +1,7 @@
 # What the rules share: the recipe, where files lie, and functions of wildcards. No rule here.
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
@@ -37,6 +38,10 @@ wildcard_constraints:
     sampling=r"[0-9a-f]{8}",
 
 
+resolved = cache(RECIPE.resolve)
+rounds = cache(RECIPE.rounds)
+
+
 def setting(path):
     """A function of wildcards that gives one leaf of the recipe, such as vas.mix."""
     names = path.split(".")
@@ -71,15 +76,73 @@ def digits_size(name):
     return getattr(RECIPE.data.digits, name) if hasattr(RECIPE.data, "digits") else 0
 
 
+def stage_resources(stage, wildcards):
+    """What the recipe gives a job of a stage: for its model and run, where it has any."""
+    sections = stages(wildcards) if hasattr(wildcards, "model") else RECIPE
+    return sections.stage_resources(stage)
+
+
 def resource(stage, name):
-    """A function of wildcards that gives what a job of a stage asks for."""
+    """A function of wildcards that gives one leaf of what a job of a stage asks for."""
+    return lambda wildcards: getattr(stage_resources(stage, wildcards), name)
+
+
+def job_resources(stage):
+    """What Snakemake and SLURM are asked for by a job of a stage; what is None is not asked for.
+
+    GPUs of one node are `gpu`, without `tasks` (which would mean tasks a GPU). Of several nodes each has one task
+    (`mpi`), which the launcher starts. Neither of these is a parameter: other machines do not make other results due.
+    """
+
+    def of(value):
+        return lambda wildcards: value(stage_resources(stage, wildcards))
+
+    return {
+        "mem_mb": of(lambda job: job.mem_mb),
+        "runtime": of(lambda job: job.runtime),
+        "nodes": of(lambda job: job.nodes),
+        "cpus_per_task": of(lambda job: job.threads),
+        "gpu": of(lambda job: job.gpus if job.gpus and job.nodes == 1 else None),
+        "gres": of(lambda job: f"gpu:{job.gpus}" if job.gpus and job.nodes > 1 else None),
+        "tasks": of(lambda job: job.nodes if job.nodes > 1 else None),
+        "tasks_per_gpu": of(lambda job: 0 if job.gpus else None),
+        "mpi": of(lambda job: "srun" if job.nodes > 1 else None),
+        "launcher": of(launcher),
+        "deadline": of(lambda job: f"{job.runtime - min(5, job.runtime / 2):g}"),
+    }
+
+
+def launcher(job):
+    """The words before a program that runs as one process a GPU: torchrun, started on every node by srun.
+
+    A step of a multi-node job knows its job's number only: what srun is to start is said in full. The first node runs
+    the job's script, so that its name is the address at which the ranks meet.
+    """
+    if job.gpus <= 1 and job.nodes == 1:
+        return "python"
+    torchrun = f"python -m torch.distributed.run --nproc-per-node {max(1, job.gpus)}"
+    if job.nodes == 1:
+        return f"{torchrun} --standalone"
+    gpus = f" --gres=gpu:{job.gpus}" if job.gpus else ""
+    return (
+        f"srun --nodes={job.nodes} --ntasks={job.nodes} --ntasks-per-node=1 --cpus-per-task={job.threads}{gpus}"
+        f" --kill-on-bad-exit=1 {torchrun} --nnodes {job.nodes} --rdzv-backend c10d --rdzv-id $SLURM_JOB_ID"
+        " --rdzv-endpoint $(hostname):$((20000 + SLURM_JOB_ID % 10000))"
+    )
+
+
+def rank_threads(stage):
+    """A function of wildcards that gives the CPU threads of each process that the launcher starts."""
 
     def value(wildcards):
-        if not hasattr(wildcards, "model"):
-            return getattr(RECIPE.stage_resources(stage), name)
-        return getattr(stages(wildcards).stage_resources(stage), name)
+        job = stage_resources(stage, wildcards)
+        return max(1, job.threads // max(1, job.gpus))
 
     return value
+
+
+# Inside SLURM a trainer saves and leaves before its time limit; elsewhere there is none.
+DEADLINE = " ${{SLURM_JOB_ID:+--deadline-minutes {resources.deadline}}}"
 
 
 def optional(flag, path):
@@ -115,7 +178,7 @@ RECORDED = " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 def sampling_key(model, run):
     """Names the rollouts of round 0: they depend on the model, the seed and these settings, not on the run."""
-    sections = RECIPE.resolve(model, run)
+    sections = resolved(model, run)
     vas = sections.vas.model_dump(mode="json", include={"samples", "temperature", "top_p"})
     rollout = sections.rollout.model_dump(mode="json", exclude={"shards"})
     prompts = sections.prompts.model_dump(mode="json", exclude={"evaluation"})
@@ -128,8 +191,8 @@ SAMPLING = {(model, sampling_key(model, run)): run for model, run, _ in RECIPE.t
 def stages(wildcards):
     """The recipe's sections for the wildcards' model, and run where there is one."""
     if hasattr(wildcards, "sampling"):
-        return RECIPE.resolve(wildcards.model, SAMPLING[wildcards.model, wildcards.sampling])
-    return RECIPE.resolve(wildcards.model, getattr(wildcards, "run", None))
+        return resolved(wildcards.model, SAMPLING[wildcards.model, wildcards.sampling])
+    return resolved(wildcards.model, getattr(wildcards, "run", None))
 
 
 def first_step(wildcards):
@@ -214,7 +277,7 @@ def keep_state(output):
 
 # Matches the model's part of a path only where the whole path is of a run's last round.
 LAST_ROUNDS = "(?=" + "|".join(
-    f"{model}/{run}/seed{seed}/round{RECIPE.rounds(model, run) - 1}/" for model, run, seed in RECIPE.trained()
+    f"{model}/{run}/seed{seed}/round{rounds(model, run) - 1}/" for model, run, seed in RECIPE.trained()
 ) + ")[^/]+"
 
 
@@ -242,7 +305,7 @@ def rewards_so_far(wildcards):
 
 def last_round(model, run, seed):
     """The folder of a run's last round."""
-    return ROUND.format(model=model, run=run, seed=seed, r=RECIPE.rounds(model, run) - 1)
+    return ROUND.format(model=model, run=run, seed=seed, r=rounds(model, run) - 1)
 
 
 def rounds_of(name):
@@ -250,7 +313,7 @@ def rounds_of(name):
     return [
         ROUND.format(model=model, run=run, seed=seed, r=r) + f"/{name}"
         for model, run, seed in RECIPE.trained()
-        for r in range(RECIPE.rounds(model, run))
+        for r in range(rounds(model, run))
     ]
 
 
@@ -259,8 +322,8 @@ def scored_rounds(name):
     return [
         ROUND.format(model=model, run=run, seed=seed, r=r) + f"/{name}"
         for model, run, seed in RECIPE.trained()
-        if RECIPE.resolve(model, run).vas.mix > 0
-        for r in range(RECIPE.rounds(model, run))
+        if resolved(model, run).vas.mix > 0
+        for r in range(rounds(model, run))
     ]
 
 
@@ -307,7 +370,7 @@ def round_files(model, run, seed, r):
     folder = ROUND.format(model=model, run=run, seed=seed, r=r)
     names = ["metrics", "timings", "validation", "calibration"]
     files = {"round": r} | {name: f"{folder}/{name}.jsonl" for name in names}
-    if RECIPE.resolve(model, run).vas.mix > 0:
+    if resolved(model, run).vas.mix > 0:
         files["scores"] = f"{folder}/scores.parquet"
     return files
 
@@ -328,7 +391,7 @@ def report_contents():
             "model": model,
             "run": run,
             "seed": seed,
-            "rounds": [round_files(model, run, seed, r) for r in range(RECIPE.rounds(model, run))],
+            "rounds": [round_files(model, run, seed, r) for r in range(rounds(model, run))],
         }
         for model, run, seed in RECIPE.trained()
     ]

@@ -20,8 +20,7 @@ rule prepare_digits:
         seed=RECIPE.seed,
         code=code_digest("prepare_digits"),
     resources:
-        mem_mb=resource("data", "mem_mb"),
-        runtime=resource("data", "runtime"),
+        **job_resources("data"),
     conda:
         CPU
     shell:
@@ -61,8 +60,7 @@ rule build_tiny_model:
         seed=RECIPE.seed,
         code=code_digest("build_tiny_model"),
     resources:
-        mem_mb=resource("data", "mem_mb"),
-        runtime=resource("data", "runtime"),
+        **job_resources("data"),
     conda:
         CPU
     shell:

@@ -27,8 +27,7 @@ rule generate_predictions:
         code=code_digest("generate"),
     threads: resource("evaluate", "threads")
     resources:
-        mem_mb=resource("evaluate", "mem_mb"),
-        runtime=resource("evaluate", "runtime"),
+        **job_resources("evaluate"),
     conda:
         STACK
     shell:
@@ -52,8 +51,7 @@ rule score_benchmark:
     params:
         code=code_digest("score_benchmark"),
     resources:
-        mem_mb=resource("score", "mem_mb"),
-        runtime=resource("score", "runtime"),
+        **job_resources("score"),
     conda:
         CPU
     shell:

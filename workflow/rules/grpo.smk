@@ -44,22 +44,22 @@ rule train_grpo:
         state=state_option,
         prompt=prompt("training"),
         validate_every=setting("validation.every"),
-        threads=resource("train", "threads"),
+        threads=rank_threads("train"),
         code=code_digest("train_grpo"),
     threads: resource("train", "threads")
     resources:
-        mem_mb=resource("train", "mem_mb"),
-        runtime=resource("train", "runtime"),
+        **job_resources("train"),
     conda:
         STACK
     shell:
-        "python scripts/train_grpo.py --settings {input.settings} --model {input.model} --reference {input.reference}"
+        "{resources.launcher} scripts/train_grpo.py"
+        " --settings {input.settings} --model {input.model} --reference {input.reference}"
         " --problems {input.problems} --schedule {input.schedule} {params.state} {params.prompt}"
         " --validation {input.validation} --validate-every {params.validate_every}"
         " --out {output.checkpoint} --state-out {output.state} --rollouts {output.rollouts} --rewards {output.rewards}"
         " --metrics {output.metrics} --timings {output.timings} --validation-out {output.validation}"
         " --entries {output.entries}"
-        " --work {params.work} --seed {wildcards.seed} --threads {params.threads}" + RECORDED
+        " --work {params.work} --seed {wildcards.seed} --threads {params.threads}" + DEADLINE + RECORDED
 
 
 # A run's last optimizer state is kept, so that more rounds can follow; the earlier ones go once they were used.

@@ -30,8 +30,7 @@ rule make_report:
     params:
         code=code_digest("make_report"),
     resources:
-        mem_mb=resource("report", "mem_mb"),
-        runtime=resource("report", "runtime"),
+        **job_resources("report"),
     conda:
         CPU
     shell:

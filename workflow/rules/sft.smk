@@ -17,17 +17,17 @@ rule train_sft:
     params:
         work=f"{R}/work/train_sft/{{model}}",
         prompt=prompt("training"),
-        threads=resource("sft", "threads"),
+        threads=rank_threads("sft"),
         seed=RECIPE.seed,
         code=code_digest("train_sft"),
     threads: resource("sft", "threads")
     resources:
-        mem_mb=resource("sft", "mem_mb"),
-        runtime=resource("sft", "runtime"),
+        **job_resources("sft"),
     conda:
         STACK
     shell:
-        "python scripts/train_sft.py --settings {input.settings} --model {input.model}"
+        "{resources.launcher} scripts/train_sft.py"
+        " --settings {input.settings} --model {input.model}"
         " --conversations {input.conversations} --validation {input.validation} {params.prompt}"
         " --out {output.checkpoint} --metrics {output.metrics} --work {params.work}"
         " --seed {params.seed} --threads {params.threads}" + RECORDED

@@ -28,8 +28,7 @@ rule generate:
         code=code_digest("generate"),
     threads: resource("generate", "threads")
     resources:
-        mem_mb=resource("generate", "mem_mb"),
-        runtime=resource("generate", "runtime"),
+        **job_resources("generate"),
     conda:
         STACK
     shell:
@@ -73,8 +72,7 @@ rule score_vps:
         code=code_digest("score_vps"),
     threads: resource("score", "threads")
     resources:
-        mem_mb=resource("score", "mem_mb"),
-        runtime=resource("score", "runtime"),
+        **job_resources("score"),
     conda:
         CPU
     shell:
@@ -102,8 +100,7 @@ rule draw_schedule:
         steps=round_steps,
         code=code_digest("draw_schedule"),
     resources:
-        mem_mb=resource("score", "mem_mb"),
-        runtime=resource("score", "runtime"),
+        **job_resources("score"),
     conda:
         CPU
     shell:
