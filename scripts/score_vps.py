@@ -85,7 +85,7 @@ def gather(args: argparse.Namespace, golds: dict[str, str], tally: Tally, work: 
             golds, args.rewards, training=all(training), workers=args.workers, seconds=args.seconds, reasons=reasons
         )
         if args.rewards_in is None
-        else stored(args.rewards_in)
+        else stored(args.rewards_in, args.rewards)
     )
     with source as verdicts:
         for groups in progress(args.rollouts, text=args.rewards_in is None):
@@ -150,8 +150,8 @@ def summary(scores: pa.Table, tally: Tally) -> dict[str, float]:
 def _check_combination(args: argparse.Namespace) -> None:
     if not args.rollouts and (args.previous is None or args.rewards_in or args.rewards):
         raise UserError("--rollouts: expected at least one file (only --previous can do without, and then no rewards)")
-    if args.rollouts and (args.rewards is None) == (args.rewards_in is None):
-        raise UserError("expected either --rewards (judge, and write verdicts there) or --rewards-in (read them)")
+    if args.rollouts and args.rewards is None and args.rewards_in is None:
+        raise UserError("expected --rewards (judge, and write verdicts there) or --rewards-in (take them from there)")
     for name, least in (("workers", 1), ("first_step", 0)):
         if getattr(args, name) < least:
             raise UserError(f"--{name.replace('_', '-')}: expected at least {least}, found {getattr(args, name)}")

@@ -80,8 +80,9 @@ def test_rescoring_from_stored_verdicts_judges_nothing(
 ) -> None:
     first = score(run, "--rollouts r1.parquet r0.parquet --rewards w.parquet")
     monkeypatch.setattr("mmr1.vas.verdicts.judge_with", None)
-    again = score(run, "--rollouts r1.parquet r0.parquet --rewards-in w.parquet")
+    again = score(run, "--rollouts r1.parquet r0.parquet --rewards-in w.parquet --rewards copy.parquet")
     assert again == first
+    assert tables.read("copy.parquet", tables.REWARDS) == tables.read("w.parquet", tables.REWARDS)
     other = score(run, "--rollouts r1.parquet r0.parquet --rewards-in w.parquet --diversity distinct_2")
     assert [row["ovs"] for row in other] == [row["ovs"] for row in first]
     assert [row["tds"] for row in other] != [row["tds"] for row in first]
@@ -183,8 +184,7 @@ def test_verdicts_of_other_rollouts_are_refused(run: Run, four: list[str]) -> No
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("--rollouts r0.parquet r1.parquet", "expected either --rewards"),
-        ("--rollouts r0.parquet --rewards w.parquet --rewards-in w.parquet", "expected either --rewards"),
+        ("--rollouts r0.parquet r1.parquet", "expected --rewards"),
         ("--rewards w.parquet", "--rollouts: expected at least one file"),
         ("--rollouts gone.parquet --rewards w.parquet", r"gone.parquet: no such file or folder \(--rollouts\)"),
         ("--rollouts r0.parquet --rewards w.parquet --outcome-weight -1", "outcome_weight: expected"),

@@ -1,7 +1,7 @@
 """Did the scores promise what training found? Metrics of a round, one object a step.
 
 Predicted is the OVS that the schedule was drawn with; realised is the variance P(1-P) of the verdicts of the group
-that was trained on. Where λ = 0 nothing was predicted, and what needs a prediction is null.
+that was sampled in training. Where λ = 0 nothing was predicted, and what needs a prediction is null.
 """
 
 from typing import Any
@@ -25,16 +25,16 @@ def calibrate(schedule: pa.Table, rewards: pa.Table, vps: Floats | None, size: i
     """The metrics of every step of `schedule`, in order.
 
     `rewards`: the training rewards of these steps and of all before (columns of `REWARDS`); entries of a longer
-    schedule that were not trained on have none. `vps` (M,): the scores that the schedule was drawn with, None where
+    schedule that were not sampled have none. `vps` (M,): the scores that the schedule was drawn with, None where
     λ = 0. `size`: M. Per step:
 
-    - `groups`, `groups_weighted`, `groups_uniform`: how many were trained on, by origin;
+    - `groups`, `groups_weighted`, `groups_uniform`: how many were sampled, by origin;
     - `zero_variance`, `zero_variance_weighted`, `zero_variance_uniform`: share of groups whose verdicts are all equal;
     - `predicted_ovs`, `realised_variance`: means over the groups, and `ovs_correlation` (Pearson). With n responses
       a group the realised variance is p(1-p)(1 - 1/n) on average, so it is a little below even for perfect scores;
     - `curve_K_predicted`, `curve_K_realised`, `curve_K_groups`: the calibration curve, K-th fifth of [0, 1/4];
     - `effective_sample_size`: (sum w)² / sum w² of the weights, between 1 and M, and `effective_share`, over M;
-    - `coverage`: share of the set trained on so far, this step included.
+    - `coverage`: share of the set sampled so far, this step included.
 
     Shares and means of nothing are null. Raises UserError for rewards of a slot that the schedule gives to another
     problem, and for a step without rewards.

@@ -15,7 +15,7 @@ from mmr1.vas.arrays import Ints
 # What makes two consecutive rollouts members of one group; the last two only in training rollouts.
 KEY = ("problem_id", "step", "slot")
 
-CHUNK_BYTES = 48 * 2**20  # of a rollouts table, uncompressed, held at once
+CHUNK_TOKENS = 4 * 2**20  # held at once, about, with as many bytes of tokens and perhaps of text as this times 4
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def count_rows(path: str | Path) -> int:
 
 
 def iter_groups(path: str | Path, *, text: bool) -> Iterator[Groups]:
-    """The groups of a rollouts file in its order, in chunks of about `CHUNK_BYTES`; with the texts if `text`.
+    """The groups of a rollouts file in its order, in chunks of about `CHUNK_TOKENS`; with the texts if `text`.
 
     A group is a run of rows with the same problem (and step and slot). Raises UserError for what breaks the contract
     of a rollouts table, and for a rollout index that stands twice in a group.
@@ -85,9 +85,12 @@ def iter_groups(path: str | Path, *, text: bool) -> Iterator[Groups]:
 
 def _rows_at_once(path: str | Path) -> int:
     metadata = tables.open_parquet(path, pa.schema([])).metadata
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    mean = sum(group.total_byte_size for group in groups) / max(1, metadata.num_rows)
-    return int(min(max(CHUNK_BYTES / max(mean, 1.0), 1), 65536))
+    tokens = 0
+    for number in range(metadata.num_row_groups):
+        row_group = metadata.row_group(number)
+        columns = [row_group.column(index) for index in range(row_group.num_columns)]
+        tokens += sum(column.num_values for column in columns if column.path_in_schema.startswith("token_ids"))
+    return max(1, min(65536, CHUNK_TOKENS * metadata.num_rows // max(1, tokens)))
 
 
 def _starts(table: pa.Table) -> Ints:

@@ -52,9 +52,10 @@ def judged_now(
 
 
 @contextmanager
-def stored(paths: Sequence[Path]) -> Iterator[Verdicts]:
+def stored(paths: Sequence[Path], rewards: Path | None) -> Iterator[Verdicts]:
     """Take verdicts from rewards files, whose rows must be those of the rollouts, in the same order.
 
+    At the end they are copied to `rewards`, if given, so that a round's rewards lie where they always do.
     Raises UserError at the first row that is another rollout's, at a verdict that is not 0 or 1, and at the end if
     verdicts are left over.
     """
@@ -83,11 +84,17 @@ def stored(paths: Sequence[Path]) -> Iterator[Verdicts]:
     yield verdicts
     if position < len(whole):
         raise UserError(f"{paths[-1]}: expected {position} verdicts, as many as rollouts, found {len(whole)}")
+    if rewards is not None:
+        schema = _schema(paths[0])
+        tables.write(rewards, pa.concat_tables([tables.read(path, schema) for path in paths]), schema)
+
+
+def _schema(path: Path) -> pa.Schema:
+    return tables.TRAINING_REWARDS if is_training(path) else tables.REWARDS
 
 
 def _read(path: Path) -> pa.Table:
-    schema = tables.TRAINING_REWARDS if is_training(path) else tables.REWARDS
-    kept = pa.schema([field for field in schema if field.name in (*KEY, "rollout", "accuracy")])
+    kept = pa.schema([field for field in _schema(path) if field.name in (*KEY, "rollout", "accuracy")])
     table = tables.read(path, kept)
     accuracy = table["accuracy"].to_numpy()
     if (wrong := (accuracy != 0) & (accuracy != 1)).any():
