@@ -19,11 +19,12 @@ eval "$settings"
 export UV_NO_CONFIG=1 UV_PYTHON_DOWNLOADS=never
 
 # CPU builds of torch are not on PyPI. Where pip's settings offer the wheel, uv now finds it too; elsewhere PyTorch's own
-# page has it. That page lists torch alone, so nothing else can come from there; the hash says that it is the same file.
+# page (or a mirror of it, TORCH_PAGE) has it: it lists torch alone, so nothing else can come from there, and the hash
+# says that it is the same file.
 sources=()
 torch=$(grep --only-matching --extended-regexp '^torch==[^ ]+\+cpu' "$lock" || true)
 if [ -n "$torch" ] && ! "$uv" pip install --quiet --dry-run --no-deps --python "$python" "$torch" 2> /dev/null; then
-  sources+=(--find-links https://download.pytorch.org/whl/cpu/torch/)
+  sources+=(--find-links "${TORCH_PAGE:-https://download.pytorch.org/whl/cpu/torch/}")
 fi
 quiet=()
 if [ ! -t 2 ]; then quiet+=(--quiet); fi

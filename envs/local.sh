@@ -45,6 +45,7 @@ build() {
 mkdir -p .envs
 exec 9> .envs/.lock
 flock 9
+trap 'rm -rf .envs/.*.new' EXIT
 python=
 for name in "$@"; do
   if current "$name"; then continue; fi

@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 uv=$PWD/../.envs/uv/bin/uv
 settings=$(../.envs/uv/bin/python pip_settings.py)
 eval "$settings"
-links=${UV_FIND_LINKS:-https://download.pytorch.org/whl/cpu/torch/}
+links=${UV_FIND_LINKS:-${TORCH_PAGE:-https://download.pytorch.org/whl/cpu/torch/}}
 unset UV_FIND_LINKS UV_INDEX UV_INDEX_STRATEGY
 export UV_NO_CONFIG=1
 
