@@ -1,0 +1,431 @@
+"""From files to scores.json: reading, pairing, intervals, the judge, the programs."""
+
+import gzip
+import io
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from scipy.stats import binomtest
+
+from mmr1 import tables
+from mmr1.benchmarks import prepare
+from mmr1.benchmarks.base import Response, Source
+from mmr1.benchmarks.intervals import bootstrap, interval, wilson
+from mmr1.benchmarks.judge import KEY_VARIABLE, Judge
+from mmr1.benchmarks.load import load_problems, load_responses
+from mmr1.benchmarks.registry import BENCHMARKS, benchmark
+from mmr1.benchmarks.score import add_judge, judge_items, pair, scores
+from mmr1.errors import UserError
+from mmr1.problems import Problem, read_problems, write_problems
+from mmr1.rewards.verify import Verifier
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = ROOT / "scripts"
+
+CHARTS = [
+    {"id": "a", "query": "Which year?", "label": ["2014"], "human_or_machine": 0, "image": "a.png"},
+    {"id": "b", "query": "Which colour?", "label": ["Gray"], "human_or_machine": 1, "image": "b.png"},
+    {"id": "c", "query": "Who leads?", "label": ["Joe Biden"], "human_or_machine": 1, "image": "c.png"},
+]
+ANSWERS = {"a": "\\boxed{1990}", "b": "I see \\boxed{Grey}", "c": "\\boxed{President Biden}"}
+
+
+def json_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def run_program(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, SCRIPTS / f"{name}.py", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    problems = json_lines(tmp_path / "problems.jsonl", CHARTS)
+    rows = [{"id": name, "response": text} for name, text in ANSWERS.items()]
+    return problems, json_lines(tmp_path / "answers.jsonl.gz", rows)
+
+
+# --- reading
+
+
+def test_problems_from_json_objects_lists_and_lines(tmp_path: Path) -> None:
+    row = {"imagename": "v1_0.png", "question": "Which?", "answer": "C", "skill": ["inductive"]}
+    by_key, as_list = tmp_path / "d.json", tmp_path / "l.json"
+    by_key.write_text(json.dumps({"v1_0": row}))
+    as_list.write_text(json.dumps([row]))
+    lines = json_lines(tmp_path / "l.jsonl.gz", [row])
+    for path in (by_key, as_list, lines):
+        assert [problem.id for problem in load_problems(BENCHMARKS["logicvista"], path)] == ["v1_0"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"query": "?", "label": ["1"]}, "row 0: human_or_machine: expected this field, found query, label"),
+        ({"query": "?", "label": "1", "human_or_machine": 0}, "row 0: label: expected a list of one answer"),
+        ({"query": "?", "label": ["1"], "human_or_machine": 7}, "row 0: human_or_machine: expected 0 or 1, found 7"),
+        ({"query": None, "label": ["1"], "human_or_machine": 0}, "row 0: query: expected a text, found None"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_problems(BENCHMARKS["chartqa"], json_lines(tmp_path / "p.jsonl", [row]))
+
+
+def test_ids_and_responses_stand_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="row 3: id: 'a' stands in row 0 already"):
+        load_problems(BENCHMARKS["chartqa"], json_lines(tmp_path / "p.jsonl", [*CHARTS, CHARTS[0]]))
+    with pytest.raises(UserError, match="row 1: 'a': expected one response, found a second one"):
+        load_responses(json_lines(tmp_path / "r.jsonl", [{"id": "a", "response": "1"}, {"id": "a", "response": "2"}]))
+    with pytest.raises(UserError, match="row 0: response: expected a text, found None"):
+        load_responses(json_lines(tmp_path / "r.jsonl", [{"id": "a", "response": None}]))
+    (tmp_path / "r.jsonl").write_text("no json\n")
+    with pytest.raises(UserError, match="line 1: expected JSON"):
+        load_responses(tmp_path / "r.jsonl")
+
+
+def test_a_response_may_hold_a_unicode_line_separator(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(json.dumps({"id": "a", "response": "x\u2028y\x0cz"}, ensure_ascii=False) + "\n")
+    assert load_responses(path)["a"][0].text == "x\u2028y\x0cz"
+
+
+def test_an_empty_gold_is_for_benchmarks_only(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    write_problems(path, [Problem("v1_382", "logicvista", "", (), "", "letter")])
+    with pytest.raises(UserError, match="answer: expected a gold answer"):
+        read_problems(path, images=False)
+    assert load_problems(BENCHMARKS["logicvista"], path)[0].answer == ""
+
+
+def test_an_unknown_benchmark_is_refused() -> None:
+    with pytest.raises(UserError, match="expected one of mathverse, mathvista"):
+        benchmark("mathdunk")
+
+
+# --- pairing and scores
+
+
+def test_nothing_is_scored_by_default() -> None:
+    chartqa = BENCHMARKS["chartqa"]
+    problems = [chartqa.to_problem(row, 0) for row in CHARTS]
+    answered = {"a": [Response("1")]}
+    with pytest.raises(UserError, match="problem b: expected a response, found none"):
+        pair(chartqa, problems, answered)
+    with pytest.raises(UserError, match="response z: expected a problem of that id"):
+        pair(chartqa, problems[:1], {**answered, "z": [Response("1")]})
+    with pytest.raises(UserError, match="none that matches"):
+        pair(chartqa, problems, {"z": [Response("1")]}, partial=True)
+    assert [problem.id for problem, _ in pair(chartqa, problems, answered, partial=True)] == ["a"]
+
+
+def test_scores_and_breakdowns() -> None:
+    chartqa = BENCHMARKS["chartqa"]
+    pairs = [(chartqa.to_problem(row, 0), Response(ANSWERS[row["id"]], finish_reason="stop")) for row in CHARTS]
+    with Verifier(1, 5) as verifier:
+        result = scores(chartqa, judge_items(chartqa, pairs, verifier))
+    assert list(result) == ["benchmark", "n", "scores", "extraction_failures", "truncated"]
+    assert {name: score["correct"] for name, score in result["scores"].items()} == {
+        "official": 1, "paper": 2, "strict": 1
+    }  # fmt: skip
+    assert result["scores"]["paper"]["by"]["kind"]["augmented"]["correct"] == 1
+    assert result["scores"]["paper"]["ci95"] == list(wilson(2, 3))
+    assert (result["n"], result["extraction_failures"], result["truncated"]) == (3, 0, 0)
+
+
+def test_truncated_responses_and_missing_answers_are_counted() -> None:
+    digits = BENCHMARKS["digits"]
+    problem = digits.to_problem({"id": "1", "question": "?", "answer": "8", "task": "sum", "count": 2}, 0)
+    texts = [("\\boxed{8", "length"), ("\\boxed{8}", "stop"), ("\\boxed{}", "stop")]
+    pairs = [(problem, Response(text, finish_reason=reason, rollout=i)) for i, (text, reason) in enumerate(texts)]
+    with Verifier(1, 5) as verifier:
+        result = scores(digits, judge_items(digits, pairs, verifier))
+    assert (result["extraction_failures"], result["truncated"]) == (2, 1)
+    assert result["scores"]["paper"]["by"]["count"]["2"]["n"] == 3
+
+
+# --- intervals
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 10), (3, 10), (10, 10), (436, 3040), (1, 1)])
+def test_wilson_is_scipys(correct: int, n: int) -> None:
+    expected = binomtest(correct, n).proportion_ci(method="wilson")
+    assert wilson(correct, n) == pytest.approx((expected.low, expected.high))
+
+
+def test_the_bootstrap_knows_that_versions_stand_or_fall_together() -> None:
+    random = np.random.default_rng(1)
+    solved = random.random(200) < 0.4
+    alike = [bool(value) for value in solved for _ in range(5)]
+    clusters = [str(problem) for problem in range(200) for _ in range(5)]
+    low, high = bootstrap(alike, clusters)
+    narrow = wilson(sum(alike), len(alike))
+    assert low < np.mean(alike) < high
+    # Five copies hold no more than one: the interval is that of 200 items.
+    assert high - low == pytest.approx(np.subtract(*wilson(int(solved.sum()), 200)[::-1]), rel=0.05)
+    assert high - low > 2 * (narrow[1] - narrow[0])
+    assert bootstrap(alike, clusters) == (low, high)
+    assert interval(alike, clusters) == (low, high)
+    assert interval([True, False], ["a", "b"]) == wilson(1, 2)
+
+
+def test_mathverse_resamples_problems() -> None:
+    mathverse = BENCHMARKS["mathverse"]
+    row = {"question": "?", "answer": "5", "question_type": "free-form", "metadata": {}}
+    pairs = [
+        (
+            mathverse.to_problem({**row, "sample_index": f"{p}-{v}", "problem_index": str(p), "problem_version": v}, 0),
+            Response("\\boxed{5}" if p % 2 else "\\boxed{6}"),
+        )
+        for p in range(20)
+        for v in ("Text Dominant", "Text Lite", "Vision Intensive", "Vision Dominant", "Vision Only")
+    ]
+    with Verifier(1, 5) as verifier:
+        paper = scores(mathverse, judge_items(mathverse, pairs, verifier))["scores"]["paper"]
+    assert paper["accuracy"] == 0.5
+    assert paper["ci95"] == list(bootstrap([p % 2 == 1 for p in range(20)], [str(p) for p in range(20)]))
+    assert paper["by"]["version"]["Vision Only"]["ci95"] == list(wilson(10, 20))
+
+
+# --- the judge
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    """An OpenAI-compatible endpoint that says yes to one answer, no to others, and may fail first."""
+
+    failures: ClassVar[int] = 0
+    requests: ClassVar[list[dict[str, Any]]] = []
+    reply: ClassVar[str | None] = None
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        type(self).requests.append({**body, "key": self.headers["Authorization"]})
+        if type(self).failures > 0:
+            type(self).failures -= 1
+            self._send(500, {"error": {"message": f"no, {self.headers['Authorization']}"}})
+            return
+        said = self.reply or ("Yes." if "President Biden" in body["messages"][0]["content"] else "no")
+        message = {"role": "assistant", "content": said}
+        choice = {"index": 0, "finish_reason": "stop", "message": message}
+        self._send(200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]})
+
+    def _send(self, status: int, content: dict[str, Any]) -> None:
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv(KEY_VARIABLE, "sk-a-secret")
+    Endpoint.failures, Endpoint.requests, Endpoint.reply = 0, [], None
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+
+
+QUESTION = ("Who leads?", "Joe Biden", "President Biden")
+OTHER = ("Who leads?", "Joe Biden", "Nobody")
+
+
+def test_the_judge_answers_and_remembers(endpoint: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        with Judge(endpoint, "m", tmp_path / "cache.jsonl", retries=1) as judge:
+            assert judge.verdicts([QUESTION, OTHER, QUESTION]) == [True, False, True]
+    assert len(Endpoint.requests) == 2
+    assert Endpoint.requests[0]["key"] == "Bearer sk-a-secret"
+    assert Endpoint.requests[0]["temperature"] == 0
+
+
+def test_the_judge_tries_again(endpoint: str, tmp_path: Path) -> None:
+    Endpoint.failures = 1
+    with Judge(endpoint, "m", tmp_path / "cache.jsonl", retries=2) as judge:
+        assert judge.verdicts([QUESTION]) == [True]
+    assert len(Endpoint.requests) == 2
+
+
+def test_a_judge_that_stays_down_fails_and_keeps_what_it_has(endpoint: str, tmp_path: Path) -> None:
+    cache = tmp_path / "cache.jsonl"
+    with Judge(endpoint, "m", cache, retries=0) as judge:
+        judge.verdicts([QUESTION])
+    Endpoint.failures = 100
+    with (
+        Judge(endpoint, "m", cache, retries=0) as judge,
+        pytest.raises(UserError, match="1 of 2 verdicts are in") as caught,
+    ):
+        judge.verdicts([QUESTION, OTHER])
+    assert "sk-a-secret" not in str(caught.value)
+    assert len(cache.read_text().splitlines()) == 1
+
+
+def test_a_judge_that_says_neither_word_gives_no_verdict(endpoint: str, tmp_path: Path) -> None:
+    Endpoint.reply = "maybe"
+    with (
+        Judge(endpoint, "m", tmp_path / "cache.jsonl", retries=0) as judge,
+        pytest.raises(UserError, match="expected yes or no, found 'maybe'"),
+    ):
+        judge.verdicts([QUESTION])
+    Endpoint.reply = "<think>Yes? No.</think>\n**No**"
+    with Judge(endpoint, "m", tmp_path / "cache.jsonl", retries=0) as judge:
+        assert judge.verdicts([QUESTION]) == [False]
+
+
+def test_the_judge_is_asked_only_where_no_rule_could_decide() -> None:
+    chartqa = BENCHMARKS["chartqa"]
+    rows = [*CHARTS, {"id": "d", "query": "How many?", "label": ["5"], "human_or_machine": 0}]
+    answers = {**ANSWERS, "d": "\\boxed{6}"}
+    pairs = [(chartqa.to_problem(row, 0), Response(answers[row["id"]])) for row in rows]
+    asked: list[tuple[str, str, str]] = []
+
+    def ask(questions: Any) -> list[bool]:
+        asked.extend(questions)
+        return [True] * len(questions)
+
+    with Verifier(1, 5) as verifier:
+        items = add_judge(judge_items(chartqa, pairs, verifier), ask)
+    assert [question[1:] for question in asked] == [("Joe Biden", "President Biden")]  # 6 for 5 is decided
+    result = scores(chartqa, items)["scores"]
+    assert (result["paper"]["correct"], result["judge"]["correct"]) == (2, 3)
+
+
+# --- the programs
+
+
+def test_score_benchmark(files: tuple[Path, Path], tmp_path: Path) -> None:
+    out, items = tmp_path / "scores.json", tmp_path / "items.parquet"
+    record = tmp_path / "records" / "score_benchmark" / "x.json"
+    arguments = ["--problems", files[0], "--predictions", files[1], "--out", out, "--items", items]
+    done = run_program("score_benchmark", "--benchmark", "chartqa", *arguments, "--record", record)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(out.read_text())["scores"]["paper"]["correct"] == 2
+    rows = pq.read_table(items).to_pylist()
+    assert [(row["id"], row["official"], row["paper"], row["paper_rule"]) for row in rows] == [
+        ("a", True, True, "number"),
+        ("b", False, True, "text"),
+        ("c", False, False, "text"),
+    ]
+    assert rows[1]["extracted"] == "Grey"
+    assert json.loads(record.read_text())["metrics"]["timeouts"] == 0
+
+
+def test_score_benchmark_takes_a_rollouts_table(tmp_path: Path) -> None:
+    problem = Problem("1", "digits", "?", (), "8", "integer", None, {"task": "sum", "count": 2})
+    write_problems(tmp_path / "p.parquet", [problem])
+    row = {"problem_id": "1", "seed": 1, "token_ids": [1], "finish_reason": "stop", "logprob": 0.0}
+    rollouts = [{**row, "rollout": i, "text": f"\\boxed{{{8 + i}}}"} for i in range(2)]
+    tables.write(tmp_path / "r.parquet", rollouts, tables.ROLLOUTS)
+    arguments = ["--problems", tmp_path / "p.parquet", "--predictions", tmp_path / "r.parquet"]
+    done = run_program("score_benchmark", "--benchmark", "digits", *arguments, "--out", tmp_path / "s.json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "s.json").read_text())
+    assert (result["n"], result["truncated"], result["scores"]["paper"]["accuracy"]) == (2, 0, 0.5)
+
+
+def test_score_benchmark_refuses_in_one_line(files: tuple[Path, Path], tmp_path: Path) -> None:
+    answers = json_lines(tmp_path / "few.jsonl", [{"id": "a", "response": "1"}])
+    arguments = ["--problems", files[0], "--predictions", answers, "--out", tmp_path / "s.json"]
+    failed = run_program("score_benchmark", "--benchmark", "chartqa", *arguments)
+    assert failed.returncode == 2
+    assert failed.stderr == (
+        "score_benchmark.py: error: chartqa: problem b: expected a response, found none (see --partial)\n"
+    )
+    assert not (tmp_path / "s.json").exists()
+
+
+def test_the_key_reaches_no_file(endpoint: str, files: tuple[Path, Path], tmp_path: Path) -> None:
+    record = tmp_path / "records" / "score_benchmark" / "x.json"
+    arguments = ["--problems", files[0], "--predictions", files[1], "--out", tmp_path / "s.json", "--record", record]
+    judge = ["--judge-url", endpoint, "--judge-model", "m", "--judge-cache", tmp_path / "cache.jsonl"]
+    done = run_program("score_benchmark", "--benchmark", "chartqa", *arguments, *judge)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "s.json").read_text())["scores"]["judge"]["correct"] == 3
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"sk-a-secret" in content for content in [*written, done.stderr.encode()])
+
+
+# --- preparing
+
+
+def png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def test_prepare_from_local_files(tmp_path: Path) -> None:
+    for row in CHARTS:
+        (tmp_path / row["image"]).write_bytes(png())
+    rows = json_lines(tmp_path / "p.jsonl", CHARTS)
+    arguments = ["--benchmark", "chartqa", "--local", rows, "--out", tmp_path / "p.parquet"]
+    done = run_program("prepare_benchmark", *arguments)
+    assert done.returncode == 0, done.stderr
+    problems = read_problems(tmp_path / "p.parquet")
+    assert problems[0].question == "<image>\nWhich year?"
+    assert problems[2].metadata == {"kind": "augmented"}
+    (tmp_path / "c.png").unlink()
+    failed = run_program("prepare_benchmark", *arguments)
+    assert failed.returncode == 2
+    assert "row 2: image: expected an image file c.png" in failed.stderr
+
+
+def test_prepare_the_official_prompt(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(png())
+    row = {"id": "1", "question": "How many?", "options": ["1", "2", "3", "4", "5"], "answer": "A", "image": "1.png",
+           "level": 1, "subject": "counting"}  # fmt: skip
+    mathvision = BENCHMARKS["mathvision"]
+    [bare] = prepare.problems(mathvision, tmp_path, [row], "bare", tmp_path)
+    [official] = prepare.problems(mathvision, tmp_path, [row], "official", tmp_path)
+    assert bare.question == "<image>\nHow many?"
+    assert bare.choices == ("1", "2", "3", "4", "5")
+    assert official.question.startswith("<image>\nPlease solve the problem step by step")
+    assert official.question.endswith("How many?\n(A) 1\n(B) 2\n(C) 3\n(D) 4\n(E) 5\n")
+    assert official.metadata["choices_in_question"]
+    verse = {"sample_index": "1", "problem_version": "Text Lite", "question": "?", "answer": "1",
+             "question_type": "free-form", "image": "1.png"}  # fmt: skip
+    with pytest.raises(UserError, match="row 0: query_cot: expected this field"):
+        prepare.problems(BENCHMARKS["mathverse"], tmp_path, [verse], "official", tmp_path)
+
+
+def test_images_of_a_hub_data_set_stay_encoded(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"pid": datasets.Value("string"), "decoded_image": datasets.Image()})
+    data = datasets.Dataset.from_list([{"pid": "1", "decoded_image": {"bytes": png(), "path": None}}], features)
+    [row] = list(prepare.encoded(data))
+    assert prepare.image(BENCHMARKS["mathvista"], row, tmp_path) == png()
+
+
+def test_a_prefix_is_resolved_to_the_one_commit_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+
+    class Commit:
+        def __init__(self, commit_id: str) -> None:
+            self.commit_id = commit_id
+
+    commits = [Commit(name * 8) for name in ("abcde", "abcdf", "12345")]
+    monkeypatch.setattr(hub.HfApi, "list_repo_commits", lambda self, name, repo_type: commits)
+    source = Source("x/y", None, "test", 1)
+    assert prepare.resolve(source, "12345") == "12345" * 8
+    assert prepare.resolve(source, None) == "abcde" * 8
+    for wrong, count in (("abcd", 2), ("99", 0)):
+        with pytest.raises(UserError, match=f"begins with {wrong}, found {count}"):
+            prepare.resolve(source, wrong)

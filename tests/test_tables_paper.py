@@ -1,0 +1,163 @@
+"""Tables 2 and 3 beside the paper's, from scores made by hand."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmr1.errors import UserError
+from mmr1.tables_format import comma_separated, html_fragment, latex, markdown
+from mmr1.tables_paper import AVERAGE, COLUMNS, Cell, Index, average, make, paper_notes, read_paper
+
+ROOT = Path(__file__).parent.parent
+PAPER = read_paper(ROOT / "config" / "paper_tables.csv")
+
+
+def scores(folder: Path, name: str, benchmark: str, accuracy: float, official: float | None = None) -> Path:
+    """A scores.json with an interval of two points to each side."""
+
+    def one(value: float) -> dict[str, Any]:
+        return {"correct": round(value * 1000), "accuracy": value, "ci95": [value - 0.02, value + 0.02], "by": {}}
+
+    both = {"official": one(accuracy if official is None else official), "paper": one(accuracy)}
+    path = folder / f"{name}-{benchmark}.json"
+    path.write_text(
+        json.dumps(
+            {"benchmark": benchmark, "n": 1000, "scores": both, "extraction_failures": 0, "truncated": 0},
+        )
+    )
+    return path
+
+
+def index(folder: Path, rows: dict[tuple[str, str, int | None], float], benchmarks: Any = COLUMNS) -> Index:
+    """An index with one accuracy for all of a row's benchmarks."""
+    evaluations = [
+        {"model": model, "subject": subject, "seed": seed, "benchmark": benchmark, "checkpoint": f"{model}/{subject}",
+         "scores": scores(folder, f"{model}-{subject}-{seed}", benchmark, accuracy)}
+        for (model, subject, seed), accuracy in rows.items()
+        for benchmark in benchmarks
+    ]  # fmt: skip
+    return Index.model_validate({"evaluations": evaluations, "settings": {"temperature": 0}})
+
+
+def test_a_row_stands_beside_the_papers(tmp_path: Path) -> None:
+    table = make("2", index(tmp_path, {("3b", "vas", 1): 0.42}), PAPER)
+    lines = {row[0]: row[1:] for row in table.rows}
+    assert table.header == ["row", "MathVerse", "MathVista", "MathVision", "LogicVista", "ChartQA", "Average"]
+    assert lines["vas (ours)"][3] == "42.0 [40.0, 44.0]"
+    assert lines["MMR1-3B (paper)"] == ["47.9", "67.1", "25.4", "42.0", "81.2", "52.7"]
+    assert lines["difference"] == ["-5.9", "-25.1", "+16.6", "+0.0", "-39.2", "-10.7"]
+    assert lines["paper's value in our interval"] == ["no", "no", "no", "yes", "no", "no"]
+    assert lines["VL-Cogito-7B (paper)"][-1] == "58.2"
+    assert "temperature: 0" in table.notes
+    assert "vas: checkpoint 3b/vas" in table.notes
+
+
+def test_table_3_has_the_cold_start_and_both_ways_of_training(tmp_path: Path) -> None:
+    rows = {("3b", "base", None): 0.4, ("3b", "sft", None): 0.42, ("3b", "grpo", 1): 0.46, ("3b", "vas", 1): 0.48}
+    labels = [row[0] for row in make("3", index(tmp_path, rows), PAPER).rows if row[0].endswith("(paper)")]
+    assert labels == ["Qwen2.5-VL-3B (paper)", "+Cold-start (paper)", "+GRPO (paper)", "+VAS (paper)"]
+
+
+def test_another_checkpoint_stands_beside_the_row_it_is_named_after(tmp_path: Path) -> None:
+    table = make("2", index(tmp_path, {("7b", "VL-Cogito-7B", None): 0.6}), PAPER)
+    assert [row[0] for row in table.rows[:2]] == ["VL-Cogito-7B (ours)", "VL-Cogito-7B (paper)"]
+
+
+def test_seeds_make_one_row_with_their_mean_and_spread(tmp_path: Path) -> None:
+    table = make("2", index(tmp_path, {("3b", "vas", 1): 0.40, ("3b", "vas", 2): 0.44}), PAPER)
+    assert table.rows[0][1] == "42.0 ± 2.8 [40.0, 44.0]"
+    assert any("standard deviation" in note for note in table.notes)
+
+
+def test_official_scores_get_a_line_of_their_own_where_they_differ(tmp_path: Path) -> None:
+    row = {"model": "tiny", "subject": "sft", "benchmark": "mathvista"}
+    one = Index.model_validate({"evaluations": [{**row, "scores": scores(tmp_path, "a", "mathvista", 0.5, 0.6)}]})
+    assert [line[0] for line in make("accuracy", one, PAPER).rows] == ["sft".upper(), "SFT (official scores)"]
+
+
+def test_digits_has_no_row_in_the_paper(tmp_path: Path) -> None:
+    rows = {("tiny", "base", None): 0.01, ("tiny", "sft", None): 0.45, ("tiny", "vas", 1): 0.6}
+    digits = index(tmp_path, rows, ["digits"])
+    table = make("accuracy", digits, PAPER)
+    assert table.header == ["row", "digits"]
+    assert [row[0] for row in table.rows] == ["base", "SFT", "vas"]
+    assert not any("paper" in row[0] for row in table.rows)
+    assert all(row[0].endswith("(paper)") for row in make("2", digits, PAPER).rows)
+
+
+def test_a_row_without_one_benchmark_has_no_average(tmp_path: Path) -> None:
+    table = make("2", index(tmp_path, {("3b", "vas", 1): 0.5}, ["mathvista", "chartqa"]), PAPER)
+    assert table.rows[0][1] == "–"
+    assert table.rows[0][-1] == "–"
+
+
+def test_the_papers_own_disagreements_are_said() -> None:
+    told = " ".join(paper_notes("2", PAPER))
+    assert "58.2 as the average of VL-Cogito-7B; its row has the mean 58.4" in told
+    assert "LogicVista of MMR1-3B as 42.0 in Table 2 and, as +VAS, 43.1 in Table 3" in told
+    assert "Vision-R1" not in told  # it has no average to check
+
+
+def test_the_papers_numbers() -> None:
+    assert PAPER["2", "MMR1-7B"][AVERAGE] == Decimal("58.4")
+    assert PAPER["2", "Vision-R1-7B"]["mathvision"] is None
+    assert {table for table, _ in PAPER} == {"2", "3", "4"}
+
+
+def test_an_averages_interval_shrinks_with_independent_columns() -> None:
+    cell = average([Cell(50, 46, 54), Cell(60, 56, 64)])
+    assert cell.value == 55
+    assert cell.low == pytest.approx(55 - 4 / 2**0.5)
+    assert cell.high == pytest.approx(55 + 4 / 2**0.5)
+
+
+def test_the_four_formats(tmp_path: Path) -> None:
+    table = make("2", index(tmp_path, {("3b", "my_run & co", 1): 0.5, ("3b", "vas", 1): 0.42}), PAPER)
+    assert "| 3B" not in markdown(table)
+    assert markdown(table).count("\n| ") == len(table.rows) + 2
+    assert r"\toprule" in latex(table)
+    assert "&" not in latex(table).replace(" & ", "")
+    assert html_fragment(table).count("<tr>") == len(table.rows) + 1
+    records = list(csv.DictReader(io.StringIO(comma_separated(table))))
+    [found] = [one for one in records if one["column"] == "logicvista" and one["score"] == "paper" and one["paper_row"]]
+    assert (found["accuracy"], found["paper"], found["paper_in_interval"]) == ("42.00", "42.0", "yes")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"benchmark": "chartqa"}, "benchmark: expected mathvista, found chartqa"), ({"scores": None}, "expected")],
+)
+def test_scores_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    made = index(tmp_path, {("3b", "vas", 1): 0.5}, ["mathvista"])
+    path = made.evaluations[0].scores
+    content = json.loads(path.read_text()) | change
+    path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
+    with pytest.raises(UserError, match=message):
+        make("2", made, PAPER)
+
+
+def test_the_same_scores_twice_are_refused(tmp_path: Path) -> None:
+    made = index(tmp_path, {("3b", "vas", 1): 0.5}, ["mathvista", "mathvista"])
+    with pytest.raises(UserError, match="twice"):
+        make("2", made, PAPER)
+
+
+def test_the_program(tmp_path: Path) -> None:
+    made = index(tmp_path, {("3b", "vas", 1): 0.5})
+    (tmp_path / "index.json").write_text(made.model_dump_json())
+    command = [sys.executable, ROOT / "scripts" / "make_tables.py", "--index", tmp_path / "index.json", "--table", "2"]
+    subprocess.run([*command, "--markdown", tmp_path / "t.md", "--html", tmp_path / "t.html"], check=True)
+    assert "MMR1-3B (paper)" in (tmp_path / "t.md").read_text()
+    assert (tmp_path / "t.html").read_text().startswith("<figure")
+    made.evaluations[0].scores.unlink()
+    failed = subprocess.run([*command, "--markdown", tmp_path / "u.md"], capture_output=True, text=True)
+    assert failed.returncode == 2
+    assert failed.stderr.count("\n") == 1
+    assert not (tmp_path / "u.md").exists()
