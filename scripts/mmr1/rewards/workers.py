@@ -46,7 +46,7 @@ class Outcome(StrEnum):
 OUTCOMES = tuple(Outcome)
 CODE = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 
-PATIENCE = 4.0  # wall-clock limit / processor time limit
+PATIENCE = 10.0  # wall-clock limit / processor time limit
 TICK = 1.0  # seconds between two looks at clocks and at the client
 MEMORY = (
     2 << 30
