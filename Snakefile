@@ -28,6 +28,12 @@ rule all:
         f"{R}/mlflow_runs.json",
 
 
+rule downloads:
+    localrule: True
+    input:
+        downloads,
+
+
 rule train:
     localrule: True
     input:

@@ -1,5 +1,6 @@
 # What the rules share: the recipe, where files lie, and functions of wildcards. No rule here.
 import json
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from mmr1.errors import UserError
 from mmr1.files import digest
 from mmr1.provenance.code import code_digest
-from mmr1.recipe import HubBase, load_recipe
+from mmr1.recipe import DigitsData, HubBase, load_recipe
 
 try:
     RECIPE = load_recipe(config)
@@ -71,9 +72,31 @@ def model_settings(wildcards):
     return settings_json(wildcards.section)(wildcards)
 
 
-def digits_size(name):
-    """How many problems of the embedded data set one table has."""
-    return getattr(RECIPE.data.digits, name) if hasattr(RECIPE.data, "digits") else 0
+def any_of(names):
+    """A wildcard's constraint: one of these names, or nothing at all where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+HUB_MODELS = [name for name, model in RECIPE.models.items() if isinstance(model.base, HubBase)]
+TINY_MODELS = [name for name in RECIPE.models if name not in HUB_MODELS]
+HUB_BENCHMARKS = [name for name in RECIPE.evaluation.benchmarks if name != "digits"]
+
+
+def base_model(name):
+    """A function of wildcards that gives where a base model comes from: hub or revision."""
+    return lambda wildcards: getattr(RECIPE.models[wildcards.model].base, name)
+
+
+def hub_data(name):
+    """A function of wildcards that gives where a data set comes from: hub or revision."""
+    return lambda wildcards: getattr(getattr(RECIPE.data, wildcards.dataset), name)
+
+
+def downloads(wildcards):
+    """Everything that comes from the hub."""
+    datasets = [] if isinstance(RECIPE.data, DigitsData) else [f"{R}/data/hub/rl", f"{R}/data/hub/sft"]
+    models = [f"{R}/{model}/base" for model in HUB_MODELS]
+    return datasets + models + [f"{R}/data/benchmarks/{name}.parquet" for name in HUB_BENCHMARKS]
 
 
 def stage_resources(stage, wildcards):

@@ -1,0 +1,42 @@
+"""Download a model or a data set from the Hugging Face hub at a pinned commit, every file checked against its hash.
+
+    python scripts/download_hub.py --kind model --repository Qwen/Qwen2.5-VL-3B-Instruct --revision 6628554 \\
+        --files '*.json' '*.safetensors' '*.txt' --out model --work model.part
+
+The hub's own settings hold: HF_ENDPOINT for a mirror, HF_TOKEN for a repository that needs one.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmr1.errors import run
+from mmr1.hub import download, resolve
+from mmr1.provenance.record import add_job_arguments, job
+
+
+def main() -> None:
+    args = parse_arguments()
+    with job(args, inputs={}, outputs={"out": args.out}) as work:
+        commit = resolve(args.repository, args.kind, args.revision)
+        work.notes["source"] = {"repository": args.repository, "commit": commit}
+        work.metrics["files"] = download(args.repository, args.kind, commit, args.files, args.work, args.out)
+        if args.kind == "model":
+            from mmr1.checkpoints import check_checkpoint
+
+            check_checkpoint(args.out)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=("model", "dataset"), required=True)
+    parser.add_argument("--repository", required=True, help="such as Qwen/Qwen2.5-VL-3B-Instruct")
+    parser.add_argument("--revision", required=True, help="commit hash, or a prefix that only one commit has")
+    parser.add_argument("--files", nargs="*", default=[], help="patterns of file names (default: all files)")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
+    parser.add_argument("--work", type=Path, required=True, help="where files are gathered, to go on from after a kill")
+    add_job_arguments(parser)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

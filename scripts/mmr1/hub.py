@@ -1,0 +1,89 @@
+"""Repositories of the Hugging Face hub at a pinned commit, each file checked against the hash that the hub gives."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from tenacity import Retrying, retry_if_not_exception_type, stop_after_attempt, wait_exponential
+
+from mmr1.errors import UserError
+from mmr1.files import files_under, sha256
+from mmr1.progress import log, track
+
+Kind = Literal["model", "dataset"]
+Result = TypeVar("Result")
+
+ATTEMPTS, FIRST_WAIT = 5, 2.0  # seconds, doubled each time
+
+# What another attempt does not mend.
+FINAL = (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError, UserError)
+
+
+def resolve(repository: str, kind: Kind, revision: str) -> str:
+    """The full commit hash that `revision` begins. Raises UserError if there is none, or more than one."""
+    commits = [commit.commit_id for commit in _call(lambda: HfApi().list_repo_commits(repository, repo_type=kind))]
+    found = [commit for commit in commits if commit.startswith(revision)]
+    if len(found) != 1:
+        raise UserError(
+            f"{repository}: revision {revision}: expected one commit that begins with it, found {len(found)}"
+        )
+    return found[0]
+
+
+def download(repository: str, kind: Kind, commit: str, patterns: Sequence[str], work: Path, out: Path) -> int:
+    """Make `out` hold the files of a repository that match `patterns` (all without any), and return their number.
+
+    Files are gathered in `work`, which is kept when this fails or is killed, so that the next call goes on from there;
+    `out` appears when every file is there and has the hash that the hub gives. Raises UserError for one that has not.
+    """
+    ask = HfApi().model_info if kind == "model" else HfApi().dataset_info
+    info = _call(lambda: ask(repository, revision=commit, files_metadata=True))
+    _call(
+        lambda: snapshot_download(
+            repository, repo_type=kind, revision=commit, local_dir=work, allow_patterns=list(patterns) or None
+        )
+    )
+    shutil.rmtree(work / ".cache", ignore_errors=True)  # the client's notes on what it has fetched
+    expected = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id or "" for file in info.siblings or []}
+    files = files_under(work)
+    for file in track(files, "checking files"):
+        name = file.relative_to(work).as_posix()
+        found = sha256(file) if len(expected[name]) == 64 else git_blob(file)
+        if found != expected[name]:
+            file.unlink()
+            raise UserError(f"{file}: expected the hash {expected[name]}, found {found}; removed, run again")
+    if not files:
+        raise UserError(f"{repository}@{commit}: expected files like {', '.join(patterns) or '*'}, found none")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.exists():
+        shutil.rmtree(out)
+    os.replace(work, out)
+    log(f"{repository}@{commit}: {len(files)} files")
+    return len(files)
+
+
+def git_blob(path: Path) -> str:
+    """The name that git gives a file's content: what the hub has for a file that is not large."""
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _call(request: Callable[[], Result]) -> Result:
+    """A request to the hub, tried again where that may help. Raises UserError in one line when it does not."""
+    attempts = Retrying(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential(multiplier=FIRST_WAIT, max=60),
+        retry=retry_if_not_exception_type(FINAL),
+        reraise=True,
+    )
+    try:
+        return attempts(request)
+    except UserError:
+        raise
+    except Exception as error:  # the client raises types of several libraries for a network that is not there
+        raise UserError(f"the hub: {type(error).__name__}: {str(error).strip().splitlines()[0]}") from None
