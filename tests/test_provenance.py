@@ -188,6 +188,15 @@ def test_a_missing_input_is_one_line(place: Workplace) -> None:
     assert not list(place.folder.rglob("x.json"))
 
 
+def test_a_record_that_would_lie_elsewhere_is_refused_before_the_work(place: Workplace) -> None:
+    text = place.write("a.txt", "ab")
+    words = [word.replace("results/records/", "elsewhere/") for word in place.command(text, "b.txt", "x")]
+    result = subprocess.run(words, cwd=place.folder, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "expected a path of the form …/records/<rule>/<name>.json" in result.stderr.splitlines()[-1]
+    assert not (place.folder / "b.txt").exists()
+
+
 @pytest.mark.parametrize(("text", "code", "error"), [("mistake", 2, "UserError"), ("bug", 1, "ValueError: a bug")])
 def test_a_failing_job_leaves_a_failed_attempt_and_no_record(
     place: Workplace, text: str, code: int, error: str

@@ -61,6 +61,8 @@ def job(
     file, if it has one. Raises UserError at once for a missing input, and where installed packages are not the lock's.
     """
     check_environment()
+    if args.record is not None:
+        _records_root(args.record)  # a wrong path is found now, not after hours of work
     named_inputs, named_outputs = _as_lists(inputs), _as_lists(outputs)
     for name, paths in named_inputs.items():
         for path in paths:

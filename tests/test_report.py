@@ -1,0 +1,320 @@
+"""The report: what it says equals what its files say, it needs no network, and it bears what is missing."""
+
+import base64
+import io
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mmr1 import tables
+from mmr1.errors import UserError
+from mmr1.files import read_json, write_json, write_jsonl
+from mmr1.provenance.ledger import read_records
+from mmr1.report import cost, results
+from mmr1.report.figures import Palette, moving_mean
+from mmr1.report.index import Index, read_index
+from mmr1.report.page import build, duration
+from mmr1.report.results import RoundScores, transition, vps_edges
+from mmr1.report.samples import picture, samples
+from synthetic_results import ITEMS, SyntheticResults
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> SyntheticResults:
+    """Two runs of two seeds and three rounds each. Read only."""
+    return SyntheticResults(tmp_path_factory.mktemp("report") / "results/digits", rounds=3, seeds=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def report(made: SyntheticResults) -> Path:
+    """The report as its program makes it; its figures lie beside it."""
+    write_json(made.root / "index.json", made.index.model_dump(mode="json"))
+    done = make_report(made.root / "index.json", made.root)
+    assert done.returncode == 0, done.stderr
+    return made.root / "report.html"
+
+
+def make_report(index: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    """Run the program."""
+    words = ["--index", index, "--out", out / "report.html", "--figures", out / "figures"]
+    words += ["--record", out / "records/make_report/all.json"]
+    command = [sys.executable, ROOT / "scripts/make_report.py", *words]
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=240)
+
+
+class Page(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_holds_everything_itself(report: Path) -> None:
+    page = Page(report.read_text())
+    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe", "object", "embed", "base")]
+    sources = [attributes["src"] or "" for _, attributes in page.tags if "src" in attributes]
+    assert sources
+    assert all(source.startswith("data:image/") for source in sources)
+    assert all((attributes["href"] or "").startswith("#") for _, attributes in page.tags if "href" in attributes)
+    assert not re.search(r"url\(|@import", report.read_text())
+
+
+def test_every_picture_has_a_text_and_every_anchor_a_place(report: Path) -> None:
+    page = Page(report.read_text())
+    assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
+    places = {attributes.get("id") for _, attributes in page.tags}
+    anchors = {(attributes["href"] or "")[1:] for _, attributes in page.tags if "href" in attributes}
+    assert {"accuracy", "training", "vps", "calibration", "samples", "cost", "provenance"} == anchors <= places
+
+
+def test_the_figures_folder_holds_the_figures_of_the_page(report: Path) -> None:
+    html = report.read_text()
+    figures = {path.stem: path.read_bytes() for path in (report.parent / "figures").iterdir()}
+    for png in figures.values():
+        assert base64.b64encode(png).decode() in html
+        Image.open(io.BytesIO(png)).load()
+    wanted = {"tiny-metrics-gradient_norm", "tiny-metrics-zero_variance_share", "tiny-validation-accuracy"}
+    wanted |= {"tiny-vas-vps-round2", "tiny-vas-vps-transition1-2", "tiny-calibration-curve", "tiny-sft-loss"}
+    assert wanted <= set(figures)
+    assert "tiny-grpo-vps-round0" not in figures  # uniform sampling has no scores
+
+
+def test_the_same_files_make_the_same_page(made: SyntheticResults, report: Path) -> None:
+    records = [record for record in read_records(made.root) if record.rule != "make_report"]
+    assert build(made.index, records)[0] == report.read_text()
+
+
+def test_the_headline_shows_the_scores(made: SyntheticResults, report: Path) -> None:
+    text = " ".join(Page(report.read_text()).text.split())
+    sft = read_json(made.root / "tiny/eval/sft/digits/scores.json")["scores"]["paper"]
+    low, high = sft["ci95"]
+    assert f"SFT {100 * sft['accuracy']:.1f} {100 * low:.1f} to {100 * high:.1f}" in text
+    seeds = [read_json(made.root / f"tiny/eval/vas-seed{seed}/digits/scores.json") for seed in (0, 1)]
+    mean = np.mean([one["scores"]["paper"]["accuracy"] for one in seeds])
+    assert f"VAS, λ = 0.5 2 seeds {100 * mean:.1f}" in text
+    assert f"{100 * abs(mean - sft['accuracy']):.1f}" in text
+
+
+def test_seeds_that_agree_are_no_more_certain_than_one(made: SyntheticResults, tmp_path: Path) -> None:
+    once, twice = with_verdicts(made.index, tmp_path, seeds=1), with_verdicts(made.index, tmp_path, seeds=2)
+    several = results.accuracy(twice, "tiny", "vas", "digits", "paper")
+    assert several is not None
+    assert several.seeds == 2
+    assert several.mean == 0.5
+    items = tables.read(tmp_path / "items.parquet", ITEMS)
+    low, high = results.bootstrap(items["paper"].to_pylist(), items["id"].to_pylist())
+    assert (several.low, several.high) == (low, high)
+    assert high - low > 0.25  # 40 items
+    single = results.accuracy(once, "tiny", "vas", "digits", "paper")
+    assert single is not None
+    assert [single.low, single.high] == read_json(once.evaluations[-1].scores)["scores"]["paper"]["ci95"]
+
+
+def with_verdicts(index: Index, folder: Path, seeds: int) -> Index:
+    """An index whose seeds of vas all answer every second problem right."""
+    last = index.evaluations[-1]
+    ids = list(results.verdicts(last.items, "paper")) if last.items else []
+    rows = [{"id": name, "official": True, "paper": i % 2 == 0, "extracted": ""} for i, name in enumerate(ids)]
+    tables.write(folder / "items.parquet", rows, ITEMS)
+    score = {"correct": 20, "accuracy": 0.5, "ci95": [0.35, 0.65], "by": {}}
+    write_json(folder / "scores.json", {"benchmark": "digits", "n": 40, "scores": {"paper": score}})
+    changed = {"items": folder / "items.parquet", "scores": folder / "scores.json"}
+    again = [last.model_copy(update=changed | {"seed": seed}) for seed in range(seeds)]
+    return index.model_copy(update={"evaluations": (*index.evaluations[:2], *again)})
+
+
+def test_samples_show_what_the_files_say(made: SyntheticResults) -> None:
+    found = samples(made.index, "tiny", "digits")
+    assert [answer.subject for answer in found[0].answers] == ["SFT", "GRPO (uniform)", "VAS, λ = 0.5"]
+    for sample in found:
+        before, *after = [answer.right for answer in sample.answers]
+        expected = {
+            "wrong before, right after": not before and all(after),
+            "right in some runs only": not before and any(after) and not all(after),
+            "right before, wrong after": before and not all(after),
+            "never right": not before and not any(after),
+        }
+        assert expected[sample.kind]
+        for answer in sample.answers:
+            assert (f"\\boxed{{{sample.gold}}}" in answer.text) == answer.right
+
+
+def test_what_a_model_says_is_shown_as_text(made: SyntheticResults, tmp_path: Path) -> None:
+    sft = made.index.evaluations[1]
+    rows = tables.read(sft.predictions or "", tables.ROLLOUTS).to_pylist()
+    hostile = "</pre><script>alert(1)</script>{{ 7 * 7 }}"
+    tables.write(tmp_path / "p.parquet", [row | {"text": hostile} for row in rows], tables.ROLLOUTS)
+    changed = sft.model_copy(update={"predictions": tmp_path / "p.parquet"})
+    evaluations = (made.index.evaluations[0], changed, *made.index.evaluations[2:])
+    index = made.index.model_copy(update={"evaluations": evaluations, "trainings": ()})
+    html, _ = build(index, read_records(made.root))
+    assert hostile in Page(html).text
+    assert "<script" not in html
+
+
+def test_wide_images_are_made_smaller_and_tiny_ones_are_marked(made: SyntheticResults) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (3000, 1000), "red").save(buffer, format="PNG")
+    wide = picture(buffer.getvalue())
+    with Image.open(io.BytesIO(base64.b64decode(wide.uri.split(",")[1]))) as image:
+        assert image.size == (720, 240)
+    digit = picture(made.problems[0].images[0])
+    assert digit.small
+    assert base64.b64decode(digit.uri.split(",")[1]) == made.problems[0].images[0]
+
+
+def test_tables_of_other_jobs_are_shown(made: SyntheticResults, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<table><tr><td>fragment</td></tr></table>")
+    (tmp_path / "b.html").write_text("<html><head><title>no</title></head><body><p>page</p></body></html>")
+    index = made.index.model_copy(update={"tables": (tmp_path / "a.html", tmp_path / "b.html"), "trainings": ()})
+    html, _ = build(index, read_records(made.root))
+    assert "<table><tr><td>fragment</td></tr></table>" in html
+    assert "<p>page</p>" in html
+    assert "<title>no</title>" not in html
+
+
+def test_what_is_optional_may_be_missing(made: SyntheticResults) -> None:
+    bare = [one.model_copy(update={"items": None, "predictions": None}) for one in made.index.evaluations]
+    rounds = [
+        one.model_copy(update={"timings": None, "validation": None, "calibration": None, "scores": None})
+        for one in made.index.trainings[0].rounds
+    ]
+    training = made.index.trainings[0].model_copy(update={"rounds": tuple(rounds)})
+    index = made.index.model_copy(update={"evaluations": tuple(bare), "trainings": (training,), "sft": ()})
+    html, figures = build(index, read_records(made.root))
+    assert "tiny-metrics-kl" in figures
+    assert not any("vps" in name or "calibration" in name or "validation" in name for name in figures)
+    assert 'id="samples"' not in html
+    several = results.accuracy(index, "tiny", "vas", "digits", "paper")
+    assert several is not None
+    assert several.low is None
+
+
+def test_a_missing_file_is_one_line_and_leaves_no_report(made: SyntheticResults, tmp_path: Path) -> None:
+    index = made.index.model_dump(mode="json") | {"sft": [{"model": "tiny", "metrics": "nowhere.jsonl"}]}
+    write_json(tmp_path / "index.json", index)
+    done = make_report(tmp_path / "index.json", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "make_report.py: error: nowhere.jsonl: no such file or folder (--files)"
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [({"recipe": None}, "recipe: Input should be a valid string"), ({"evaluation": []}, "evaluation: no such setting")],
+)
+def test_a_wrong_index_names_file_and_field(
+    made: SyntheticResults, tmp_path: Path, change: dict[str, object], expected: str
+) -> None:
+    write_json(tmp_path / "index.json", made.index.model_dump(mode="json") | change)
+    with pytest.raises(UserError, match=f"index.json: {expected}"):
+        read_index(tmp_path / "index.json")
+
+
+def test_broken_files_are_named(made: SyntheticResults, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "metrics.jsonl", [{"step": 0, "kl": 1.0}, {"kl": 1.0}])
+    with pytest.raises(UserError, match=r"metrics\.jsonl: line 2: step: expected an integer, found None"):
+        results.jsonl(tmp_path / "metrics.jsonl")
+    write_json(tmp_path / "scores.json", {"benchmark": "digits", "n": 1, "scores": {"official": {}}})
+    broken = made.index.evaluations[1].model_copy(update={"scores": tmp_path / "scores.json"})
+    index = made.index.model_copy(update={"evaluations": (broken,)})
+    with pytest.raises(UserError, match=r"scores\.json: scores\.paper: expected a score"):
+        results.accuracy(index, "tiny", "sft", "digits", "paper")
+
+
+def test_an_index_survives_its_file(made: SyntheticResults, tmp_path: Path) -> None:
+    write_json(tmp_path / "index.json", made.index.model_dump(mode="json"))
+    assert read_index(tmp_path / "index.json") == made.index
+    files = made.index.files()
+    assert made.root / "tiny/vas/seed1/round2/calibration.jsonl" in files
+    assert made.root / f"data/benchmarks/{'digits'}.parquet" in files
+    assert all(path.is_file() for path in files)
+
+
+def test_curves_run_over_rounds_and_leave_out_nulls(made: SyntheticResults) -> None:
+    found = results.series(made.index, "tiny", "metrics", "gradient_norm")
+    assert [(one.run, one.seed) for one in found] == [("grpo", 0), ("grpo", 1), ("vas", 0), ("vas", 1)]
+    assert found[0].steps.tolist() == list(range(18))
+    assert found[0].round_starts == (0, 6, 12)
+    assert {one.run for one in results.series(made.index, "tiny", "calibration", "ovs_correlation")} == {"vas"}
+
+
+vps_values = st.lists(st.floats(0, 0.5), min_size=1, max_size=60)
+
+
+@given(vps_values, st.data())
+def test_transitions_count_every_problem_once(before: list[float], data: st.DataObject) -> None:
+    after = data.draw(st.lists(st.floats(0, 0.5), min_size=len(before), max_size=len(before)))
+    names = [f"p{i}" for i in range(len(before))]
+    first, second = RoundScores(0, names, np.array(before)), RoundScores(1, names[::-1], np.array(after[::-1]))
+    edges = vps_edges([first, second])
+    expected = np.zeros((10, 10), int)
+    for old, new in zip(before, after, strict=True):
+        row, column = (min(9, sum(value >= edge for edge in edges[1:])) for value in (old, new))
+        expected[row, column] += 1
+    np.testing.assert_array_equal(transition(first, second, edges), expected)
+    counts, _ = np.histogram(before, edges)
+    np.testing.assert_array_equal(expected.sum(axis=1), counts)
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40), st.integers(0, 9))
+def test_a_moving_mean_is_the_mean_of_the_neighbours_there_are(values: list[float], half: int) -> None:
+    half = min(half, (len(values) - 1) // 2)
+    expected = [np.mean(values[max(0, i - half) : i + half + 1]) for i in range(len(values))]
+    np.testing.assert_allclose(moving_mean(np.array(values), 2 * half + 1), expected, atol=1e-9)
+
+
+def test_runs_keep_their_colours_and_differ() -> None:
+    runs = [f"run{i}" for i in range(20)]
+    palette = Palette(runs)
+    styles = {(palette.colour(run), palette.dash(run)) for run in runs}
+    assert len(styles) == 20
+    assert palette.colour("sft") not in {palette.colour(run) for run in runs}
+
+
+def test_costs_are_the_sums_of_the_records(made: SyntheticResults) -> None:
+    records = [record for record in read_records(made.root) if record.rule != "make_report"]
+    stages = {stage.rule: stage for stage in cost.by_stage(records)}
+    assert stages["train_grpo"].jobs == 12
+    assert stages["train_grpo"].seconds == 12 * 30
+    assert stages["train_grpo"].cpu_hours == pytest.approx(12 * 30 * 1.8 / 3600)
+    assert stages["train_grpo"].gpu_hours is None
+    assert cost.total(stages.values()).seconds == sum(record.execution.seconds for record in records)
+    passes = {one.run: one for one in cost.vps_passes(records)}
+    # Three rounds of 8 s of rollouts (the first shared) and 1 s of scores, beside three times 30 s of training.
+    assert passes["tiny/vas/seed0"].share == pytest.approx(3 * 9 / 90)
+    assert passes["tiny/grpo/seed0"].share == 0
+
+
+def test_gpu_hours_count_every_gpu_that_a_job_saw(made: SyntheticResults) -> None:
+    records = [record for record in read_records(made.root) if record.rule == "train_grpo"]
+    for record in records[:2]:
+        record.execution.gpu = [{"name": "a"}, {"name": "a"}]
+    assert cost.by_stage(records)[0].gpu_hours == pytest.approx(2 * 2 * 30 / 3600)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.25, "0.2 s"), (59.9, "59.9 s"), (200, "3 min 20 s"), (18_120, "5 h 02 min")]
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
