@@ -43,17 +43,33 @@ resolved = cache(RECIPE.resolve)
 rounds = cache(RECIPE.rounds)
 
 
-def setting(path):
-    """A function of wildcards that gives one leaf of the recipe, such as vas.mix."""
+# The recipe's sections as they hold for each model and run, and where a rule has neither.
+EVERYWHERE = [RECIPE, *(resolved(model, run) for model in RECIPE.models for run in (None, *RECIPE.runs))]
+
+
+def from_sections(value):
+    """What a function of the recipe's sections gives: as a function of wildcards, or as it is where it is the same for
+    every model and run (Snakemake takes its time over functions, and there are thousands of jobs)."""
+    first, *others = [value(sections) for sections in EVERYWHERE]
+    return first if all(other == first for other in others) else lambda wildcards: value(stages(wildcards))
+
+
+def leaf(path):
+    """A function of sections that gives one leaf of the recipe, such as vas.mix."""
     names = path.split(".")
 
-    def value(wildcards):
-        found = stages(wildcards)
+    def value(sections):
+        found = sections
         for name in names:
             found = getattr(found, name)
         return found.as_posix() if isinstance(found, Path) else found
 
     return value
+
+
+def setting(path):
+    """One leaf of the recipe, such as vas.mix."""
+    return from_sections(leaf(path))
 
 
 def settings_json(section):
@@ -99,40 +115,37 @@ def downloads(wildcards):
     return datasets + models + [f"{R}/data/benchmarks/{name}.parquet" for name in HUB_BENCHMARKS]
 
 
-def stage_resources(stage, wildcards):
-    """What the recipe gives a job of a stage: for its model and run, where it has any."""
-    sections = stages(wildcards) if hasattr(wildcards, "model") else RECIPE
-    return sections.stage_resources(stage)
-
-
 def resource(stage, name):
-    """A function of wildcards that gives one leaf of what a job of a stage asks for."""
-    return lambda wildcards: getattr(stage_resources(stage, wildcards), name)
+    """One leaf of what a job of a stage asks for."""
+    return from_sections(lambda sections: getattr(sections.stage_resources(stage), name))
 
 
 def job_resources(stage):
     """What Snakemake and SLURM are asked for by a job of a stage; what is None is not asked for.
 
     GPUs of one node are `gpu`, without `tasks` (which would mean tasks a GPU). Of several nodes each has one task
-    (`mpi`), which the launcher starts. Neither of these is a parameter: other machines do not make other results due.
+    (`mpi`), which the launcher starts. None of these is a parameter: other machines do not make other results due.
     """
-
-    def of(value):
-        return lambda wildcards: value(stage_resources(stage, wildcards))
-
-    return {
-        "mem_mb": of(lambda job: job.mem_mb),
-        "runtime": of(lambda job: job.runtime),
-        "nodes": of(lambda job: job.nodes),
-        "cpus_per_task": of(lambda job: job.threads),
-        "gpu": of(lambda job: job.gpus if job.gpus and job.nodes == 1 else None),
-        "gres": of(lambda job: f"gpu:{job.gpus}" if job.gpus and job.nodes > 1 else None),
-        "tasks": of(lambda job: job.nodes if job.nodes > 1 else None),
-        "tasks_per_gpu": of(lambda job: 0 if job.gpus else None),
-        "mpi": of(lambda job: "srun" if job.nodes > 1 else None),
-        "launcher": of(launcher),
-        "deadline": of(lambda job: f"{job.runtime - min(5, job.runtime / 2):g}"),
+    asked = {
+        "mem_mb": lambda job: job.mem_mb,
+        "runtime": lambda job: job.runtime,
+        "nodes": lambda job: job.nodes,
+        "cpus_per_task": lambda job: job.threads,
+        "gpu": lambda job: job.gpus if job.gpus and job.nodes == 1 else None,
+        "gres": lambda job: f"gpu:{job.gpus}" if job.gpus and job.nodes > 1 else None,
+        "tasks": lambda job: job.nodes if job.nodes > 1 else None,
+        "tasks_per_gpu": lambda job: 0 if job.gpus else None,
+        "mpi": lambda job: "srun" if job.nodes > 1 else None,
     }
+    if stage in ("sft", "train"):
+        asked |= {"launcher": launcher, "deadline": lambda job: f"{job.runtime - min(5, job.runtime / 2):g}"}
+    found = {name: from_sections(of_stage(stage, value)) for name, value in asked.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def of_stage(stage, value):
+    """A function of sections, from one of what a job of a stage asks for."""
+    return lambda sections: value(sections.stage_resources(stage))
 
 
 def launcher(job):
@@ -155,13 +168,8 @@ def launcher(job):
 
 
 def rank_threads(stage):
-    """A function of wildcards that gives the CPU threads of each process that the launcher starts."""
-
-    def value(wildcards):
-        job = stage_resources(stage, wildcards)
-        return max(1, job.threads // max(1, job.gpus))
-
-    return value
+    """The CPU threads of each process that the launcher starts."""
+    return from_sections(of_stage(stage, lambda job: max(1, job.threads // max(1, job.gpus))))
 
 
 # Inside SLURM a trainer saves and leaves before its time limit; elsewhere there is none.
@@ -174,15 +182,15 @@ def optional(flag, path):
 
 
 def prompt(purpose):
-    """A function of wildcards that gives the option for a system prompt, if the recipe has one."""
-    path = setting(f"prompts.{purpose}")
-    return lambda wildcards: optional("--system-prompt", path(wildcards))
+    """The option for a system prompt, if the recipe has one."""
+    path = leaf(f"prompts.{purpose}")
+    return from_sections(lambda sections: optional("--system-prompt", path(sections)))
 
 
 def prompt_file(purpose):
-    """A function of wildcards that gives the system prompt's file, so that a change of it is seen."""
-    path = setting(f"prompts.{purpose}")
-    return lambda wildcards: path(wildcards) or []
+    """The system prompt's file, so that a change of it is seen."""
+    path = leaf(f"prompts.{purpose}")
+    return from_sections(lambda sections: path(sections) or [])
 
 
 def run_record(rule, name):
@@ -212,7 +220,9 @@ SAMPLING = {(model, sampling_key(model, run)): run for model, run, _ in RECIPE.t
 
 
 def stages(wildcards):
-    """The recipe's sections for the wildcards' model, and run where there is one."""
+    """The recipe's sections for the wildcards' model and run, where there are any."""
+    if not hasattr(wildcards, "model"):
+        return RECIPE
     if hasattr(wildcards, "sampling"):
         return resolved(wildcards.model, SAMPLING[wildcards.model, wildcards.sampling])
     return resolved(wildcards.model, getattr(wildcards, "run", None))
@@ -309,9 +319,9 @@ def round_number(wildcards):
     return int(getattr(wildcards, "r", 0))
 
 
-def pixels(wildcards):
+def bounds(sections):
     """--min-pixels and --max-pixels, where the recipe bounds them."""
-    rollout = stages(wildcards).rollout
+    rollout = sections.rollout
     return " ".join([optional("--min-pixels", rollout.min_pixels), optional("--max-pixels", rollout.max_pixels)])
 
 

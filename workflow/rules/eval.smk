@@ -21,7 +21,8 @@ rule generate_predictions:
         batch_size=setting("rollout.batch_size"),
         prompt=prompt("evaluation"),
         position=setting("prompts.position"),
-        pixels=pixels,
+        pixels=from_sections(bounds),
+        tensor_parallel=setting("rollout.tensor_parallel"),
         seed=RECIPE.seed,
         threads=resource("evaluate", "threads"),
         code=code_digest("generate"),
@@ -35,6 +36,7 @@ rule generate_predictions:
         " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
         " --max-prompt-tokens {params.max_prompt_tokens} --engine {params.engine} --batch-size {params.batch_size}"
         " {params.prompt} --prompt-position {params.position} {params.pixels}"
+        " --tensor-parallel {params.tensor_parallel}"
         " --seed {params.seed} --purpose eval --threads {params.threads}" + RECORDED
 
 

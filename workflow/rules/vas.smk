@@ -22,7 +22,8 @@ rule generate:
         batch_size=setting("rollout.batch_size"),
         prompt=prompt("training"),
         position=setting("prompts.position"),
-        pixels=pixels,
+        pixels=from_sections(bounds),
+        tensor_parallel=setting("rollout.tensor_parallel"),
         round=round_number,
         threads=resource("generate", "threads"),
         code=code_digest("generate"),
@@ -35,7 +36,8 @@ rule generate:
         "python scripts/generate.py --model {input.model} --problems {input.problems} --out {output.rollouts}"
         " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
         " --max-prompt-tokens {params.max_prompt_tokens} --engine {params.engine} --batch-size {params.batch_size}"
-        " {params.prompt} --prompt-position {params.position} {params.pixels} --shard {params.shard}"
+        " {params.prompt} --prompt-position {params.position} {params.pixels}"
+        " --tensor-parallel {params.tensor_parallel} --shard {params.shard}"
         " --seed {wildcards.seed} --round {params.round} --threads {params.threads}" + RECORDED
 
 

@@ -1,0 +1,86 @@
+"""A recipe is checked before any job starts, and says in one line what is wrong with it."""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmr1.errors import UserError
+from mmr1.recipe import Recipe, load_recipe
+
+ROOT = Path(__file__).parents[1]
+DIGITS = yaml.safe_load((ROOT / "config" / "digits.yaml").read_text())
+
+
+def changed(path: str, value: object) -> dict:
+    """The digits recipe with one value set, `path` in dots."""
+    recipe = deepcopy(DIGITS)
+    *parents, last = path.split(".")
+    section = recipe
+    for name in parents:
+        section = section.setdefault(name, {})
+    section[last] = value
+    return recipe
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "config").glob("*.yaml")) + sorted((ROOT / "tests/recipes").glob("*.yaml"))
+)
+def test_every_recipe_is_valid(file: Path) -> None:
+    load_recipe(yaml.safe_load(file.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("vas.mix", 1.4, "vas.mix: 1.4 is not in [0, 1]"),
+        ("vas.mix", -0.1, "vas.mix: -0.1 is not in [0, 1]"),
+        ("vas.mixx", 0.5, "vas.mixx: no such setting"),
+        ("vas.samples", "many", "vas.samples: Input should be a valid integer"),
+        ("grpo.group_size", 1, "grpo.group_size: expected at least 2, found 1"),
+        ("sft.cutof", 9, "sft.cutof: no such setting"),
+        ("schedule.batch_size", 5000, "schedule.batch_size: expected at most data.digits.problems (4096), found 5000"),
+        ("runs.vas", {"vas": {"mix": 2}}, "runs.vas.vas.mix: 2.0 is not in [0, 1]"),
+        ("runs.vas", {"models": ["huge"]}, "runs.vas.models: no model huge; there are tiny"),
+        ("runs.sft", {}, "runs.sft: this name is taken"),
+        ("runs.a/b", {}, "'a/b' is not a name"),
+        ("models.tiny.overrides", {"grpo": {"learning_rate": 0}}, "models.tiny.overrides.grpo.learning_rate"),
+        ("seeds", [-1], "seeds.0: expected at least 0, found -1"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_path(path: str, value: object, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_recipe(changed(path, value))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_values_from_the_command_line_may_be_strings() -> None:
+    assert load_recipe(changed("vas.mix", "0.25")).vas.mix == 0.25
+
+
+def test_runs_and_models_override_sections_and_keep_the_rest() -> None:
+    recipe = changed("models.tiny.overrides", {"schedule": {"batch_size": 16}})
+    recipe["runs"]["ablation"] = {"vas": {"mix": 0.2}, "schedule": {"update_every": 14}}
+    resolved = load_recipe(recipe).resolve("tiny", "ablation")
+    assert (resolved.vas.mix, resolved.vas.samples) == (0.2, DIGITS["vas"]["samples"])
+    assert (resolved.schedule.batch_size, resolved.schedule.update_every) == (16, 14)
+
+
+@pytest.mark.parametrize(("steps", "update_every", "rounds"), [(60, 20, 3), (61, 20, 4), (20, 20, 1), (5, 20, 1)])
+def test_the_last_round_may_be_short(steps: int, update_every: int, rounds: int) -> None:
+    recipe = changed("schedule.steps", steps)
+    recipe["schedule"]["update_every"] = update_every
+    assert load_recipe(recipe).rounds("tiny", "vas") == rounds
+
+
+def test_a_run_may_have_seeds_and_models_of_its_own() -> None:
+    recipe = changed("runs.vas", {"seeds": [1, 2], "models": ["tiny"]})
+    assert load_recipe(recipe).trained() == [("tiny", "grpo", 0), ("tiny", "vas", 1), ("tiny", "vas", 2)]
+
+
+def test_the_schema_that_is_checked_in_is_the_models() -> None:
+    checked_in = json.loads((ROOT / "workflow/schemas/recipe.schema.json").read_text())
+    assert checked_in == Recipe.model_json_schema(), "run `python scripts/write_schema.py`"
