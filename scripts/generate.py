@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from mmr1 import tables
 from mmr1.checkpoints import load_processor
@@ -29,6 +30,7 @@ def main() -> None:
     inputs = {"model": args.model, "problems": args.problems, "system_prompt": args.system_prompt}
     with job(args, inputs=inputs, outputs={"out": args.out}) as work:
         torch.set_num_threads(args.threads)
+        disable_progress_bar()
         problems = read_problems(args.problems)
         encoder = PromptEncoder(
             load_processor(args.model),

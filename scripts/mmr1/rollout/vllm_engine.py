@@ -23,8 +23,9 @@ from mmr1.prompts import PromptEncoder
 from mmr1.rollout.engine import Request, Rollout, Sampling
 from mmr1.rollout.policy import end_of_sequence, suppressed_tokens
 
-# The key-value cache on a CPU, where vLLM would otherwise take a share of all memory.
-CPU_CACHE_BYTES = 1 << 30
+# The key-value cache on a CPU, where vLLM would otherwise take a share of all memory: enough for toy models.
+# VLLM_CPU_KVCACHE_SPACE (GiB) overrides it.
+CPU_CACHE_BYTES = 1 << 28
 
 
 class VllmEngine:

@@ -1,0 +1,186 @@
+"""`scripts/generate.py`: shards that add up, seeds that are stored, and one clear line for every mistake."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import generate
+from mmr1 import tables
+from mmr1.errors import UserError
+from mmr1.files import read_json
+from mmr1.problems import Problem, write_problems
+from mmr1.seeds import derive
+
+PROGRAM = Path(__file__).parents[1] / "scripts" / "generate.py"
+
+Generate = Callable[..., pa.Table]
+
+
+@pytest.fixture(scope="module")
+def problems_file(tmp_path_factory: pytest.TempPathFactory, digit_problems: list[Problem]) -> Path:
+    path = tmp_path_factory.mktemp("problems") / "problems.parquet"
+    write_problems(path, digit_problems[:11])
+    return path
+
+
+@pytest.fixture
+def arguments(tiny_model_dir: Path, problems_file: Path, tmp_path: Path) -> dict[str, object]:
+    return {
+        "model": tiny_model_dir,
+        "problems": problems_file,
+        "out": tmp_path / "rollouts.parquet",
+        "n": 2,
+        "temperature": 1.0,
+        "max-tokens": 8,
+        "seed": 5,
+        "block-size": 2,
+    }
+
+
+@pytest.fixture
+def run_generate(arguments: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> Generate:
+    """Runs the program in this process with some arguments changed (None: left out); returns the table it wrote."""
+
+    def call(**changes: object) -> pa.Table:
+        given = arguments | {name.replace("_", "-"): value for name, value in changes.items()}
+        monkeypatch.setattr(sys, "argv", ["generate.py", *command_line(given)])
+        generate.main()
+        return tables.read(str(given["out"]), tables.ROLLOUTS)
+
+    return call
+
+
+def command_line(given: dict[str, object]) -> list[str]:
+    return [text for name, value in given.items() if value is not None for text in (f"--{name}", str(value))]
+
+
+def test_rows(run_generate: Generate, digit_problems: list[Problem]) -> None:
+    """n rows a problem, in order, with the seeds that `derive` gives."""
+    rows = run_generate().to_pylist()
+    assert [(row["problem_id"], row["rollout"]) for row in rows] == [
+        (problem.id, index) for problem in digit_problems[:11] for index in range(2)
+    ]
+    assert all(row["seed"] == derive(5, "vps", 0, row["problem_id"], row["rollout"]) for row in rows)
+    assert all(1 <= len(row["token_ids"]) <= 8 for row in rows)
+    assert all(row["finish_reason"] in ("stop", "length") for row in rows)
+    assert all(-20 < row["logprob"] < 0 for row in rows)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shards_concatenate_to_the_whole(
+    run_generate: Generate, arguments: dict[str, object], tmp_path: Path, count: int
+) -> None:
+    """The file that 1, 2, 3 or 7 shards (of 6 blocks: one is empty) make together has the bytes of the whole one."""
+    run_generate()
+    parts = [tmp_path / f"shard{index}.parquet" for index in range(count)]
+    for index, part in enumerate(parts):
+        run_generate(out=part, shard=f"{index}/{count}")
+    joined = tmp_path / "joined.parquet"
+    with tables.writer(joined, tables.ROLLOUTS) as writer:
+        for part in parts:
+            for group in tables.iter_row_groups(part, tables.ROLLOUTS):
+                writer.write_table(group)
+    assert joined.read_bytes() == Path(str(arguments["out"])).read_bytes()
+
+
+def test_a_row_group_is_a_block(run_generate: Generate, arguments: dict[str, object]) -> None:
+    run_generate()
+    metadata = pq.ParquetFile(arguments["out"]).metadata
+    assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [4, 4, 4, 4, 4, 2]
+
+
+def test_greedy(run_generate: Generate) -> None:
+    """At temperature 0 all rollouts of a problem are the same, and the seed does not matter."""
+    rows = run_generate(temperature=0, n=3).to_pylist()
+    texts = {row["problem_id"]: row["text"] for row in rows}
+    assert all(row["text"] == texts[row["problem_id"]] for row in rows)
+    assert [row["text"] for row in run_generate(temperature=0, n=3, seed=6).to_pylist()] == [
+        row["text"] for row in rows
+    ]
+
+
+def test_seed_purpose_and_round_change_the_draws(run_generate: Generate) -> None:
+    texts = [
+        tuple(run_generate(**change).column("text").to_pylist())
+        for change in ({}, {"seed": 6}, {"purpose": "eval"}, {"round": 1})
+    ]
+    assert len(set(texts)) == 4
+
+
+def test_system_prompt_changes_the_prompt(run_generate: Generate, tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("Think first.\n")
+    without = run_generate(temperature=0).column("token_ids")
+    system = run_generate(temperature=0, system_prompt=prompt).column("token_ids")
+    user = run_generate(temperature=0, system_prompt=prompt, prompt_position="user").column("token_ids")
+    assert without != system
+    assert system != user
+
+
+def test_program_writes_its_record(arguments: dict[str, object], tmp_path: Path) -> None:
+    record = tmp_path / "records" / "generate" / "shard0.json"
+    command = [sys.executable, str(PROGRAM), *command_line(arguments | {"record": record})]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "blocks of problems: 6/6" in done.stderr
+    written = read_json(record)
+    lengths = [len(ids) for ids in tables.read(str(arguments["out"]), tables.ROLLOUTS).column("token_ids").to_pylist()]
+    assert written["metrics"]["rollouts"] == 22
+    assert written["metrics"]["tokens"] == sum(lengths)
+    assert 0 <= written["metrics"]["truncated"] <= 1
+    assert written["notes"]["engine"] == "transformers"
+    assert written["notes"]["threads"] == written["key"]["params"]["threads"] == 1
+    assert {"model", "problems"} <= set(written["key"]["inputs"])
+
+
+def test_program_ends_with_one_line_and_code_2(arguments: dict[str, object], tmp_path: Path) -> None:
+    empty = tmp_path / "checkpoint"
+    empty.mkdir()
+    command = [sys.executable, str(PROGRAM), *command_line(arguments | {"model": empty})]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"generate.py: error: {empty}: expected a checkpoint, found no config.json"
+    assert "Traceback" not in done.stderr
+    assert not Path(str(arguments["out"])).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"problems": "nowhere.parquet"}, r"nowhere\.parquet: no such file or folder \(--problems\)"),
+        ({"model": "nowhere"}, r"nowhere: no such file or folder \(--model\)"),
+        ({"system_prompt": "nowhere.txt"}, r"nowhere\.txt: no such file or folder \(--system-prompt\)"),
+        ({"shard": "3/3"}, r"--shard: expected I/K with 0 <= I < K, such as 0/4, found 3/3"),
+        ({"shard": "first"}, r"--shard: expected I/K .* found first"),
+        ({"n": 0}, r"--n: expected at least 1, found 0"),
+        ({"temperature": -1}, r"--temperature: expected 0 or more, found -1"),
+        ({"temperature": "nan"}, r"--temperature: expected 0 or more, found nan"),
+        ({"top_p": 0}, r"--top-p: expected a number in \(0, 1\], found 0"),
+        ({"seed": -3}, r"--seed: expected a number in \[0, 2\^63\), found -3"),
+        ({"max_prompt_tokens": 20}, r"problem test-0000\d: expected a prompt of at most 20 tokens, found \d\d"),
+    ],
+)
+def test_mistakes(run_generate: Generate, tmp_path: Path, change: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run_generate(**change)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_shards_are_even_and_whole(digit_problems: list[Problem]) -> None:
+    for count in (1, 3, 5, 9):
+        shards = [generate.shard_blocks(digit_problems, 3, (index, count)) for index in range(count)]
+        assert [problem for shard in shards for block in shard for problem in block] == digit_problems
+        sizes = [len(shard) for shard in shards]
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_mean_logprob_is_stored(run_generate: Generate) -> None:
+    """With one token, the mean is that token's log-probability, and the chance of each is at most one."""
+    logprobs = np.array(run_generate(max_tokens=1, temperature=0).column("logprob").to_pylist())
+    assert np.all(logprobs <= 0)
+    assert np.all(logprobs >= np.log(1 / 109))
