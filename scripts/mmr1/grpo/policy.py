@@ -112,6 +112,8 @@ class Policy:
     def save_state(self, folder: Path) -> None:
         """Write weights and optimizer state as DeepSpeed does, each rank its part, into an existing folder."""
         self.engine.save_checkpoint(str(folder), tag="state", save_latest=False)
+        for script in folder.glob("zero_to_*.py"):  # DeepSpeed's converters
+            script.unlink(missing_ok=True)
 
     def load_state(self, folder: Path) -> None:
         """Undo `save_state`, to the last bit; the number of ranks must be the same."""

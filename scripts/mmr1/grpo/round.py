@@ -79,7 +79,7 @@ def train_round(
     policy.save(args.out, ranks)
     logs = write_outputs(args, work, range(first, last + 1), validated) if ranks.first else []
     if args.state_out and ranks.first:
-        facts = {"step": last + 1, "checkpoint": folder_digest(args.out, "*.safetensors"), "identity": identity}
+        facts = {"step": last + 1, "checkpoint": folder_digest(args.out, "*.safetensors")}
         copy_state(work.state(last + 1), args.state_out, facts)
     ranks.barrier()
     if not logs:

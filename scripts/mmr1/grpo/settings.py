@@ -96,7 +96,7 @@ class GRPOSettings(Settings):
     deepspeed: str | dict[str, Any] = Field(
         "config/deepspeed/zero2.json", description="a DeepSpeed configuration, or a path to one from the repository"
     )
-    engine: EngineSettings = Field(default_factory=lambda: EngineSettings())
+    engine: EngineSettings = Field(default_factory=lambda: EngineSettings.model_validate({}))
     save_every: int = Field(5, ge=1, description="steps between saved states")
 
     # Prompts and images.
@@ -104,7 +104,7 @@ class GRPOSettings(Settings):
     min_pixels: int | None = Field(7_056, ge=1)
     max_pixels: int | None = Field(1_048_576, ge=1)
 
-    validation: ValidationSettings = Field(default_factory=lambda: ValidationSettings())
+    validation: ValidationSettings = Field(default_factory=lambda: ValidationSettings.model_validate({}))
     filter: FilterSettings | None = None
 
     @model_validator(mode="after")

@@ -1,0 +1,207 @@
+"""A killed trainer run again, and rounds in a chain, land on the same bits. Real processes, real SIGKILL."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from grpo_fixtures import PlainPolicy
+from grpo_fixtures import settings as settings_of
+from mmr1 import tables
+from mmr1.files import read_jsonl
+from mmr1.grpo.batching import Sample, collate, plan
+from mmr1.grpo.policy import place
+from mmr1.problems import Problem
+from mmr1.prompts import PromptEncoder
+from mmr1.tiny_model import TinyArchitecture, build
+from trainer_harness import Setup, Trainers, trainers
+
+STEPS = 4
+
+# Each phase, and where in the code a kill lands in it.
+PHASES = {
+    "generation": "mmr1.rollout.transformers_engine:TransformersEngine.generate",
+    "reward": "mmr1.grpo.sampling:judge_with",
+    "backward": "mmr1.grpo.policy:Policy.backward",
+    "optimizer step": "mmr1.grpo.policy:Policy.step",
+    "writing a step's results": "mmr1.grpo.state:Work.write_step",
+    "saving a state": "mmr1.grpo.policy:Policy.save_state",
+    "hashing a state": "mmr1.grpo.state:_hashes",
+    "writing the checkpoint": "mmr1.grpo.policy:Policy.save",
+    "writing the outputs": "mmr1.grpo.round:write_outputs",
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Trainers]:
+    with trainers() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory: pytest.TempPathFactory, digit_problems: list[Problem]) -> Setup:
+    folder = tmp_path_factory.mktemp("resume")
+    sizes = {"intermediate_size": 64, "layers": 1, "heads": 2, "key_value_heads": 1}
+    vision = {"vision_depth": 1, "vision_hidden_size": 32, "vision_intermediate_size": 64, "vision_heads": 2}
+    small = TinyArchitecture.model_validate({"hidden_size": 32, **sizes, **vision})
+    build(folder / "model", small, seed=0)
+    return Setup(folder, folder / "model", digit_problems)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [2, 3])
+def test_killed_anywhere_and_run_again_gives_the_same_bits(server: Trainers, setup: Setup, stage: int) -> None:
+    settings = setup.settings(
+        f"zero{stage}", group_size=2, mini_batch_size=2, save_every=1, deepspeed=f"config/deepspeed/zero{stage}.json"
+    )
+    schedule = setup.schedule(range(STEPS), size=4)
+    straight, killed = f"straight{stage}", f"killed{stage}"
+    assert server.wait(server.start(setup.arguments(straight, settings, schedule), setup.log(straight))) == 0
+
+    generator = np.random.default_rng(stage)
+    kills = 0
+    command = setup.arguments(killed, settings, schedule)
+    for where in PHASES.values():
+        kill = (where, int(generator.integers(1, 3)), float(generator.uniform(0, 0.02)))
+        code = server.wait(server.start(command, setup.log(killed), kill))
+        assert code in (0, -signal.SIGKILL), setup.log(killed).read_text()[-2000:]
+        kills += code == -signal.SIGKILL
+    assert kills >= 6
+    assert server.wait(server.start(command, setup.log(killed))) == 0
+    assert setup.hashes(killed) == setup.hashes(straight)
+    assert not (setup.folder / killed / "work").exists()
+
+
+def outputs(setup: Setup, name: str) -> tuple[list[dict], list[dict]]:
+    """A run's rollouts and metrics."""
+    folder = setup.folder / name
+    return tables.read(folder / "rollouts.parquet", tables.TRAINING_ROLLOUTS).to_pylist(), read_jsonl(
+        folder / "metrics.jsonl"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [2, 3])
+def test_two_rounds_equal_one_of_twice_the_steps(server: Trainers, setup: Setup, stage: int) -> None:
+    settings = setup.settings(
+        f"chain{stage}", group_size=2, mini_batch_size=2, deepspeed=f"config/deepspeed/zero{stage}.json"
+    )
+    whole = setup.schedule(range(4), size=4, name="whole")
+    halves = [setup.schedule(steps, size=4, name=f"half{steps.start}") for steps in (range(2), range(2, 4))]
+    once, first, second = (f"{name}{stage}" for name in ("once", "first", "second"))
+    assert server.wait(server.start(setup.arguments(once, settings, whole), setup.log(once))) == 0
+    assert server.wait(server.start(setup.arguments(first, settings, halves[0]), setup.log(first))) == 0
+    before = setup.folder / first
+    command = setup.arguments(second, settings, halves[1], model=before / "out", state=before / "state-out")
+    assert server.wait(server.start(command, setup.log(second))) == 0
+
+    at_once, in_two = setup.hashes(once), setup.hashes(second)
+    same = [name for name in at_once if name.startswith(("out/", "state-out/"))]
+    assert any(name.endswith("optim_states.pt") for name in same)
+    assert {name: in_two[name] for name in same} == {name: at_once[name] for name in same}
+    rollouts, metrics = outputs(setup, once)
+    parts = [outputs(setup, name) for name in (first, second)]
+    assert rollouts == parts[0][0] + parts[1][0]
+    assert metrics == parts[0][1] + parts[1][1]
+
+    refused = setup.arguments("refused", settings, halves[1], state=before / "state-out")
+    assert server.wait(server.start(refused, setup.log("refused"))) == 2
+    assert "another checkpoint" in setup.log("refused").read_text()
+
+
+@pytest.mark.slow
+def test_a_damaged_state_is_passed_over(server: Trainers, setup: Setup) -> None:
+    """SIGTERM saves and exits 75; of the saved states one is half-written and one has a flipped bit."""
+    settings = setup.settings("damage", group_size=2, save_every=1)
+    schedule = setup.schedule(range(STEPS), size=4)
+    straight, damaged = "whole-again", "damaged"
+    assert server.wait(server.start(setup.arguments(straight, settings, schedule), setup.log(straight))) == 0
+    command = setup.arguments(damaged, settings, schedule)
+    kill = ("mmr1.grpo.state:Work.write_step", 4, 0.0)
+    assert server.wait(server.start(command, setup.log(damaged), kill)) == -signal.SIGKILL
+    states = sorted((setup.folder / damaged / "work" / "states").iterdir())
+    assert [state.name for state in states] == ["000002", "000003"]
+
+    flip_a_bit(next(states[1].rglob("*model_states.pt")))
+    assert server.wait(server.start(command, setup.log(damaged), kill)) == -signal.SIGKILL
+    log = setup.log(damaged).read_text()
+    assert "warning" in log
+    assert "expected sha256" in log
+    assert f"going on from {states[0]}" in log
+
+    newest = max((setup.folder / damaged / "work" / "states").iterdir())
+    optimizer = next(newest.rglob("*optim_states.pt"))
+    optimizer.write_bytes(optimizer.read_bytes()[:-100])
+    assert server.wait(server.start(command, setup.log(damaged))) == 0
+    assert setup.hashes(damaged) == setup.hashes(straight)
+
+
+@pytest.mark.slow
+def test_sigterm_and_a_deadline_save_and_leave(server: Trainers, setup: Setup) -> None:
+    settings = setup.settings("leave", group_size=2, save_every=100)
+    schedule = setup.schedule(range(STEPS), size=4)
+    straight = "not-left"
+    assert server.wait(server.start(setup.arguments(straight, settings, schedule), setup.log(straight))) == 0
+
+    told = setup.arguments("told", settings, schedule)
+    terminate = ("mmr1.rollout.transformers_engine:TransformersEngine.generate", 2, 0.0, signal.SIGTERM)
+    assert server.wait(server.start(told, setup.log("told"), terminate)) == 75
+    assert "SIGTERM: saved with 1 steps done" in setup.log("told").read_text()
+    assert server.wait(server.start(told, setup.log("told"))) == 0
+    assert setup.hashes("told") == setup.hashes(straight)
+
+    late = setup.arguments("late", settings, schedule, deadline_minutes=1e-6)
+    assert server.wait(server.start(late, setup.log("late"))) == 75
+    assert "the time limit is near: saved with 1 steps done" in setup.log("late").read_text()
+
+
+@pytest.mark.slow
+def test_a_state_of_other_settings_is_not_used(server: Trainers, setup: Setup) -> None:
+    schedule = setup.schedule(range(2), size=4, name="short")
+    kill = ("mmr1.grpo.round:write_outputs", 1, 0.0)
+    before = setup.arguments("changed", setup.settings("before", group_size=2, save_every=1), schedule)
+    assert server.wait(server.start(before, setup.log("changed"), kill)) == -signal.SIGKILL
+    after = setup.arguments(
+        "changed", setup.settings("after", group_size=2, save_every=1, learning_rate=1e-5), schedule
+    )
+    assert server.wait(server.start(after, setup.log("changed"))) == 0
+    assert "saved by a job that differed in settings" in setup.log("changed").read_text()
+    assert read_jsonl(setup.folder / "changed" / "metrics.jsonl")[-1]["learning_rate"] == 1e-5
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_stops_with_the_batch(server: Trainers, setup: Setup) -> None:
+    settings = setup.settings("burst", group_size=2, mini_batch_size=4, learning_rate=1e38)
+    schedule = setup.schedule(range(3), size=4, name="burst")
+    assert server.wait(server.start(setup.arguments("burst", settings, schedule), setup.log("burst"))) == 1
+    log = setup.log("burst").read_text()
+    assert "NonFinite: step 1: loss is nan; problems test-00004, " in log
+    saved = setup.folder / "burst" / "work" / "non_finite"
+    assert reproduced_loss(saved, setup) != reproduced_loss(saved, setup)  # NaN again
+    assert not (setup.folder / "burst" / "out").exists()
+
+
+def reproduced_loss(saved: Path, setup: Setup) -> float:
+    """The loss of a saved batch under the saved weights."""
+    batch = torch.load(saved / "batch.pt")
+    chosen = settings_of(group_size=2)
+    policy = PlainPolicy(saved / "checkpoint", chosen)
+    encoder = PromptEncoder(policy.processor)
+    problems = {problem.id: problem for problem in setup.problems}
+    samples = [
+        Sample(index, place(policy.hf, encoder.encode(problems[name])), response)
+        for index, (name, response) in enumerate(zip(batch["problem_ids"], batch["responses"], strict=True))
+    ]
+    rows = [row for part in plan(samples, 512, share_prompts=False) for row in part]
+    micro = collate(rows, samples, policy.processor.tokenizer.pad_token_id)
+    logprobs, _ = policy.logprobs(micro)
+    return float(logprobs.sum())
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)

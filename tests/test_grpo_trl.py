@@ -1,0 +1,171 @@
+"""Loss and gradients against TRL's GRPOTrainer, an independent implementation, on the same rollouts."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from grpo_fixtures import PlainPolicy, learner, random_groups, settings
+from mmr1.grpo.advantages import group_advantages
+from mmr1.grpo.experience import Group
+from mmr1.grpo.settings import GRPOSettings
+from mmr1.problems import Problem
+from mmr1.prompts import PromptEncoder
+from mmr1.rollout.policy import end_of_sequence
+
+VOCABULARY = range(8, 100)
+
+
+def trl_trainer(folder: Path, chosen: GRPOSettings, loss_type: str, tmp_path: Path):
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    arguments = GRPOConfig(
+        output_dir=str(tmp_path),
+        per_device_train_batch_size=chosen.group_size,
+        num_generations=chosen.group_size,
+        loss_type=loss_type,
+        scale_rewards="group",
+        beta=chosen.kl_coefficient,
+        use_bias_correction_kl=False,
+        vllm_importance_sampling_correction=False,
+        epsilon=chosen.clip_low,
+        epsilon_high=chosen.clip_high,
+        temperature=chosen.temperature,
+        gradient_checkpointing=False,
+        bf16=False,
+        use_cpu=True,
+        report_to=[],
+    )
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    return GRPOTrainer(
+        model,
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=arguments,
+        train_dataset=Dataset.from_list([{"prompt": "unused"}] * chosen.group_size),
+    )
+
+
+def trl_inputs(groups: list[Group], chosen: GRPOSettings, encoder: PromptEncoder, config) -> dict:
+    """The groups as TRL lays them out: prompts padded on the left, completions on the right."""
+    rows = [(encoder.encode(group.entry.problem), one) for group in groups for one in group.rollouts]
+    rewards = torch.tensor([group.rewards(chosen) for group in groups], dtype=torch.float64)
+    prompts = [prompt.input_ids for prompt, _ in rows]
+    completions = [torch.from_numpy(one.token_ids).long() for _, one in rows]
+
+    def padded(parts: list[torch.Tensor], side: str) -> tuple[torch.Tensor, torch.Tensor]:
+        ids = torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_side=side)
+        ones = [torch.ones_like(part) for part in parts]
+        return ids, torch.nn.utils.rnn.pad_sequence(ones, batch_first=True, padding_side=side)
+
+    prompt_ids, prompt_mask = padded(prompts, "left")
+    completion_ids, completion_mask = padded(completions, "right")
+    kinds = (torch.cat([prompt_ids, torch.zeros_like(completion_ids)], dim=1) == config.image_token_id).int()
+    return {
+        "prompt_ids": prompt_ids,
+        "prompt_mask": prompt_mask,
+        "completion_ids": completion_ids,
+        "completion_mask": completion_mask,
+        "advantages": group_advantages(rewards, chosen.advantage_epsilon).flatten().float(),
+        "pixel_values": torch.cat([prompt.pixel_values for prompt, _ in rows]),
+        "image_grid_thw": torch.cat([prompt.image_grid_thw for prompt, _ in rows]),
+        "num_images": [len(prompt.image_grid_thw) for prompt, _ in rows],
+        "mm_token_type_ids": kinds,
+    }
+
+
+def trl_logprobs(trainer, model, inputs: dict) -> torch.Tensor:
+    images = {name: inputs[name] for name in ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")}
+    ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
+    mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
+    with torch.no_grad():
+        width = inputs["completion_ids"].shape[1]
+        return trainer._get_per_token_logps_and_entropies(model, ids, mask, width, **images)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("loss_average", "loss_type", "share_prompts"),
+    [("batch", "bnpo", False), ("sequence", "grpo", True), ("micro_batch", "bnpo", True)],
+)
+def test_loss_and_gradients_equal_trl(
+    tiny_model_dir: Path,
+    digit_problems: list[Problem],
+    tmp_path: Path,
+    loss_average: str,
+    loss_type: str,
+    share_prompts: bool,
+) -> None:
+    """Two updates on one batch of rollouts. At the second one the weights have moved: ratios differ from 1 and clip."""
+    chosen = settings(
+        loss_average=loss_average,
+        share_prompts=share_prompts,
+        group_size=4,
+        micro_batch_size=4,
+        mini_batch_size=2,
+        micro_batch_tokens=300,
+        kl_coefficient=0.3,
+        clip_low=0.02,
+        clip_high=0.05,
+        temperature=0.7,
+    )
+    policy = PlainPolicy(tiny_model_dir, chosen, rate=0.3)
+    reference = PlainPolicy(tiny_model_dir, chosen)
+    with torch.no_grad():  # a reference that differs from the policy
+        reference.hf.lm_head.weight += 0.02 * torch.randn(reference.hf.lm_head.weight.shape)
+    tokenizer = policy.processor.tokenizer
+    groups = random_groups(digit_problems[:4], 4, 7, VOCABULARY, end_of_sequence(tokenizer), longest=12)
+
+    trainer = trl_trainer(tiny_model_dir, chosen, loss_type, tmp_path)
+    trainer.current_gradient_accumulation_steps = 1
+    encoder = PromptEncoder(policy.processor)
+    halves = [trl_inputs(half, chosen, encoder, policy.hf.config) for half in (groups[:2], groups[2:])]
+    trl_reference = trl_trainer(tiny_model_dir, chosen, loss_type, tmp_path)
+    trl_reference.model.load_state_dict(reference.hf.state_dict())
+    for inputs in halves:
+        inputs["old_per_token_logps"] = trl_logprobs(trainer, trainer.model, inputs)
+        inputs["ref_per_token_logps"] = trl_logprobs(trl_reference, trl_reference.model, inputs)
+
+    metrics = learner(policy, chosen, reference).learn(0, groups)
+
+    losses, clipped = [], 0.0
+    for half, gradients in zip(halves, policy.gradients, strict=True):
+        trainer.model.zero_grad()
+        losses.append(trl_step(trainer, half, chosen))
+        assert gradients.keys() == {name for name, value in trainer.model.named_parameters() if value.grad is not None}
+        for name, value in trainer.model.named_parameters():
+            if name in gradients:
+                torch.testing.assert_close(gradients[name], value.grad, atol=1e-6, rtol=1e-5)
+        with torch.no_grad():
+            for name, value in trainer.model.named_parameters():
+                if name in gradients:
+                    value -= policy.rate * gradients[name]
+        clipped = trainer._metrics["train"]["clip_ratio/region_mean"][-1]
+    assert metrics["loss"] == pytest.approx(sum(losses) / 2, abs=1e-6)
+    assert clipped > 0.1
+    assert metrics["clip_fraction"] > 0
+
+
+def trl_step(trainer, inputs: dict, chosen: GRPOSettings) -> float:
+    """TRL's loss and gradients; token means of micro-batches are taken as TRL does, by calling it on each."""
+    trainer.model.train()
+    if chosen.loss_average != "micro_batch":
+        loss = trainer._compute_loss(trainer.model, inputs)
+        loss.backward()
+        return float(loss.detach())
+    size, total = chosen.micro_batch_size, 0.0
+    count = len(inputs["advantages"]) // size
+    patches = inputs["image_grid_thw"].prod(-1)
+    for start in range(0, len(inputs["advantages"]), size):
+        rows = slice(start, start + size)
+        images = slice(sum(inputs["num_images"][:start]), sum(inputs["num_images"][: start + size]))
+        pixels = slice(int(patches[: images.start].sum()), int(patches[: images.stop].sum()))
+        part = {
+            name: value[{"pixel_values": pixels, "image_grid_thw": images}.get(name, rows)]
+            for name, value in inputs.items()
+        }
+        loss = trainer._compute_loss(trainer.model, part) / count
+        loss.backward()
+        total += float(loss.detach())
+    return total
