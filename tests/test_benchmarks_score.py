@@ -1,12 +1,13 @@
 """From files to scores.json: reading, pairing, intervals, the judge, the programs."""
 
 import gzip
+import importlib
 import io
 import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,9 +47,18 @@ def json_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def run_program(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, SCRIPTS / f"{name}.py", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+Call = Callable[..., None]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Call a program's `main` with a command line, in this process."""
+
+    def run(name: str, *arguments: str | Path) -> None:
+        monkeypatch.setattr(sys, "argv", [str(SCRIPTS / f"{name}.py"), *map(str, arguments)])
+        importlib.import_module(name).main()
+
+    return run
 
 
 @pytest.fixture
@@ -311,12 +321,11 @@ def test_the_judge_is_asked_only_where_no_rule_could_decide() -> None:
 # --- the programs
 
 
-def test_score_benchmark(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_score_benchmark(call: Call, files: tuple[Path, Path], tmp_path: Path) -> None:
     out, items = tmp_path / "scores.json", tmp_path / "items.parquet"
     record = tmp_path / "records" / "score_benchmark" / "x.json"
     arguments = ["--problems", files[0], "--predictions", files[1], "--out", out, "--items", items]
-    done = run_program("score_benchmark", "--benchmark", "chartqa", *arguments, "--record", record)
-    assert done.returncode == 0, done.stderr
+    call("score_benchmark", "--benchmark", "chartqa", *arguments, "--record", record)
     assert json.loads(out.read_text())["scores"]["paper"]["correct"] == 2
     rows = pq.read_table(items).to_pylist()
     assert [(row["id"], row["official"], row["paper"], row["paper_rule"]) for row in rows] == [
@@ -328,15 +337,14 @@ def test_score_benchmark(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert json.loads(record.read_text())["metrics"]["timeouts"] == 0
 
 
-def test_score_benchmark_takes_a_rollouts_table(tmp_path: Path) -> None:
+def test_score_benchmark_takes_a_rollouts_table(call: Call, tmp_path: Path) -> None:
     problem = Problem("1", "digits", "?", (), "8", "integer", None, {"task": "sum", "count": 2})
     write_problems(tmp_path / "p.parquet", [problem])
     row = {"problem_id": "1", "seed": 1, "token_ids": [1], "finish_reason": "stop", "logprob": 0.0}
     rollouts = [{**row, "rollout": i, "text": f"\\boxed{{{8 + i}}}"} for i in range(2)]
     tables.write(tmp_path / "r.parquet", rollouts, tables.ROLLOUTS)
     arguments = ["--problems", tmp_path / "p.parquet", "--predictions", tmp_path / "r.parquet"]
-    done = run_program("score_benchmark", "--benchmark", "digits", *arguments, "--out", tmp_path / "s.json")
-    assert done.returncode == 0, done.stderr
+    call("score_benchmark", "--benchmark", "digits", *arguments, "--out", tmp_path / "s.json")
     result = json.loads((tmp_path / "s.json").read_text())
     assert (result["n"], result["truncated"], result["scores"]["paper"]["accuracy"]) == (2, 0, 0.5)
 
@@ -344,7 +352,8 @@ def test_score_benchmark_takes_a_rollouts_table(tmp_path: Path) -> None:
 def test_score_benchmark_refuses_in_one_line(files: tuple[Path, Path], tmp_path: Path) -> None:
     answers = json_lines(tmp_path / "few.jsonl", [{"id": "a", "response": "1"}])
     arguments = ["--problems", files[0], "--predictions", answers, "--out", tmp_path / "s.json"]
-    failed = run_program("score_benchmark", "--benchmark", "chartqa", *arguments)
+    command = [sys.executable, SCRIPTS / "score_benchmark.py", "--benchmark", "chartqa", *arguments]
+    failed = subprocess.run(command, capture_output=True, text=True)
     assert failed.returncode == 2
     assert failed.stderr == (
         "score_benchmark.py: error: chartqa: problem b: expected a response, found none (see --partial)\n"
@@ -352,15 +361,16 @@ def test_score_benchmark_refuses_in_one_line(files: tuple[Path, Path], tmp_path:
     assert not (tmp_path / "s.json").exists()
 
 
-def test_the_key_reaches_no_file(endpoint: str, files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_key_reaches_no_file(
+    call: Call, endpoint: str, files: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     record = tmp_path / "records" / "score_benchmark" / "x.json"
     arguments = ["--problems", files[0], "--predictions", files[1], "--out", tmp_path / "s.json", "--record", record]
     judge = ["--judge-url", endpoint, "--judge-model", "m", "--judge-cache", tmp_path / "cache.jsonl"]
-    done = run_program("score_benchmark", "--benchmark", "chartqa", *arguments, *judge)
-    assert done.returncode == 0, done.stderr
+    call("score_benchmark", "--benchmark", "chartqa", *arguments, *judge)
     assert json.loads((tmp_path / "s.json").read_text())["scores"]["judge"]["correct"] == 3
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    assert not any(b"sk-a-secret" in content for content in [*written, done.stderr.encode()])
+    assert not any(b"sk-a-secret" in content for content in [*written, "".join(capfd.readouterr()).encode()])
 
 
 # --- preparing
@@ -372,20 +382,18 @@ def png() -> bytes:
     return buffer.getvalue()
 
 
-def test_prepare_from_local_files(tmp_path: Path) -> None:
+def test_prepare_from_local_files(call: Call, tmp_path: Path) -> None:
     for row in CHARTS:
         (tmp_path / row["image"]).write_bytes(png())
     rows = json_lines(tmp_path / "p.jsonl", CHARTS)
     arguments = ["--benchmark", "chartqa", "--local", rows, "--out", tmp_path / "p.parquet"]
-    done = run_program("prepare_benchmark", *arguments)
-    assert done.returncode == 0, done.stderr
+    call("prepare_benchmark", *arguments)
     problems = read_problems(tmp_path / "p.parquet")
     assert problems[0].question == "<image>\nWhich year?"
     assert problems[2].metadata == {"kind": "augmented"}
     (tmp_path / "c.png").unlink()
-    failed = run_program("prepare_benchmark", *arguments)
-    assert failed.returncode == 2
-    assert "row 2: image: expected an image file c.png" in failed.stderr
+    with pytest.raises(UserError, match=r"row 2: image: expected an image file c\.png"):
+        call("prepare_benchmark", *arguments)
 
 
 def test_prepare_the_official_prompt(tmp_path: Path) -> None:

@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from openai import OpenAI, OpenAIError
-
 from mmr1.errors import UserError
 from mmr1.files import digest, read_jsonl
 from mmr1.progress import track
@@ -38,6 +36,10 @@ Reply with one word: yes or no."""
 Question = tuple[str, str, str]
 
 
+class NoVerdict(Exception):
+    """The judge answered, but neither yes nor no."""
+
+
 class Judge:
     """Asks about (question, gold, answer) and remembers; a context manager around its cache file and its connections.
 
@@ -47,8 +49,11 @@ class Judge:
 
     def __init__(self, url: str, model: str, cache: Path, retries: int = 6) -> None:
         self._url, self._model, self._cache = url, model, cache
+        import openai  # takes seconds, and most evaluations have no judge
+
         self._key = os.environ.get(KEY_VARIABLE, "")
-        self._client = OpenAI(base_url=url, api_key=self._key or "none", max_retries=retries, timeout=SECONDS)
+        self._failure = openai.OpenAIError
+        self._client = openai.OpenAI(base_url=url, api_key=self._key or "none", max_retries=retries, timeout=SECONDS)
         rows = read_jsonl(cache) if cache.exists() else []
         self._known: dict[str, bool] = {row["asked"]: row["verdict"] for row in rows}
 
@@ -65,7 +70,7 @@ class Judge:
                     self._known[name] = future.result()
                     cache.write(json.dumps({"asked": name, "verdict": self._known[name]}) + "\n")
                     cache.flush()
-            except OpenAIError as error:
+            except (self._failure, NoVerdict) as error:
                 pool.shutdown(cancel_futures=True)
                 done = sum(name in self._known for name in names)
                 raise UserError(
@@ -98,7 +103,7 @@ class Judge:
             said = re.sub(r"<think>.*?</think>", "", reply.choices[0].message.content or "", flags=re.DOTALL)
             if verdict := re.fullmatch(r"\W*(yes|no)\W*", said, re.IGNORECASE):
                 return verdict[1].lower() == "yes"
-        raise OpenAIError(f"expected yes or no, found {said[:80]!r}")
+        raise NoVerdict(f"expected yes or no, found {said[:80]!r}")
 
     def _safe(self, error: Exception) -> str:
         """An error's text without the key, which some servers repeat."""
