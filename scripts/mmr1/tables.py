@@ -86,7 +86,8 @@ def open_parquet(path: str | Path, schema: pa.Schema) -> pq.ParquetFile:
     Raises UserError if the file is missing, is truncated, or lacks a column or has it in another type.
     """
     try:
-        file = pq.ParquetFile(path)
+        # Read as it is needed: by default Arrow keeps all that it has read of a file, whole column chunks at a time.
+        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20)
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: no such file") from None
     except (pa.ArrowInvalid, OSError) as error:
