@@ -176,6 +176,9 @@ def test_verdicts_of_other_rollouts_are_refused(run: Run, four: list[str]) -> No
     ]:
         with pytest.raises(UserError, match=message):
             score(run, more)
+    write_rewards(Path("tw.parquet"), rewards_of("p0", "11", step=0, slot=0))
+    with pytest.raises(UserError, match=r"tw.parquet: expected rewards with the columns of w.parquet"):
+        score(run, "--rollouts r0.parquet r1.parquet --rewards-in w.parquet tw.parquet")
     write_rewards(Path("half.parquet"), [{**row, "accuracy": 0.5} for row in rewards_of("p0", "11")])
     with pytest.raises(UserError, match=r"half.parquet: row 0: accuracy: expected 0 or 1, found 0.5"):
         score(run, "--rollouts r0.parquet --rewards-in half.parquet")

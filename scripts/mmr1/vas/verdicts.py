@@ -59,6 +59,9 @@ def stored(paths: Sequence[Path], rewards: Path | None) -> Iterator[Verdicts]:
     Raises UserError at the first row that is another rollout's, at a verdict that is not 0 or 1, and at the end if
     verdicts are left over.
     """
+    for path in paths:
+        if is_training(path) != is_training(paths[0]):
+            raise UserError(f"{path}: expected rewards with the columns of {paths[0]}: both or neither of training")
     whole = pa.concat_tables([_read(path) for path in paths])
     names = [name for name in whole.column_names if name != "accuracy"]
     position = 0
