@@ -127,9 +127,12 @@ def test_a_run_has_the_times_parameters_hashes_and_curves_of_its_record(store: S
     assert [step for step, _ in store.metric(run["id"], "timings/seconds_train")] == list(range(6, 12))
 
 
-def test_a_parent_has_the_curves_of_all_rounds_and_the_final_accuracy(store: Store) -> None:
+def test_a_parent_has_the_settings_the_curves_of_all_rounds_and_the_final_accuracy(store: Store) -> None:
     parent = store.runs("parent")["tiny/vas/seed0"]["id"]
     assert [step for step, _ in store.metric(parent, "reward_mean")] == list(range(12))
+    params = dict(store.rows("select key, value from params where run_uuid = ?", parent))
+    assert params["train_grpo.mix"] == "0.5"
+    assert "train_grpo.first_step" not in params  # in which its rounds differ
     scores = read_json(store.results / "tiny/eval/vas-seed0/digits/scores.json")
     assert store.metric(parent, "eval/digits/paper/accuracy") == [(0, scores["scores"]["paper"]["accuracy"])]
 
@@ -280,15 +283,16 @@ def server(tmp_path: Path) -> Iterator[str]:
             [str(word) for word in command], stdout=log, stderr=log, env=environment, start_new_session=True
         )
     try:
-        _wait_for(f"http://127.0.0.1:{port}/health", folder / "log")
+        _wait_for(f"http://127.0.0.1:{port}/health", process, folder / "log")
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=60)
+        process.wait(timeout=120)
 
 
-def _wait_for(url: str, log: Path) -> None:
-    for _ in range(240):
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 300
+    while time.monotonic() < end and process.poll() is None:
         try:
             urllib.request.urlopen(url).close()
             return

@@ -209,9 +209,8 @@ class _Projection:
         if name != SHARED:
             tags |= dict(zip(("mmr1.model", "mmr1.run", "mmr1.seed"), name.split("/"), strict=True))
         self.exported.parents[name] = run_id = self._create(name, start, tags)
-        settings = next((record.key.settings for record in group if record.key.program == "train_grpo"), None)
-        if settings is not None:
-            self._log_params(run_id, flat(settings))
+        if name != SHARED:
+            self._log_params(run_id, _common_params(group))
         for record in group:  # a parent that replaces a superseded one takes over what stays
             if name != SHARED and record.digest in known["record"]:
                 self._log_metrics(run_id, self._metrics(record))
@@ -272,7 +271,7 @@ class _Projection:
 
     def _fill(self, record: Record, run_id: str) -> None:
         """Log what a record says into its run, its curves into its parent too, and end it."""
-        self._log_params(run_id, {**record.key.params, **flat(record.key.settings)})
+        self._log_params(run_id, _params(record))
         metrics = self._metrics(record)
         self._log_metrics(run_id, [*metrics, *_execution_metrics(record)])
         if parent_name(record) != SHARED:
@@ -373,6 +372,20 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     for name, item in value.items():
         found |= flat(item, f"{prefix}.{name}" if prefix else str(name))
     return found
+
+
+def _params(record: Record) -> dict[str, Any]:
+    return {**record.key.params, **flat(record.key.settings)}
+
+
+def _common_params(group: list[Record]) -> dict[str, Any]:
+    """The parameters in which all jobs of a program agree, such as `draw_schedule.mix`: they tell runs apart."""
+    common: dict[str, dict[str, Any]] = {}
+    for record in group:
+        params = _params(record)
+        agreed = common.setdefault(record.key.program, params)
+        common[record.key.program] = {name: value for name, value in agreed.items() if params.get(name) == value}
+    return flat(common)
 
 
 def checkpoints(named: Mapping[str, list[File]]) -> dict[str, list[File]]:

@@ -8,6 +8,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmr1.settings import read_settings
 
 
+# How the field writes the names that paths write small.
+NAMES = {
+    "base": "Base",
+    "sft": "SFT",
+    "grpo": "GRPO",
+    "vas": "VAS",
+    "3b": "3B",
+    "7b": "7B",
+    "32b": "32B",
+    "digits": "Digits",
+    "mathverse": "MathVerse",
+    "mathvista": "MathVista",
+    "mathvision": "MathVision",
+    "logicvista": "LogicVista",
+    "chartqa": "ChartQA",
+}
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -87,7 +105,7 @@ class Index(_Strict):
 
     def label(self, name: str) -> str:
         """How a model, run, subject or benchmark is called in the report."""
-        return self.labels.get(name, {"base": "Base", "sft": "SFT"}.get(name, name))
+        return self.labels.get(name, NAMES.get(name, name))
 
 
 def read_index(path: str | Path) -> Index:
