@@ -16,11 +16,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from antlr4.atn.ParserATNSimulator import ParserATNSimulator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from math_verify import parse
+from math_verify import parser as math_verify_parser
 from math_verify import verify as math_verify
+from sympy import Basic, srepr
 
+from mmr1.rewards import grammar
 from mmr1.rewards.extract import last_boxed
 from mmr1.rewards.verify import _INTEGER, Outcome, Verifier, _by_string
 from mmr1.rewards.witness import surely_different
@@ -162,6 +166,24 @@ def real_pairs() -> set[tuple[str, str]]:
                 if (answer := last_boxed(row["response"] or "")) is not None:
                     pairs.add((row["answer"], answer))
     return pairs
+
+
+def test_a_grammar_that_remembers_gives_the_same_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = sorted({side for pair in real_pairs() for side in pair}) if PREDICTIONS.is_dir() else []
+    texts = [*random.Random(2).sample(texts, min(len(texts), 120)), "1+2+3-4", "2x^2-3x+1", r"-\frac{a+b}{c}", "a<b<c"]
+    before = [tree(text) for text in texts]
+    for name in ("computeStartState", "computeReachSet"):  # set to be set back
+        monkeypatch.setattr(ParserATNSimulator, name, getattr(ParserATNSimulator, name))
+    monkeypatch.setattr(grammar, "MOST", 50)  # so that it also forgets
+    remembered = grammar.remember_predictions()
+    assert [tree(text) for text in texts] == before
+    assert remembered is not None
+    assert 0 < len(remembered.reached) < 1_000
+
+
+def tree(text: str) -> str:
+    math_verify_parser.parse_latex_cached.cache_clear()
+    return ", ".join(srepr(part) if isinstance(part, Basic) else repr(part) for part in parse(boxed(text)))
 
 
 def test_gold_comes_first(verifier: Verifier) -> None:

@@ -84,8 +84,10 @@ def comparator() -> Callable[[str, str, Phase], Outcome]:
 
     from math_verify import parse, verify
 
+    from mmr1.rewards.grammar import remember_predictions
     from mmr1.rewards.witness import surely_different
 
+    remember_predictions()
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # it warns that its own limits are off, as is meant
     parsed = lru_cache(PARSED)(lambda text: parse(boxed(text), parsing_timeout=None))
 
