@@ -23,6 +23,9 @@ CPU = "../../envs/cpu.yaml"
 DRIVER = "../../envs/driver.yaml"
 STACK = f"../../envs/{RECIPE.environment}.yaml"
 ROUND = f"{R}/{{model}}/{{run}}/seed{{seed}}/round{{r}}"
+# MLflow lives in the driver's environment: the one that Snakemake itself runs in, unless conda makes one for the rule.
+USES_CONDA = "conda" in {str(method) for method in workflow.deployment_settings.deployment_method}
+DRIVER_PYTHON = "python" if USES_CONDA else sys.executable
 # Where MLflow keeps what it is shown: a database beside the results, or a server.
 TRACKING_URI = RECIPE.mlflow or f"sqlite:///{Path(R).absolute()}/mlflow.db"
 ARTIFACTS = None if RECIPE.mlflow else f"{R}/mlflow-artifacts"

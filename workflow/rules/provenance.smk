@@ -17,7 +17,6 @@ rule export_mlflow:
     localrule: True
     conda:
         DRIVER
-    # MLflow lives in the driver's environment, whose Python stands beside Snakemake.
     shell:
-        '"$(dirname "$(command -v snakemake)")/python" scripts/export_mlflow.py --results {params.results}'
+        DRIVER_PYTHON + " scripts/export_mlflow.py --results {params.results}"
         " --tracking-uri {params.uri} {params.artifacts} --out {output.runs}" + RECORDED

@@ -1,0 +1,271 @@
+"""The real DAG, run by the real Snakemake on a shrunken digits recipe: killed half way, finished, changed, asked again.
+
+The tests of this file share one finished run, in a copy of the project's files.
+"""
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from mmr1.files import read_json, read_jsonl
+from mmr1.provenance.record import parents
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "workflow", "config", "envs", "scripts", "tests/recipes")
+RECIPE = "tests/recipes/tiny.yaml"
+R = "results/tiny"
+MINUTES = 60
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(40 * MINUTES)]
+
+
+def copy_project(folder: Path) -> Path:
+    """The files a run needs, as a fresh checkout would have them."""
+    for part in PARTS:
+        source, target = ROOT / part, folder / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+    (folder / "slurm").symlink_to("workflow/profiles/slurm")
+    return folder
+
+
+def command(*words: str, recipe: str = RECIPE) -> list[str]:
+    snakemake = str(ROOT / ".envs/driver/bin/snakemake")
+    return [snakemake, "--profile", "workflow/profiles/local", "--configfile", recipe, *words]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{ROOT}/.envs/cpu/bin:{ROOT}/.envs/driver/bin:{os.environ['PATH']}"}
+
+
+def snakemake(project: Path, *words: str, recipe: str = RECIPE, rc: int = 0) -> str:
+    """Run Snakemake in a project, check its exit code, and return what it printed."""
+    done = subprocess.run(
+        command(*words, recipe=recipe), cwd=project, env=environment(), capture_output=True, text=True, check=False
+    )
+    printed = done.stdout + done.stderr
+    assert done.returncode == rc, printed[-4000:]
+    return printed
+
+
+def planned(project: Path, *words: str, recipe: str = RECIPE) -> dict[str, int]:
+    """How many jobs of each rule a dry run would start."""
+    printed = snakemake(project, "-n", *words, recipe=recipe)
+    table = printed.rpartition("Job stats:")[2].partition("total")[0]
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)\s*$", table, re.MULTILINE)}
+
+
+def records(project: Path) -> dict[str, float]:
+    """Every finished job's record, with the time it was written."""
+    folder = project / R / "records"
+    return {path.relative_to(folder).as_posix(): path.stat().st_mtime for path in folder.rglob("*.json")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float], str]:
+    """A run that was killed half way and finished by a second call; what was done before the kill; what it printed."""
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    log = project / "killed.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command("all"), cwd=project, env=environment(), stdout=output, stderr=output, start_new_session=True
+        )
+        deadline = time.monotonic() + 15 * MINUTES
+        while not list((project / R / "records").glob("train_grpo/*/*/*/*.json")):
+            assert process.poll() is None, log.read_text()[-4000:]
+            assert time.monotonic() < deadline, log.read_text()[-4000:]
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    before = records(project)
+    snakemake(project, "--unlock")
+    printed = snakemake(project, "all")
+    return project, before, printed
+
+
+@pytest.fixture(scope="module")
+def project(finished: tuple[Path, dict[str, float], str]) -> Path:
+    return finished[0]
+
+
+def test_a_killed_run_is_finished_and_nothing_is_done_twice(finished: tuple[Path, dict[str, float], str]) -> None:
+    project, before, _ = finished
+    after = records(project)
+    assert 10 < len(before) < len(after)
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_second_call_has_nothing_to_do(project: Path) -> None:
+    assert "Nothing to be done" in snakemake(project, "all")
+
+
+def test_every_job_left_a_record_and_the_chain_of_parents_holds(project: Path) -> None:
+    root = project / R / "records"
+    rules = {path.relative_to(root).parts[0] for path in root.rglob("*.json")}
+    assert rules >= {"prepare_digits", "train_sft", "generate_initial", "generate", "score_vps", "draw_schedule"}
+    assert rules >= {"train_grpo", "calibrate", "generate_predictions", "score_benchmark", "make_report"}
+    record = read_json(root / "train_grpo/tiny/vas/seed0/round1.json")
+    named = {Path(parent["record"]).relative_to(f"{R}/records").as_posix() for parent in record["parents"]}
+    assert named >= {
+        "train_grpo/tiny/vas/seed0/round0.json",
+        "train_sft/tiny.json",
+        "draw_schedule/tiny/vas/seed0/round1.json",
+    }
+    assert all(parent["digest"] for parent in record["parents"])
+
+
+def test_an_input_that_was_changed_after_it_was_made_has_no_parent(project: Path) -> None:
+    made = read_json(project / R / "records/score_vps/tiny/vas/seed0/round0.json")["outputs"]["out"]
+    cwd = Path.cwd()
+    os.chdir(project)
+    try:
+        assert parents({"scores": made}, Path(R, "records"))[0]["digest"]
+        assert parents({"scores": [{**made[0], "sha256": "0" * 64}]}, Path(R, "records"))[0]["digest"] is None
+    finally:
+        os.chdir(cwd)
+
+
+def test_uniform_runs_make_no_scores_and_sft_is_shared(project: Path) -> None:
+    folders = {path.relative_to(project / R).parts[:4] for path in (project / R).rglob("scores.parquet")}
+    assert folders == {("tiny", "vas", "seed0", "round0"), ("tiny", "vas", "seed0", "round1")}
+    assert len(list((project / R / "records/train_sft").rglob("*.json"))) == 1
+
+
+def test_steps_go_on_over_rounds(project: Path) -> None:
+    for run in ("grpo", "vas"):
+        rounds = [read_jsonl(project / f"{R}/tiny/{run}/seed0/round{r}/metrics.jsonl") for r in range(2)]
+        assert [row["step"] for rows in rounds for row in rows] == [0, 1, 2, 3]
+
+
+def test_only_the_last_optimizer_state_is_kept(project: Path) -> None:
+    kept = sorted(path.parent.name for path in (project / f"{R}/tiny/vas/seed0").glob("*/trainer_state"))
+    assert kept == ["round1"]
+
+
+def test_checkpoints_load_like_any_other(project: Path) -> None:
+    folder = project / f"{R}/tiny/vas/seed0/round1/checkpoint"
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    assert type(model).__name__ == "Qwen2_5_VLForConditionalGeneration"
+    assert type(AutoProcessor.from_pretrained(folder)).__name__ == "Qwen2_5_VLProcessor"
+
+
+def test_mlflow_shows_every_record(project: Path) -> None:
+    shown = read_json(project / R / "mlflow_runs.json")
+    exported = set(records(project)) - {"export_mlflow/all.json"}
+    assert len(shown["records"]) == len(exported)
+    with sqlite3.connect(project / R / "mlflow.db") as database:
+        states = dict(database.execute("select status, count(*) from runs group by status"))
+    assert states.get("FINISHED", 0) >= len(exported)
+    assert "RUNNING" not in states
+
+
+def test_the_report_stands_alone(project: Path) -> None:
+    page = (project / R / "report.html").read_text()
+    assert "<img" in page
+    assert not re.findall(r"""(?:src|href)=["']https?://""", page)
+
+
+def test_one_stage_by_its_target(project: Path) -> None:
+    target = f"{R}/tiny/vas/seed0/round0/schedule.parquet"
+    before = (project / target).read_bytes()
+    printed = snakemake(project, "--forcerun", "draw_schedule", "--", target)
+    assert "1 of 1 steps" in printed
+    assert (project / target).read_bytes() == before
+    snakemake(project, "--touch", "all")
+
+
+def test_what_reruns_and_what_does_not(project: Path) -> None:
+    """A comment reruns nothing; a changed line, what uses it; a changed value, what reads it; a new run, itself."""
+    program = project / "scripts/calibrate.py"
+    text = program.read_text()
+    program.write_text(text + "\n# a comment\n")
+    assert not planned(project, "all")
+    program.write_text(text.replace("def main() -> None:\n", "def main() -> None:\n    assert True\n", 1))
+    assert planned(project, "all") == {"calibrate": 4, "make_report": 1, "export_mlflow": 1, "all": 1}
+    program.write_text(text)
+
+    recipe = project / "tests/recipes/changed.yaml"
+    original = (project / RECIPE).read_text()
+
+    def plan_with(old: str, new: str) -> dict[str, int]:
+        assert old in original
+        recipe.write_text(original.replace(old, new))
+        return planned(project, "all", recipe="tests/recipes/changed.yaml")
+
+    more_rounds = plan_with("steps: 4,", "steps: 6,")
+    assert more_rounds["train_grpo_last"] == 2
+    assert "train_grpo" not in more_rounds
+    assert "train_sft" not in more_rounds
+    new_run = plan_with("  vas: {}\n", "  vas: {}\n  mix-0.2: {vas: {mix: 0.2}}\n")
+    assert new_run["train_grpo"] == new_run["train_grpo_last"] == 1
+    assert "generate_initial" not in new_run
+    other_mix = plan_with("vas: {mix: 0.5,", "vas: {mix: 0.75,")
+    assert other_mix["draw_schedule"] == 2
+    assert other_mix["train_grpo"] == 1
+    assert "generate_initial" not in other_mix
+    only_evaluation = plan_with(
+        "evaluation: {benchmarks: [digits], max_tokens: 16}", "evaluation: {benchmarks: [digits], max_tokens: 12}"
+    )
+    assert set(only_evaluation) == {"generate_predictions", "score_benchmark", "make_report", "export_mlflow", "all"}
+
+
+def test_a_failed_job_shows_the_end_of_its_log(project: Path) -> None:
+    target = f"{R}/tiny/vas/seed0/round1/calibration.jsonl"
+    schedule = project / f"{R}/tiny/vas/seed0/round1/schedule.parquet"
+    good = schedule.read_bytes()
+    schedule.write_bytes(good[:100])
+    printed = snakemake(project, "--forcerun", "calibrate", "--", target, rc=1)
+    assert "schedule.parquet: not a complete Parquet file" in printed
+    attempt = read_json(project / R / "logs/calibrate/tiny/vas/seed0/round1.attempt.json")
+    assert attempt["state"] == "failed"
+    schedule.write_bytes(good)
+    snakemake(project, "--", target)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("vas={mix: 1.4}", "recipe: vas.mix: 1.4 is not in [0, 1]"),
+        ("vas={mixx: 1}", "recipe: vas.mixx: no such setting"),
+        (
+            "schedule={batch_size: 17}",
+            "recipe: schedule.batch_size: expected at most data.digits.problems (16), found 17",
+        ),
+    ],
+)
+def test_a_wrong_recipe_is_one_line_before_any_job(project: Path, value: str, message: str) -> None:
+    done = subprocess.run(
+        [*command("-n"), "--config", value, "--", "all"], cwd=project, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_values_on_the_command_line_reach_the_jobs(project: Path) -> None:
+    printed = snakemake(project, "-n", "-p", "--config", "vas={mix: 0.25}", "--", "all")
+    assert "--mix 0.25" in printed
+
+
+def test_the_slurm_profile_builds_the_papers_dag(project: Path) -> None:
+    done = subprocess.run(
+        [str(ROOT / ".envs/driver/bin/snakemake"), "--profile", "slurm", "all", "-n"],
+        cwd=project,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert re.search(r"^train_grpo\s+\d+", done.stdout + done.stderr, re.MULTILINE)
