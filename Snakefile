@@ -22,26 +22,32 @@ include: "workflow/rules/provenance.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
+        all_tables,
         f"{R}/report.html",
         f"{R}/mlflow_runs.json",
+    localrule: True
 
 
 rule downloads:
-    localrule: True
     input:
         downloads,
+    localrule: True
 
 
 rule train:
-    localrule: True
     input:
         last_checkpoints,
+    localrule: True
 
 
 rule evaluate:
-    localrule: True
     input:
         all_scores,
+    localrule: True
 
+
+rule tables:
+    input:
+        all_tables,
+    localrule: True

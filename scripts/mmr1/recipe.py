@@ -123,8 +123,12 @@ class VAS(Section):
     momentum: Share = Field(0.0, description="as released: share of the old score that is kept")
     ovs_estimate: Literal["plain", "beta"] = "plain"
     refresh: Literal["full", "reuse", "stale"] = Field(
-        "full", description="full: all problems are generated again each round (Algorithm 1)"
+        "full",
+        description="full: all problems are generated again each round (Algorithm 1); reuse: the last round's training "
+        "rollouts update the problems they touched; stale: only old or uncertain scores are generated again",
     )
+    stale_share: float = Field(0.5, gt=0, le=1, description="part of the problems that `stale` generates again")
+    stale_half_life: float = Field(28.0, gt=0, description="steps after which evidence counts half")
     verify_seconds: float = Field(2.0, gt=0, description="time limit of one verification")
 
 
@@ -203,7 +207,7 @@ class Run(BaseModel):
 
     models: list[Name] | None = Field(None, description="only for these; all by default")
     seeds: list[Seed] | None = Field(None, description="instead of the recipe's")
-    checkpoint: str | None = Field(None, description="no training: evaluate this folder or hub repository as a row")
+    checkpoint: str | None = Field(None, description="no training: evaluate this Hugging Face folder as a row")
 
     @property
     def overrides(self) -> dict[str, Any]:

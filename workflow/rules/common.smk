@@ -1,5 +1,6 @@
 # What the rules share: the recipe, where files lie, and functions of wildcards. No rule here.
 import json
+import math
 import re
 import sys
 from functools import cache
@@ -24,7 +25,9 @@ DRIVER = "../../envs/driver.yaml"
 STACK = f"../../envs/{RECIPE.environment}.yaml"
 ROUND = f"{R}/{{model}}/{{run}}/seed{{seed}}/round{{r}}"
 # MLflow lives in the driver's environment: the one that Snakemake itself runs in, unless conda makes one for the rule.
-USES_CONDA = "conda" in {str(method) for method in workflow.deployment_settings.deployment_method}
+USES_CONDA = "conda" in {
+    str(method) for method in workflow.deployment_settings.deployment_method
+}
 DRIVER_PYTHON = "python" if USES_CONDA else sys.executable
 # Where MLflow keeps what it is shown: a database beside the results, or a server.
 TRACKING_URI = RECIPE.mlflow or f"sqlite:///{Path(R).absolute()}/mlflow.db"
@@ -47,14 +50,22 @@ rounds = cache(RECIPE.rounds)
 
 
 # The recipe's sections as they hold for each model and run, and where a rule has neither.
-EVERYWHERE = [RECIPE, *(resolved(model, run) for model in RECIPE.models for run in (None, *RECIPE.runs))]
+EVERYWHERE = [
+    RECIPE,
+    *(resolved(model, run) for model in RECIPE.models for run in (None, *RECIPE.runs)),
+]
 
 
 def from_sections(value):
     """What a function of the recipe's sections gives: as a function of wildcards, or as it is where it is the same for
-    every model and run (Snakemake takes its time over functions, and there are thousands of jobs)."""
+    every model and run (Snakemake takes its time over functions, and there are thousands of jobs).
+    """
     first, *others = [value(sections) for sections in EVERYWHERE]
-    return first if all(other == first for other in others) else lambda wildcards: value(stages(wildcards))
+    return (
+        first
+        if all(other == first for other in others)
+        else lambda wildcards: value(stages(wildcards))
+    )
 
 
 def leaf(path):
@@ -79,7 +90,9 @@ def settings_json(section):
     """A function of wildcards that gives one section of the recipe as JSON, for a settings file."""
 
     def value(wildcards):
-        return json.dumps(getattr(stages(wildcards), section).model_dump(mode="json"), sort_keys=True)
+        return json.dumps(
+            getattr(stages(wildcards), section).model_dump(mode="json"), sort_keys=True
+        )
 
     return value
 
@@ -87,7 +100,10 @@ def settings_json(section):
 def model_settings(wildcards):
     """The settings file of a stage that all runs of a model share: its base model's sizes, or SFT's settings."""
     if wildcards.section == "base":
-        return json.dumps(RECIPE.models[wildcards.model].base.tiny.model_dump(mode="json"), sort_keys=True)
+        return json.dumps(
+            RECIPE.models[wildcards.model].base.tiny.model_dump(mode="json"),
+            sort_keys=True,
+        )
     return settings_json(wildcards.section)(wildcards)
 
 
@@ -96,7 +112,9 @@ def any_of(names):
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-HUB_MODELS = [name for name, model in RECIPE.models.items() if isinstance(model.base, HubBase)]
+HUB_MODELS = [
+    name for name, model in RECIPE.models.items() if isinstance(model.base, HubBase)
+]
 TINY_MODELS = [name for name in RECIPE.models if name not in HUB_MODELS]
 HUB_BENCHMARKS = [name for name in RECIPE.evaluation.benchmarks if name != "digits"]
 
@@ -113,14 +131,24 @@ def hub_data(name):
 
 def downloads(wildcards):
     """Everything that comes from the hub."""
-    datasets = [] if isinstance(RECIPE.data, DigitsData) else [f"{R}/data/hub/rl", f"{R}/data/hub/sft"]
+    datasets = (
+        []
+        if isinstance(RECIPE.data, DigitsData)
+        else [f"{R}/data/hub/rl", f"{R}/data/hub/sft"]
+    )
     models = [f"{R}/{model}/base" for model in HUB_MODELS]
-    return datasets + models + [f"{R}/data/benchmarks/{name}.parquet" for name in HUB_BENCHMARKS]
+    return (
+        datasets
+        + models
+        + [f"{R}/data/benchmarks/{name}.parquet" for name in HUB_BENCHMARKS]
+    )
 
 
 def resource(stage, name):
     """One leaf of what a job of a stage asks for."""
-    return from_sections(lambda sections: getattr(sections.stage_resources(stage), name))
+    return from_sections(
+        lambda sections: getattr(sections.stage_resources(stage), name)
+    )
 
 
 def job_resources(stage):
@@ -141,8 +169,13 @@ def job_resources(stage):
         "mpi": lambda job: "srun" if job.nodes > 1 else None,
     }
     if stage in ("sft", "train"):
-        asked |= {"launcher": launcher, "deadline": lambda job: f"{job.runtime - min(5, job.runtime / 2):g}"}
-    found = {name: from_sections(of_stage(stage, value)) for name, value in asked.items()}
+        asked |= {
+            "launcher": launcher,
+            "deadline": lambda job: f"{job.runtime - min(5, job.runtime / 2):g}",
+        }
+    found = {
+        name: from_sections(of_stage(stage, value)) for name, value in asked.items()
+    }
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -172,7 +205,9 @@ def launcher(job):
 
 def rank_threads(stage):
     """The CPU threads of each process that the launcher starts."""
-    return from_sections(of_stage(stage, lambda job: max(1, job.threads // max(1, job.gpus))))
+    return from_sections(
+        of_stage(stage, lambda job: max(1, job.threads // max(1, job.gpus)))
+    )
 
 
 # Inside SLURM a trainer saves and leaves before its time limit; elsewhere there is none.
@@ -203,7 +238,10 @@ def run_record(rule, name):
 
 def logs(rule, name):
     """A job's log, and the marker that says whether it is running, finished or failed."""
-    return {"text": f"{R}/logs/{rule}/{name}.log", "attempt": f"{R}/logs/{rule}/{name}.attempt.json"}
+    return {
+        "text": f"{R}/logs/{rule}/{name}.log",
+        "attempt": f"{R}/logs/{rule}/{name}.attempt.json",
+    }
 
 
 # The end of every program's command line.
@@ -213,13 +251,17 @@ RECORDED = " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 def sampling_key(model, run):
     """Names the rollouts of round 0: they depend on the model, the seed and these settings, not on the run."""
     sections = resolved(model, run)
-    vas = sections.vas.model_dump(mode="json", include={"samples", "temperature", "top_p"})
+    vas = sections.vas.model_dump(
+        mode="json", include={"samples", "temperature", "top_p"}
+    )
     rollout = sections.rollout.model_dump(mode="json", exclude={"shards"})
     prompts = sections.prompts.model_dump(mode="json", exclude={"evaluation"})
     return digest([vas, rollout, prompts])[:8]
 
 
-SAMPLING = {(model, sampling_key(model, run)): run for model, run, _ in RECIPE.trained()}
+SAMPLING = {
+    (model, sampling_key(model, run)): run for model, run, _ in RECIPE.trained()
+}
 
 
 def stages(wildcards):
@@ -259,27 +301,69 @@ def trainer_state(wildcards):
     return [] if int(wildcards.r) == 0 else previous(wildcards, "trainer_state")
 
 
+def refresh(wildcards):
+    """How a round's scores come about: the first round has none to build on, so all of its problems are sampled."""
+    return "full" if int(wildcards.r) == 0 else stages(wildcards).vas.refresh
+
+
+def sampled_problems(wildcards):
+    """The problems that are sampled for a round's scores: all, or those whose scores are old or uncertain."""
+    return (
+        f"{ROUND}/stale.parquet".format(**wildcards)
+        if refresh(wildcards) == "stale"
+        else f"{R}/data/problems.parquet"
+    )
+
+
 def rollouts(wildcards):
-    """The rollouts that a round's scores are made from: every shard, in order."""
+    """The rollouts that a round's scores are made from: every shard, in order, or those of the last round's training."""
     sections = stages(wildcards)
+    if refresh(wildcards) == "reuse":
+        return [previous(wildcards, "train_rollouts.parquet")]
     if int(wildcards.r) == 0:
         key = sampling_key(wildcards.model, wildcards.run)
-        folder = INITIAL.format(model=wildcards.model, sampling=key, seed=wildcards.seed)
+        folder = INITIAL.format(
+            model=wildcards.model, sampling=key, seed=wildcards.seed
+        )
     else:
         folder = ROUND.format(**wildcards)
-    return [f"{folder}/rollouts/{shard}.parquet" for shard in range(sections.rollout.shards)]
+    return [
+        f"{folder}/rollouts/{shard}.parquet" for shard in range(sections.rollout.shards)
+    ]
 
 
 def scores(wildcards):
     """A round's scores; none where every problem is drawn uniformly."""
-    return [] if stages(wildcards).vas.mix == 0 else f"{ROUND}/scores.parquet".format(**wildcards)
+    return (
+        []
+        if stages(wildcards).vas.mix == 0
+        else f"{ROUND}/scores.parquet".format(**wildcards)
+    )
 
 
 def previous_scores(wildcards):
     """The scores of the round before, where the new ones are built on them."""
-    if int(wildcards.r) == 0 or stages(wildcards).vas.momentum == 0:
+    if int(wildcards.r) == 0 or (
+        refresh(wildcards) == "full" and stages(wildcards).vas.momentum == 0
+    ):
         return []
     return previous(wildcards, "scores.parquet")
+
+
+def known_verdicts(wildcards):
+    """The verdicts of the last round's training rollouts, where these are scored again."""
+    return (
+        [previous(wildcards, "train_rewards.parquet")]
+        if refresh(wildcards) == "reuse"
+        else []
+    )
+
+
+def queue_length(sections):
+    """How many batches a step's schedule lists: more than one where DAPO's filter passes groups over."""
+    return (
+        1 if sections.grpo.filter is None else math.ceil(sections.grpo.filter.max_draws)
+    )
 
 
 def scores_option(wildcards):
@@ -297,6 +381,8 @@ def score_options(wildcards):
             f"--ovs-estimate {vas.ovs_estimate}",
             f"--seconds {vas.verify_seconds}",
             optional("--previous", previous_scores(wildcards)),
+            optional("--rewards-in", " ".join(known_verdicts(wildcards))),
+            f"--first-step {first_step(wildcards)}",
         ]
     )
 
@@ -312,9 +398,14 @@ def keep_state(output):
 
 
 # Matches the model's part of a path only where the whole path is of a run's last round.
-LAST_ROUNDS = "(?=" + "|".join(
-    f"{model}/{run}/seed{seed}/round{rounds(model, run) - 1}/" for model, run, seed in RECIPE.trained()
-) + ")[^/]+"
+LAST_ROUNDS = (
+    "(?="
+    + "|".join(
+        f"{model}/{run}/seed{seed}/round{rounds(model, run) - 1}/"
+        for model, run, seed in RECIPE.trained()
+    )
+    + ")[^/]+"
+)
 
 
 def round_number(wildcards):
@@ -325,7 +416,12 @@ def round_number(wildcards):
 def bounds(sections):
     """--min-pixels and --max-pixels, where the recipe bounds them."""
     rollout = sections.rollout
-    return " ".join([optional("--min-pixels", rollout.min_pixels), optional("--max-pixels", rollout.max_pixels)])
+    return " ".join(
+        [
+            optional("--min-pixels", rollout.min_pixels),
+            optional("--max-pixels", rollout.max_pixels),
+        ]
+    )
 
 
 def shard(wildcards):
@@ -335,7 +431,9 @@ def shard(wildcards):
 
 def rewards_so_far(wildcards):
     """The verdicts of a round's training rollouts and of those of all rounds before it."""
-    folders = [ROUND.format(**{**wildcards, "r": r}) for r in range(int(wildcards.r) + 1)]
+    folders = [
+        ROUND.format(**{**wildcards, "r": r}) for r in range(int(wildcards.r) + 1)
+    ]
     return [f"{folder}/train_rewards.parquet" for folder in folders]
 
 
@@ -376,6 +474,11 @@ def subjects():
         found[model, "sft"] = f"{R}/{model}/sft/checkpoint"
     for model, run, seed in RECIPE.trained():
         found[model, f"{run}-seed{seed}"] = f"{last_round(model, run, seed)}/checkpoint"
+    for name, run in RECIPE.runs.items():
+        if run.checkpoint is not None:
+            found |= {
+                (model, name): run.checkpoint for model in run.models or RECIPE.models
+            }
     return found
 
 
@@ -416,8 +519,14 @@ def evaluation_files(model, subject, benchmark):
     folder = EVAL.format(model=model, subject=subject, benchmark=benchmark)
     run, _, seed = subject.rpartition("-seed")
     who = {"subject": run, "seed": int(seed)} if run else {"subject": subject}
-    files = {"scores": "scores.json", "items": "items.parquet", "predictions": "predictions.parquet"}
-    return {"model": model, "benchmark": benchmark, **who} | {name: f"{folder}/{file}" for name, file in files.items()}
+    files = {
+        "scores": "scores.json",
+        "items": "items.parquet",
+        "predictions": "predictions.parquet",
+    }
+    return {"model": model, "benchmark": benchmark, **who} | {
+        name: f"{folder}/{file}" for name, file in files.items()
+    }
 
 
 def report_contents():
@@ -427,21 +536,30 @@ def report_contents():
             "model": model,
             "run": run,
             "seed": seed,
-            "rounds": [round_files(model, run, seed, r) for r in range(rounds(model, run))],
+            "rounds": [
+                round_files(model, run, seed, r) for r in range(rounds(model, run))
+            ],
         }
         for model, run, seed in RECIPE.trained()
     ]
     return {
         "recipe": RECIPE.name,
         "results": R,
-        "benchmarks": {name: f"{R}/data/benchmarks/{name}.parquet" for name in RECIPE.evaluation.benchmarks},
+        "benchmarks": {
+            name: f"{R}/data/benchmarks/{name}.parquet"
+            for name in RECIPE.evaluation.benchmarks
+        },
         "evaluations": [
             evaluation_files(model, subject, benchmark)
             for model, subject in SUBJECTS
             for benchmark in RECIPE.evaluation.benchmarks
         ],
         "trainings": trainings,
-        "sft": [{"model": model, "metrics": f"{R}/{model}/sft/metrics.jsonl"} for model in RECIPE.models],
+        "sft": [
+            {"model": model, "metrics": f"{R}/{model}/sft/metrics.jsonl"}
+            for model in RECIPE.models
+        ],
+        "tables": [f"{R}/tables/{table}.html" for table in TABLES],
     }
 
 
@@ -454,9 +572,56 @@ def report_files(wildcards):
     """Every file that the report is made from."""
     contents = report_contents()
     rounds = [one for training in contents["trainings"] for one in training["rounds"]]
-    return [
+    return contents["tables"] + [
         path
-        for one in [contents["benchmarks"], *contents["evaluations"], *contents["sft"], *rounds]
+        for one in [
+            contents["benchmarks"],
+            *contents["evaluations"],
+            *contents["sft"],
+            *rounds,
+        ]
         for path in one.values()
         if isinstance(path, str) and path.startswith(f"{R}/")
+    ]
+
+
+FORMATS = {"markdown": "md", "csv": "csv", "latex": "tex", "html": "html"}
+PAPERS_BENCHMARKS = {"mathverse", "mathvista", "mathvision", "logicvista", "chartqa"}
+TABLES = [
+    "accuracy",
+    *(["2", "3"] if set(RECIPE.evaluation.benchmarks) >= PAPERS_BENCHMARKS else []),
+]
+
+
+def tables_index(wildcards):
+    """The tables' index as JSON: see mmr1.tables_paper."""
+    evaluation = RECIPE.evaluation
+    kept = ("model", "subject", "seed", "benchmark", "scores")
+    evaluations = [
+        {name: value for name, value in one.items() if name in kept}
+        | {"checkpoint": SUBJECTS[model, subject]}
+        for model, subject in SUBJECTS
+        for one in (
+            evaluation_files(model, subject, name) for name in evaluation.benchmarks
+        )
+    ]
+    settings = {
+        "prompt": str(RECIPE.prompts.evaluation),
+        "temperature": evaluation.temperature,
+        "top_p": evaluation.top_p,
+        "responses a problem": evaluation.n,
+        "max tokens": evaluation.max_tokens,
+        "engine": RECIPE.rollout.engine,
+    }
+    return json.dumps(
+        {"evaluations": evaluations, "settings": settings}, sort_keys=True
+    )
+
+
+def all_tables(wildcards):
+    """Every table in every format."""
+    return [
+        f"{R}/tables/{table}.{ending}"
+        for table in TABLES
+        for ending in FORMATS.values()
     ]

@@ -13,6 +13,10 @@ if isinstance(RECIPE.data, DigitsData):
             record=run_record("prepare_digits", "data"),
         log:
             **logs("prepare_digits", "data"),
+        conda:
+            CPU
+        resources:
+            **job_resources("data"),
         params:
             problems=RECIPE.data.digits.problems,
             sft=RECIPE.data.digits.sft,
@@ -21,10 +25,6 @@ if isinstance(RECIPE.data, DigitsData):
             test=RECIPE.data.digits.test,
             seed=RECIPE.seed,
             code=code_digest("prepare_digits"),
-        resources:
-            **job_resources("data"),
-        conda:
-            CPU
         shell:
             "python scripts/prepare_digits.py --seed {params.seed}"
             " --problems {output.problems} --problems-size {params.problems}"
@@ -64,7 +64,8 @@ else:
             "python scripts/prepare_mmr1.py --rl {input.rl} --rows {params.rows} --max-dropped {params.max_dropped}"
             " --processor {input.processor} {params.prompt} --prompt-position {params.position}"
             " {params.min_pixels} {params.max_pixels} --max-prompt-tokens {params.max_prompt_tokens}"
-            " --benchmark {input.benchmark} --out {output.problems} --validation {output.validation}" + RECORDED
+            " --benchmark {input.benchmark} --out {output.problems} --validation {output.validation}"
+            + RECORDED
 
     rule prepare_mmr1_sft:
         input:
@@ -97,19 +98,18 @@ rule write_settings:
         record=run_record("write_settings", "{model}/{section}"),
     log:
         **logs("write_settings", "{model}/{section}"),
-    params:
-        values=model_settings,
-        code=code_digest("write_settings"),
     localrule: True
     conda:
         CPU
+    params:
+        values=model_settings,
+        code=code_digest("write_settings"),
     shell:
-        "python scripts/write_settings.py --values {params.values:q} --out {output.settings}" + RECORDED
+        "python scripts/write_settings.py --values {params.values:q} --out {output.settings}"
+        + RECORDED
 
 
 rule build_tiny_model:
-    wildcard_constraints:
-        model=any_of(TINY_MODELS),
     input:
         settings=f"{R}/{{model}}/settings/base.json",
     output:
@@ -117,13 +117,15 @@ rule build_tiny_model:
         record=run_record("build_tiny_model", "{model}"),
     log:
         **logs("build_tiny_model", "{model}"),
+    wildcard_constraints:
+        model=any_of(TINY_MODELS),
+    conda:
+        CPU
+    resources:
+        **job_resources("data"),
     params:
         seed=RECIPE.seed,
         code=code_digest("build_tiny_model"),
-    resources:
-        **job_resources("data"),
-    conda:
-        CPU
     shell:
         "python scripts/build_tiny_model.py --settings {input.settings} --out {output.model}"
         " --seed {params.seed}" + RECORDED
@@ -167,12 +169,15 @@ rule download_dataset:
     params:
         hub=hub_data("hub"),
         revision=hub_data("revision"),
-        patterns=lambda wildcards: {"rl": "'*.parquet'", "sft": "'*.json' '*.tar'"}[wildcards.dataset],
+        patterns=lambda wildcards: {"rl": "'*.parquet'", "sft": "'*.json' '*.tar'"}[
+            wildcards.dataset
+        ],
         work=f"{R}/work/download_dataset/{{dataset}}",
         code=code_digest("download_hub"),
     shell:
         "python scripts/download_hub.py --kind dataset --repository {params.hub} --revision {params.revision}"
-        " --files {params.patterns} --out {output.files} --work {params.work}" + RECORDED
+        " --files {params.patterns} --out {output.files} --work {params.work}"
+        + RECORDED
 
 
 rule prepare_benchmark:
@@ -189,4 +194,5 @@ rule prepare_benchmark:
     params:
         code=code_digest("prepare_benchmark"),
     shell:
-        "python scripts/prepare_benchmark.py --benchmark {wildcards.benchmark} --out {output.problems}" + RECORDED
+        "python scripts/prepare_benchmark.py --benchmark {wildcards.benchmark} --out {output.problems}"
+        + RECORDED

@@ -11,6 +11,11 @@ rule generate_predictions:
         record=run_record("generate_predictions", "{model}/{subject}/{benchmark}"),
     log:
         **logs("generate_predictions", "{model}/{subject}/{benchmark}"),
+    conda:
+        STACK
+    threads: resource("evaluate", "threads")
+    resources:
+        **job_resources("evaluate"),
     params:
         n=setting("evaluation.n"),
         temperature=setting("evaluation.temperature"),
@@ -26,11 +31,6 @@ rule generate_predictions:
         seed=RECIPE.seed,
         threads=resource("evaluate", "threads"),
         code=code_digest("generate"),
-    threads: resource("evaluate", "threads")
-    resources:
-        **job_resources("evaluate"),
-    conda:
-        STACK
     shell:
         "python scripts/generate.py --model {input.model} --problems {input.problems} --out {output.predictions}"
         " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
@@ -50,12 +50,13 @@ rule score_benchmark:
         record=run_record("score_benchmark", "{model}/{subject}/{benchmark}"),
     log:
         **logs("score_benchmark", "{model}/{subject}/{benchmark}"),
-    params:
-        code=code_digest("score_benchmark"),
-    resources:
-        **job_resources("score"),
     conda:
         CPU
+    resources:
+        **job_resources("score"),
+    params:
+        code=code_digest("score_benchmark"),
     shell:
         "python scripts/score_benchmark.py --benchmark {wildcards.benchmark} --problems {input.problems}"
-        " --predictions {input.predictions} --out {output.scores} --items {output.verdicts}" + RECORDED
+        " --predictions {input.predictions} --out {output.scores} --items {output.verdicts}"
+        + RECORDED

@@ -7,14 +7,15 @@ rule write_run_settings:
         record=run_record("write_run_settings", "{model}/{run}/grpo"),
     log:
         **logs("write_run_settings", "{model}/{run}/grpo"),
-    params:
-        values=settings_json("grpo"),
-        code=code_digest("write_settings"),
     localrule: True
     conda:
         CPU
+    params:
+        values=settings_json("grpo"),
+        code=code_digest("write_settings"),
     shell:
-        "python scripts/write_settings.py --values {params.values:q} --out {output.settings}" + RECORDED
+        "python scripts/write_settings.py --values {params.values:q} --out {output.settings}"
+        + RECORDED
 
 
 rule train_grpo:
@@ -39,6 +40,11 @@ rule train_grpo:
         record=run_record("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
     log:
         **logs("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
+    conda:
+        STACK
+    threads: resource("train", "threads")
+    resources:
+        **job_resources("train"),
     params:
         work=f"{R}/work/train_grpo/{{model}}/{{run}}/seed{{seed}}/round{{r}}",
         state=state_option,
@@ -46,11 +52,6 @@ rule train_grpo:
         validate_every=setting("validation.every"),
         threads=rank_threads("train"),
         code=code_digest("train_grpo"),
-    threads: resource("train", "threads")
-    resources:
-        **job_resources("train"),
-    conda:
-        STACK
     shell:
         "{resources.launcher} scripts/train_grpo.py"
         " --settings {input.settings} --model {input.model} --reference {input.reference}"
@@ -59,13 +60,13 @@ rule train_grpo:
         " --out {output.checkpoint} --state-out {output.state} --rollouts {output.rollouts} --rewards {output.rewards}"
         " --metrics {output.metrics} --timings {output.timings} --validation-out {output.validation}"
         " --entries {output.entries}"
-        " --work {params.work} --seed {wildcards.seed} --threads {params.threads}" + DEADLINE + RECORDED
+        " --work {params.work} --seed {wildcards.seed} --threads {params.threads}"
+        + DEADLINE
+        + RECORDED
 
 
 # A run's last optimizer state is kept, so that more rounds can follow; the earlier ones go once they were used.
 use rule train_grpo as train_grpo_last with:
-    wildcard_constraints:
-        model=LAST_ROUNDS,
     output:
         checkpoint=directory(f"{ROUND}/checkpoint"),
         state=directory(f"{ROUND}/trainer_state"),
@@ -76,6 +77,8 @@ use rule train_grpo as train_grpo_last with:
         validation=f"{ROUND}/validation.jsonl",
         entries=f"{ROUND}/entries.jsonl",
         record=run_record("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
+    wildcard_constraints:
+        model=LAST_ROUNDS,
 
 
 ruleorder: train_grpo_last > train_grpo
@@ -92,11 +95,12 @@ rule calibrate:
         record=run_record("calibrate", "{model}/{run}/seed{seed}/round{r}"),
     log:
         **logs("calibrate", "{model}/{run}/seed{seed}/round{r}"),
+    conda:
+        CPU
     params:
         scores=scores_option,
         code=code_digest("calibrate"),
-    conda:
-        CPU
     shell:
         "python scripts/calibrate.py --schedule {input.schedule} --rewards {input.rewards}"
-        " --problems {input.problems} {params.scores} --out {output.calibration}" + RECORDED
+        " --problems {input.problems} {params.scores} --out {output.calibration}"
+        + RECORDED

@@ -9,14 +9,15 @@ rule export_mlflow:
         record=run_record("export_mlflow", "all"),
     log:
         **logs("export_mlflow", "all"),
+    localrule: True
+    conda:
+        DRIVER
     params:
         results=R,
         uri=TRACKING_URI,
         artifacts=optional("--artifacts", ARTIFACTS),
         code=code_digest("export_mlflow"),
-    localrule: True
-    conda:
-        DRIVER
     shell:
         DRIVER_PYTHON + " scripts/export_mlflow.py --results {params.results}"
-        " --tracking-uri {params.uri} {params.artifacts} --out {output.runs}" + RECORDED
+        " --tracking-uri {params.uri} {params.artifacts} --out {output.runs}"
+        + RECORDED

@@ -1,4 +1,45 @@
-# Figures and the report, from an index of what there is.
+# Tables, figures and the report, from an index of what there is.
+
+
+rule write_tables_index:
+    output:
+        index=f"{R}/tables/index.json",
+        record=run_record("write_tables_index", "tables"),
+    log:
+        **logs("write_tables_index", "tables"),
+    localrule: True
+    conda:
+        CPU
+    params:
+        values=tables_index,
+        code=code_digest("write_settings"),
+    shell:
+        "python scripts/write_settings.py --values {params.values:q} --out {output.index}"
+        + RECORDED
+
+
+rule make_tables:
+    input:
+        index=f"{R}/tables/index.json",
+        scores=all_scores,
+        paper="config/paper_tables.csv",
+    output:
+        markdown=f"{R}/tables/{{table}}.md",
+        csv=f"{R}/tables/{{table}}.csv",
+        latex=f"{R}/tables/{{table}}.tex",
+        html=f"{R}/tables/{{table}}.html",
+        record=run_record("make_tables", "{table}"),
+    log:
+        **logs("make_tables", "{table}"),
+    localrule: True
+    conda:
+        CPU
+    params:
+        code=code_digest("make_tables"),
+    shell:
+        "python scripts/make_tables.py --index {input.index} --table {wildcards.table} --paper {input.paper}"
+        " --markdown {output.markdown} --csv {output.csv} --latex {output.latex} --html {output.html}"
+        + RECORDED
 
 
 rule write_report_index:
@@ -7,14 +48,15 @@ rule write_report_index:
         record=run_record("write_report_index", "report"),
     log:
         **logs("write_report_index", "report"),
-    params:
-        values=report_index,
-        code=code_digest("write_settings"),
     localrule: True
     conda:
         CPU
+    params:
+        values=report_index,
+        code=code_digest("write_settings"),
     shell:
-        "python scripts/write_settings.py --values {params.values:q} --out {output.index}" + RECORDED
+        "python scripts/write_settings.py --values {params.values:q} --out {output.index}"
+        + RECORDED
 
 
 rule make_report:
@@ -27,12 +69,12 @@ rule make_report:
         record=run_record("make_report", "report"),
     log:
         **logs("make_report", "report"),
-    params:
-        code=code_digest("make_report"),
-    resources:
-        **job_resources("report"),
     conda:
         CPU
+    resources:
+        **job_resources("report"),
+    params:
+        code=code_digest("make_report"),
     shell:
         "python scripts/make_report.py --index {input.index} --out {output.report}"
         " --figures {output.figures}" + RECORDED

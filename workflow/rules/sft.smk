@@ -14,17 +14,17 @@ rule train_sft:
         record=run_record("train_sft", "{model}"),
     log:
         **logs("train_sft", "{model}"),
+    conda:
+        STACK
+    threads: resource("sft", "threads")
+    resources:
+        **job_resources("sft"),
     params:
         work=f"{R}/work/train_sft/{{model}}",
         prompt=prompt("training"),
         threads=rank_threads("sft"),
         seed=RECIPE.seed,
         code=code_digest("train_sft"),
-    threads: resource("sft", "threads")
-    resources:
-        **job_resources("sft"),
-    conda:
-        STACK
     shell:
         "{resources.launcher} scripts/train_sft.py"
         " --settings {input.settings} --model {input.model}"
