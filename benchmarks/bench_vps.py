@@ -2,8 +2,9 @@
 
     python benchmarks/bench_vps.py [--problems 15000] [--responses 32] [--tokens 1000] [--workers 2] [--judge]
 
-Prints; asserts nothing about time. The pass runs `scripts/score_vps.py` on made-up rollouts (Zipf-distributed tokens,
-texts of 3.5 characters a token), with stored verdicts, or judging them with `--judge`.
+Prints; asserts nothing about time. Kernel and schedule are timed in CPU seconds, the pass in both kinds. It runs
+`scripts/score_vps.py` on made-up rollouts (Zipf-distributed tokens, texts of 3.5 characters a token), with stored
+verdicts, or judging them with `--judge`.
 """
 
 import argparse
@@ -164,13 +165,16 @@ def nltk_self_bleu(group: list[list[int]]) -> np.ndarray:
 
 
 def timed(work: Callable[[], object], repeats: int) -> tuple[object, float]:
-    """The result and the shortest of `repeats` times in seconds; a first call compiles, unless there is one only."""
+    """The result of single-threaded work and its shortest CPU time in seconds, which other processes do not lengthen.
+
+    With several repeats a first call compiles and is not counted.
+    """
     result = work() if repeats > 1 else None
     seconds = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         result = work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return result, min(seconds)
 
 
