@@ -121,6 +121,12 @@ def test_an_empty_gold_is_for_benchmarks_only(tmp_path: Path) -> None:
     assert load_problems(BENCHMARKS["logicvista"], path)[0].answer == ""
 
 
+def test_another_benchmarks_problems_are_refused(tmp_path: Path) -> None:
+    write_problems(tmp_path / "p.parquet", [Problem("1", "digits", "?", (), "8")])
+    with pytest.raises(UserError, match="row 0: source: expected mathvista, found digits"):
+        load_problems(BENCHMARKS["mathvista"], tmp_path / "p.parquet")
+
+
 def test_an_unknown_benchmark_is_refused() -> None:
     with pytest.raises(UserError, match="expected one of mathverse, mathvista"):
         benchmark("mathdunk")

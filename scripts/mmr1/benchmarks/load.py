@@ -21,6 +21,9 @@ def load_problems(benchmark: Benchmark, path: Path) -> list[Problem]:
     """
     if path.suffix == ".parquet":
         problems = read_problems(path, images=False, allow_empty_answer=True)
+        for number, problem in enumerate(problems):
+            if problem.source != benchmark.name:
+                raise UserError(f"{path}: row {number}: source: expected {benchmark.name}, found {problem.source}")
     else:
         problems = [to_problem(benchmark, path, row, number) for number, row in enumerate(load_rows(path))]
     if not problems:

@@ -1,0 +1,275 @@
+"""Measure the scorers against published verdicts on real model outputs, and write the tables of docs/evaluation.md.
+
+    python benchmarks/evaluation_tables.py --data ../shared [--write]
+
+`--data` has `predictions/<benchmark>/*.jsonl.gz` (responses, published extraction and verdict) and `benchmarks/`
+(golds). Without `--write` the tables are only printed. Disagreements go to docs/evaluation-disagreements.md.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+
+from mmr1.benchmarks import mathvista
+from mmr1.benchmarks.base import Response
+from mmr1.benchmarks.clean import STEPS, clean
+from mmr1.benchmarks.load import load_problems, load_rows
+from mmr1.benchmarks.registry import BENCHMARKS
+from mmr1.benchmarks.score import Item, judge_items
+from mmr1.problems import Problem
+from mmr1.rewards.verify import Verifier
+
+ROOT = Path(__file__).parent.parent
+DOCUMENT, DISAGREEMENTS = ROOT / "docs" / "evaluation.md", ROOT / "docs" / "evaluation-disagreements.md"
+
+VISTA_REASON = """# Where our official verdicts differ from the published ones
+
+Written by `benchmarks/evaluation_tables.py`. MathVision has none.
+
+## MathVista, from the published extraction
+
+All of one kind: the published verdict was made with `int(text)`, which refuses `5.0`; the procedure has been
+`int(float(text))` since, which takes 5.0 and truncates 5.5. With `int(text)` none of these differs.
+
+| model | item | gold | extraction | published | ours |
+| --- | --- | --- | --- | --- | --- |"""
+LOGIC_REASON = """
+## LogicVista, from the raw text
+
+The published letters are a language model's, which infers them from the meaning, and the questions are at hand for a
+quarter of the items only. Ours are read by rules: where the text names no letter, or names another one first, the two
+differ. From the published letters no item differs.
+
+| model | item | gold | published letters | ours |
+| --- | --- | --- | --- | --- |"""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """One model's published responses to a benchmark, with the published extraction and verdict of each."""
+
+    benchmark: str
+    model: str
+    problems: list[Problem]
+    texts: list[str]
+    extractions: list[str]
+    published: list[bool]
+
+    def score(self, verifier: Verifier, *, given: bool = False, without: frozenset[str] = frozenset()) -> list[Item]:
+        """Our verdicts, from the raw text or, if `given`, from the published extraction."""
+        pairs = [
+            (problem, Response(text, extraction if given else None, without=without))
+            for problem, text, extraction in zip(self.problems, self.texts, self.extractions, strict=True)
+        ]
+        return judge_items(BENCHMARKS[self.benchmark], pairs, verifier)
+
+    def agreement(self, verdicts: Sequence[bool]) -> float:
+        """The share of items on which we and the published verdict agree, in percent."""
+        return percent([ours == theirs for ours, theirs in zip(verdicts, self.published, strict=True)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/")
+    args = parser.parse_args()
+    with Verifier(workers=2, seconds=10.0) as verifier:
+        vision = [read_mathvision(path) for path in files(args.data, "mathvision")]
+        vista = [read_mathvista(path) for path in files(args.data, "mathvista")]
+        logic = [read_logicvista(path, args.data) for path in files(args.data, "logicvista")]
+        tables = {
+            "mathvision": mathvision_table(vision, verifier),
+            "mathvista": mathvista_table(vista, verifier),
+            "logicvista": logicvista_table(logic, verifier),
+            "cleaning": cleaning_table(args.data, vista, logic, verifier),
+        }
+        listed = disagreements(vista, logic, verifier)
+        print(f"time-outs of math-verify: {verifier.timeouts}", file=sys.stderr)
+    for name, table in tables.items():
+        print(f"### {name}\n\n{table}\n")
+    if args.write:
+        write(tables, listed)
+
+
+def files(data: Path, benchmark: str) -> list[Path]:
+    return sorted((data / "predictions" / benchmark).glob("*.jsonl.gz"))
+
+
+def read_mathvision(path: Path) -> Outputs:
+    rows, problems = load_rows(path), load_problems(BENCHMARKS["mathvision"], path)
+    return outputs("mathvision", path, problems, rows, "response", "official_extraction")
+
+
+def read_mathvista(path: Path) -> Outputs:
+    rows, problems = load_rows(path), load_problems(BENCHMARKS["mathvista"], path)
+    return outputs("mathvista", path, problems, rows, "response", "official_extraction")
+
+
+def read_logicvista(path: Path, data: Path) -> Outputs:
+    """The golds stand with the predictions; questions (and so choices) are there for a part of them only."""
+    rows, benchmark = load_rows(path), BENCHMARKS["logicvista"]
+    known = {problem.id: problem for problem in load_problems(benchmark, data / "benchmarks/logicvista/dataset.json")}
+    problems = []
+    for number, row in enumerate(rows):
+        gold = row["gold"].strip("[]").replace("'", "").upper()
+        bare = benchmark.to_problem({"id": row["id"], "question": "", "answer": gold, "skill": []}, number)
+        problems.append(known.get(row["id"], bare))
+    return outputs("logicvista", path, problems, rows, "raw", "extracted")
+
+
+def outputs(
+    benchmark: str, path: Path, problems: list[Problem], rows: list[dict[str, Any]], text: str, extraction: str
+) -> Outputs:
+    model = path.name.removesuffix(".jsonl.gz")
+    columns = ([row[name] for row in rows] for name in (text, extraction, "official_correct"))
+    return Outputs(benchmark, model, problems, *columns)
+
+
+def mathvision_table(models: Sequence[Outputs], verifier: Verifier) -> str:
+    rows = []
+    for model in models:
+        verdicts = correct(model.score(verifier), "official")
+        rows.append([model.model, number(percent(model.published)), number(percent(verdicts)),
+                     number(model.agreement(verdicts), 2)])  # fmt: skip
+    return table(["model", "published", "ours (both scores)", "items that agree, %"], rows)
+
+
+def mathvista_table(models: Sequence[Outputs], verifier: Verifier) -> str:
+    rows = []
+    for model in models:
+        pairs = list(zip(model.problems, model.extractions, strict=True))
+        now = [mathvista.scored(problem, text).correct for problem, text in pairs]
+        then = [mathvista.scored(problem, text, truncate=False).correct for problem, text in pairs]
+        raw = model.score(verifier)
+        rows.append([
+            model.model, number(percent(model.published)), number(percent(now)), number(model.agreement(now)),
+            number(model.agreement(then)), number(percent(correct(raw, "official"))),
+            number(percent(correct(raw, "paper"))), number(model.agreement(correct(raw, "paper"))),
+        ])  # fmt: skip
+    header = ["model", "published", "official", "agree, %", "agree with `int(x)`, %", "official, raw text",
+              "paper, raw text", "agree, %"]  # fmt: skip
+    return table(header, rows)
+
+
+def logicvista_table(models: Sequence[Outputs], verifier: Verifier) -> str:
+    rows = []
+    for model in models:
+        given = correct(model.score(verifier, given=True), "official")
+        raw = model.score(verifier)
+        rows.append([
+            model.model, number(percent(model.published)), number(model.agreement(given)),
+            number(percent(correct(raw, "official"))), number(model.agreement(correct(raw, "official"))),
+            number(percent(correct(raw, "paper"))), number(model.agreement(correct(raw, "paper"))),
+        ])  # fmt: skip
+    header = ["model", "published", "agree from published letters, %", "official, raw text", "agree, %",
+              "paper, raw text", "agree, %"]  # fmt: skip
+    return table(header, rows)
+
+
+def cleaning_table(data: Path, vista: Sequence[Outputs], logic: Sequence[Outputs], verifier: Verifier) -> str:
+    """Accuracy with each cleaning step left out: what the step is worth on the outputs, and on bare golds."""
+    variants: dict[str, frozenset[str]] = {"all steps": frozenset()}
+    variants |= {f"without {name}": frozenset({name}) for name in STEPS}
+    variants["without any"] = frozenset(STEPS)
+    bare = {
+        "mathverse": [*golds(data, "mathverse/text_only_half.json"), *golds(data, "mathverse/testmini_sample.jsonl")],
+        "chartqa": golds(data, "chartqa/test.jsonl"),
+    }
+    rows = []
+    for name, without in variants.items():
+        row = [name]
+        for models, given in ((vista, False), (vista, True), (logic, False)):
+            items = [model.score(verifier, given=given, without=without) for model in models]
+            row.append(number(sum(percent(correct(some, "paper")) for some in items) / len(items), 2))
+        row += [
+            number(percent(undressed(benchmark, problems, without, verifier)), 2)
+            for benchmark, problems in bare.items()
+        ]
+        rows.append(row)
+    header = ["`paper` score", "MathVista, raw text", "MathVista, published extraction", "LogicVista, raw text",
+              "MathVerse golds, dressed", "ChartQA golds, dressed"]  # fmt: skip
+    return table(header, rows)
+
+
+def golds(data: Path, name: str) -> list[Problem]:
+    benchmark = BENCHMARKS[name.split("/")[0]]
+    return load_problems(benchmark, data / "benchmarks" / name)
+
+
+# How models dress a value: one answer in seven each.
+DRESSES: tuple[Callable[[str], str], ...] = (
+    lambda value: value,
+    lambda value: f"\\text{{{value}}}",
+    lambda value: f"${value}$.",
+    lambda value: f"{value}\\text{{ cm}}",
+    lambda value: f"{value}^\\circ",
+    lambda value: f"x = {value}",
+    lambda value: f"{value}\\%",
+)
+
+
+def undressed(benchmark: str, problems: Sequence[Problem], without: frozenset[str], verifier: Verifier) -> list[bool]:
+    """Whether each gold's bare value, dressed as models dress values, is right; letters and words only as text."""
+    pairs = []
+    for index, problem in enumerate(problems):
+        value = clean(problem.answer)
+        numeric = value[-1:].isdigit() and "," not in value and "=" not in value
+        dress = DRESSES[index % len(DRESSES)] if numeric and not problem.choices else DRESSES[index % 3]
+        pairs.append((problem, Response(f"\\boxed{{{dress(value)}}}", without=without)))
+    return correct(judge_items(BENCHMARKS[benchmark], pairs, verifier), "paper")
+
+
+def disagreements(vista: Sequence[Outputs], logic: Sequence[Outputs], verifier: Verifier) -> str:
+    """Every item on which our official verdict differs from the published one, with the reason."""
+    lines = [VISTA_REASON]
+    for model in vista:
+        for problem, text, theirs in zip(model.problems, model.extractions, model.published, strict=True):
+            ours = mathvista.scored(problem, text).correct
+            if ours != theirs:
+                shown = text if len(text) < 20 else f"{text[:12]}… ({len(text)} characters)"
+                lines.append(f"| {model.model} | {problem.id} | {problem.answer} | {shown} | {theirs} | {ours} |")
+    lines.append(LOGIC_REASON)
+    for model in logic:
+        for item, letters, theirs in zip(model.score(verifier), model.extractions, model.published, strict=True):
+            decision = item.decisions["official"]
+            if decision.correct != theirs:
+                published = letters.strip("[]").replace("'", "")
+                found = (decision.extracted or "").replace("zzzzz", "none")
+                lines.append(f"| {model.model} | {item.problem.id} | {item.problem.answer} | {published} | {found} |")
+    return "\n".join(lines) + "\n"
+
+
+def correct(items: Sequence[Item], rule: str) -> list[bool]:
+    return [item.decisions[rule].correct for item in items]
+
+
+def percent(verdicts: Sequence[bool]) -> float:
+    return 100 * sum(verdicts) / len(verdicts)
+
+
+def number(value: float, digits: int = 1) -> str:
+    return f"{value:.{digits}f}"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write(tables: dict[str, str], listed: str) -> None:
+    text = DOCUMENT.read_text()
+    for name, made in tables.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{made}\n{end}{rest.split(end)[1]}"
+    DOCUMENT.write_text(text)
+    DISAGREEMENTS.write_text(listed)
+
+
+if __name__ == "__main__":
+    main()
