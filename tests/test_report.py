@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -19,7 +19,7 @@ from mmr1.errors import UserError
 from mmr1.files import read_json, write_json, write_jsonl
 from mmr1.provenance.ledger import read_records
 from mmr1.report import cost, results
-from mmr1.report.figures import Palette, moving_mean
+from mmr1.report.figures import Palette, curves, moving_mean
 from mmr1.report.index import Index, read_index
 from mmr1.report.page import build, duration
 from mmr1.report.results import RoundScores, transition, vps_edges
@@ -262,6 +262,7 @@ def test_curves_run_over_rounds_and_leave_out_nulls(made: SyntheticResults) -> N
 vps_values = st.lists(st.floats(0, 0.5), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(vps_values, st.data())
 def test_transitions_count_every_problem_once(before: list[float], data: st.DataObject) -> None:
     after = data.draw(st.lists(st.floats(0, 0.5), min_size=len(before), max_size=len(before)))
@@ -277,11 +278,22 @@ def test_transitions_count_every_problem_once(before: list[float], data: st.Data
     np.testing.assert_array_equal(expected.sum(axis=1), counts)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40), st.integers(0, 9))
 def test_a_moving_mean_is_the_mean_of_the_neighbours_there_are(values: list[float], half: int) -> None:
     half = min(half, (len(values) - 1) // 2)
     expected = [np.mean(values[max(0, i - half) : i + half + 1]) for i in range(len(values))]
     np.testing.assert_allclose(moving_mean(np.array(values), 2 * half + 1), expected, atol=1e-9)
+
+
+def test_seeds_may_lack_steps_of_each_other() -> None:
+    seeds = [
+        results.Series("vas", seed, np.array(steps), np.array(steps, float), (0,))
+        for seed, steps in enumerate(([0, 1], [2, 3]))
+    ]
+    png = curves(seeds, Palette(["vas"]), {"vas": "VAS"})
+    assert png != curves(seeds[:1], Palette(["vas"]), {"vas": "VAS"})
+    Image.open(io.BytesIO(png)).load()
 
 
 def test_runs_keep_their_colours_and_differ() -> None:

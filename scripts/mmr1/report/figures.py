@@ -73,10 +73,12 @@ def curves(
         for run in dict.fromkeys(one.run for one in series):
             steps, values = _by_step([one for one in series if one.run == run])
             style = {"color": palette.colour(run), "linestyle": palette.dash(run)}
-            mean = values.mean(axis=0)
+            mean = np.nanmean(values, axis=0)
             window = max(1, len(steps) // 12 * 2 + 1) if smooth else 1
             if len(values) > 1:
-                axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.13, lw=0)
+                axes.fill_between(
+                    steps, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=style["color"], alpha=0.13, lw=0
+                )
             if window > 1:
                 axes.plot(steps, mean, linewidth=0.8, alpha=0.35, **style)
             marker = "o" if len(steps) <= 12 else None
@@ -161,7 +163,7 @@ def two_halves(
         for half, line, name in ((weighted, "-", "weighted"), (uniform, ":", "uniform")):
             for run in dict.fromkeys(one.run for one in half):
                 steps, values = _by_step([one for one in half if one.run == run])
-                mean = moving_mean(values.mean(axis=0), max(1, len(steps) // 12 * 2 + 1))
+                mean = moving_mean(np.nanmean(values, axis=0), max(1, len(steps) // 12 * 2 + 1))
                 axes.plot(steps, mean, line, color=palette.colour(run), linewidth=1.8, label=f"{labels[run]}: {name}")
         _finish(axes, "step", "", percent=True)
         _legend(axes)
@@ -183,10 +185,12 @@ def moving_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _by_step(series: Sequence[Series]) -> tuple[np.ndarray, np.ndarray]:
-    """Steps int [S] that all seeds have, and values float [seeds, S]."""
-    steps = sorted(set.intersection(*(set(one.steps.tolist()) for one in series)))
-    values = [dict(zip(one.steps.tolist(), one.values.tolist(), strict=True)) for one in series]
-    return np.array(steps), np.array([[one[step] for step in steps] for one in values])
+    """Steps int [S] that any seed has, and values float [seeds, S], NaN where a seed has none."""
+    steps = np.array(sorted(set().union(*(one.steps.tolist() for one in series))))
+    values = np.full((len(series), len(steps)), np.nan)
+    for row, one in zip(values, series, strict=True):
+        row[np.searchsorted(steps, one.steps)] = one.values
+    return steps, values
 
 
 @contextmanager

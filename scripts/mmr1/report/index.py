@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mmr1.settings import read_settings
 
-
 # How the field writes the names that paths write small.
 NAMES = {
     "base": "Base",
