@@ -1,5 +1,5 @@
 # Everything by name: `make help`. The environments are .envs/driver (Snakemake, MLflow) and .envs/cpu (torch and the
-# rest); Snakemake runs from the first, its rules find `python` of the second.
+# rest). Snakemake comes from the first; `python`, for its rules, from the second, which stands before it in PATH.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -12,7 +12,7 @@ PORT ?= 5000
 
 DRIVER := .envs/driver/bin
 CPU := .envs/cpu/bin
-export PATH := $(CURDIR)/$(CPU):$(PATH)
+export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
@@ -36,11 +36,15 @@ lint: env ## style, types, and the workflow's own checks
 	@$(CPU)/mypy
 	@$(DRIVER)/snakefmt --check Snakefile workflow
 	@$(DRIVER)/snakemake --lint
+	@folder=$$(mktemp -d); trap "rm -r $$folder" EXIT; \
+	  $(CPU)/python scripts/write_schema.py --out $$folder/recipe.schema.json; \
+	  cmp $$folder/recipe.schema.json workflow/schemas/recipe.schema.json
 
 format: env ## rewrite what `make lint` would only complain about
 	@$(DRIVER)/ruff check --fix
 	@$(DRIVER)/ruff format
 	@$(DRIVER)/snakefmt Snakefile workflow
+	@$(CPU)/python scripts/write_schema.py
 
 bench: env ## measure what the README claims: time and memory of the demo, of dry runs, of the parts
 	@for file in benchmarks/*.py; do echo "== $$file"; PYTHONPATH=scripts $(CPU)/python "$$file"; done

@@ -90,6 +90,22 @@ def test_the_locks_are_what_their_requirements_resolve_to(tmp_path: Path) -> Non
         assert locked(tmp_path / f"envs/{name}.lock") == locked(ENVS / f"{name}.lock")
 
 
+def test_the_container_is_made_from_the_same_locks_by_the_same_script() -> None:
+    """As far as that can be seen without a container engine."""
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    assert re.findall(r"^ARG STACK=(\w+)$", text, re.MULTILINE) == ["cpu"]
+    installs = [line for line in text.splitlines() if "local.sh" in line]
+    assert [line.split(" && ")[0] for line in installs] == ["RUN bash envs/local.sh driver ${STACK}"]
+    for source, _ in re.findall(r"^COPY (\S+) (\S+)$", text, re.MULTILINE):
+        assert (ROOT / source).exists()
+    assert "pip install" not in text
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert not {"envs", "scripts", "workflow", "config", ".git"} & set(ignored)
+    # The Python of the image is the one that the locks are for.
+    assert re.search(r"^FROM python:3\.11-", text, re.MULTILINE)
+    assert "--python-version 3.11" in (ENVS / "lock.sh").read_text()
+
+
 # --- What is imported is locked ---------------------------------------------------------------------------------------
 
 # The environments that a rule's `conda:` line may mean (workflow/rules/common.smk).
@@ -400,3 +416,27 @@ def test_each_rule_runs_in_its_own_environment_and_a_changed_lock_makes_a_new_on
     assert failed.returncode != 0
     assert "ash mismatch" in failed.stderr
     assert sorted(path.name for path in project.root.glob(".snakemake/conda/*/")) == before
+
+
+@pytest.mark.slow
+def test_the_digits_recipe_runs_from_nothing_to_the_end_with_conda(tmp_path: Path) -> None:
+    """The shrunken recipe, on the real locks: every job ends in the environment that its rule names, as locked."""
+    checkout = tmp_path / "checkout"
+    for folder in ("config", "envs", "scripts", "tests/recipes", "workflow"):
+        shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", checkout)
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    environment |= {"PATH": f"{ROOT / 'tests/conda/bin'}:/usr/bin:/bin", "STAND_IN_PYTHON": base_python()}
+    words = ["all", "--profile", "workflow/profiles/local", "--sdm", "conda", "--configfile", "tests/recipes/tiny.yaml"]
+    command = [DRIVER / "snakemake", *words]
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-5000:]
+
+    environments = rule_environments()
+    records = sorted((checkout / "results/tiny/records").rglob("*.json"))
+    for path in records:
+        record = json.loads(path.read_text())
+        lock, program = record["execution"]["lock"], record["key"]["program"]
+        assert lock["name"] in environments[program], path
+        assert lock["differences"] == [], path
+    assert {json.loads(path.read_text())["execution"]["lock"]["name"] for path in records} == {"cpu", "driver"}
