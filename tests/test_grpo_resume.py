@@ -16,8 +16,7 @@ from mmr1.grpo.batching import Sample, collate, plan
 from mmr1.grpo.policy import place
 from mmr1.problems import Problem
 from mmr1.prompts import PromptEncoder
-from mmr1.tiny_model import TinyArchitecture, build
-from trainer_harness import Setup, Trainers, trainers
+from trainer_harness import Setup, Trainers, small_setup, trainers
 
 STEPS = 4
 
@@ -43,12 +42,7 @@ def server() -> Iterator[Trainers]:
 
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory, digit_problems: list[Problem]) -> Setup:
-    folder = tmp_path_factory.mktemp("resume")
-    sizes = {"intermediate_size": 64, "layers": 1, "heads": 2, "key_value_heads": 1}
-    vision = {"vision_depth": 1, "vision_hidden_size": 32, "vision_intermediate_size": 64, "vision_heads": 2}
-    small = TinyArchitecture.model_validate({"hidden_size": 32, **sizes, **vision})
-    build(folder / "model", small, seed=0)
-    return Setup(folder, folder / "model", digit_problems)
+    return small_setup(tmp_path_factory.mktemp("resume"), digit_problems)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from grpo_fixtures import TINY
 from mmr1 import tables
 from mmr1.files import files_under, sha256
 from mmr1.problems import Problem, write_problems
+from mmr1.tiny_model import TinyArchitecture, build
 
 OUTPUTS = ("out", "state-out", "rollouts", "rewards", "metrics", "timings", "validation-out")
 
@@ -127,3 +128,11 @@ class Setup:
             for path in files_under(root)
             if path.name != "timings.jsonl"
         }
+
+
+def small_setup(folder: Path, problems: list[Problem]) -> Setup:
+    """A setup with a model that is as small as it gets: the tests are about its bits, not its answers."""
+    sizes = {"intermediate_size": 64, "layers": 1, "heads": 2, "key_value_heads": 1}
+    vision = {"vision_depth": 1, "vision_hidden_size": 32, "vision_intermediate_size": 64, "vision_heads": 2}
+    build(folder / "model", TinyArchitecture.model_validate({"hidden_size": 32, **sizes, **vision}), seed=0)
+    return Setup(folder, folder / "model", problems)

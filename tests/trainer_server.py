@@ -1,7 +1,7 @@
 """Starts `train_grpo.py` over and over in processes of its own: torch is imported once, then it forks.
 
-Reads one JSON object a line: `argv`, `log` (a file for both streams), `environment`, and `kill`: into which call of which
-function, after how many seconds, a signal comes (SIGKILL unless another is named). Answers with the process id; a
+Reads one JSON object a line: `argv`, `log` (a file for both streams), `environment`, and `kill`: into which call of
+which function, after how many seconds, a signal comes (SIGKILL unless another is named). Answers with the process id; a
 request `wait` with that id is answered with the exit code, or minus the signal that ended it.
 """
 

@@ -19,7 +19,7 @@ from mmr1.grpo.logprobs import LogprobHead
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.prompts import EncodedPrompt
 
-# Set from GRPOSettings, so a DeepSpeed configuration may not set them too.
+# Set from GRPOSettings: a DeepSpeed configuration may say "auto" here (as transformers' Trainer asks), nothing else.
 OURS = (
     *("optimizer", "scheduler", "bf16", "fp16", "gradient_clipping"),
     *("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps"),
@@ -145,8 +145,11 @@ def deepspeed_config(settings: GRPOSettings, given: dict[str, Any]) -> dict[str,
     Raises UserError if `given` sets what the settings say, or has no ZeRO stage 2 or 3.
     """
     for key in OURS:
-        if key in given:
-            raise UserError(f"deepspeed: {key}: set by the training settings, expected nothing here")
+        value = given.get(key, "auto")
+        if value not in ("auto", {"enabled": "auto"}):
+            raise UserError(
+                f'deepspeed: {key}: set by the training settings, expected nothing or "auto", found {value}'
+            )
     stage = given.get("zero_optimization", {}).get("stage")
     if stage not in (2, 3):
         raise UserError(f"deepspeed: zero_optimization.stage: expected 2 or 3, found {stage}")
@@ -158,7 +161,7 @@ def deepspeed_config(settings: GRPOSettings, given: dict[str, Any]) -> dict[str,
         "torch_adam": True,  # needs no compiler
     }
     return {
-        **given,
+        **{key: value for key, value in given.items() if key not in OURS},
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": settings.max_grad_norm,
@@ -172,6 +175,7 @@ def deepspeed_config(settings: GRPOSettings, given: dict[str, Any]) -> dict[str,
 def _load(folder: Path, settings: GRPOSettings, config: dict[str, Any]) -> Qwen2_5_VLForConditionalGeneration:
     """The model of a Hugging Face folder; under ZeRO-3 each rank holds its part from the start."""
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    _deepspeed()
     sharded = HfDeepSpeedConfig(config) if config["zero_optimization"]["stage"] == 3 else None
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
     del sharded  # it acts for as long as it lives
@@ -179,19 +183,21 @@ def _load(folder: Path, settings: GRPOSettings, config: dict[str, Any]) -> Qwen2
 
 
 def _initialize(module: nn.Module, config: dict[str, Any], trained: bool) -> Any:
-    import deepspeed  # seconds of import that only a training process pays
-
-    deepspeed.utils.logger.setLevel(logging.WARNING)
-    # A kernel for CPU inference that would be compiled at the first start, for minutes, and is not used here.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     parameters = module.parameters() if trained else None
-    engine, *_ = deepspeed.initialize(model=module, model_parameters=parameters, config=config)
+    engine, *_ = _deepspeed().initialize(model=module, model_parameters=parameters, config=config)
     return engine
 
 
 def _whole(parameters: list[nn.Parameter], stage: int) -> Any:
     if stage < 3:
         return nullcontext()
-    import deepspeed
+    return _deepspeed().zero.GatheredParameters(parameters)
 
-    return deepspeed.zero.GatheredParameters(parameters)
+
+def _deepspeed() -> Any:
+    import deepspeed  # seconds of import that only a training process pays
+
+    deepspeed.utils.logger.setLevel(logging.WARNING)
+    # A kernel for CPU inference that would be compiled at the first start, for minutes, and is not used here.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import AutoTokenizer, Qwen2_5_VLConfig
 
 from mmr1 import tables
@@ -16,12 +17,14 @@ from mmr1.grpo.experience import read_schedule
 from mmr1.grpo.interruption import Interruption
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.loop import train
+from mmr1.grpo.memory import estimate, lines
 from mmr1.grpo.policy import Policy, Reference
 from mmr1.grpo.replay import ReplayEngine
 from mmr1.grpo.sampling import Sampler
 from mmr1.grpo.settings import GRPOSettings
-from mmr1.grpo.state import MANIFEST, Work, check_state, copy_state, folder_digest
+from mmr1.grpo.state import MANIFEST, Work, check_ranks, check_state, copy_state, folder_digest
 from mmr1.problems import Problem, read_problems
+from mmr1.progress import log
 from mmr1.prompts import PromptEncoder
 from mmr1.provenance.code import code_digest
 from mmr1.rewards.verify import Verifier
@@ -49,6 +52,8 @@ def train_round(
     identity = identify(args, settings, division, ranks)
     ranks.agree({name: str(value) for name, value in identity.items()})
     first, last = min(schedule), max(schedule)
+    if ranks.first:
+        say_memory(args.model, settings, division, ranks)
 
     suppressed = suppressed_of(args.model)
     policy = Policy(args.model, settings, suppressed, division)
@@ -106,6 +111,14 @@ def engine_of(
     )
 
 
+def say_memory(model: Path, settings: GRPOSettings, division: dict[str, Any], ranks: Ranks) -> None:
+    """Print what a rank will need, before anything is loaded."""
+    device = torch.cuda.get_device_properties(ranks.device).total_memory if ranks.device.type == "cuda" else None
+    config = Qwen2_5_VLConfig.from_pretrained(model)
+    for line in lines(estimate(config, settings, division, ranks.size, device), device):
+        log(line)
+
+
 def read_division(settings: GRPOSettings) -> dict[str, Any]:
     """The DeepSpeed configuration itself, read if the settings give a path."""
     if isinstance(settings.deepspeed, dict):
@@ -153,6 +166,7 @@ def load_state_of_round_before(folder: Path, model: Path, first: int, policy: Po
     found = folder_digest(model, "*.safetensors")
     if manifest["checkpoint"] != found:
         raise UserError(f"{folder}: expected the state saved with {model}, found one of another checkpoint")
+    check_ranks(folder, ranks)
     policy.load_state(folder)
 
 

@@ -44,9 +44,13 @@ class Work:
         ranks.barrier()
 
     def restore(self, policy: Policy) -> int | None:
-        """Load the newest good state into `policy` and return the number of its steps; None if there is none."""
+        """Load the newest good state into `policy` and return the number of its steps; None if there is none.
+
+        Raises UserError on all ranks if it was saved by another number of ranks.
+        """
         step = self.ranks.gather(self._newest() if self.ranks.first else None)[0]
         if step is not None:
+            check_ranks(self.state(step), self.ranks)
             policy.load_state(self.state(step))
         return step
 
@@ -142,6 +146,13 @@ def check_state(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder / MANIFEST}: not the manifest of a trainer state")
     _check_hashes(folder, manifest["files"])
     return manifest
+
+
+def check_ranks(folder: Path, ranks: Ranks) -> None:
+    """Raises UserError unless a state was saved by as many ranks as there are: each reads the part it wrote."""
+    saved = read_json(folder / MANIFEST)["ranks"]
+    if saved != ranks.size:
+        raise UserError(f"{folder}: saved by {saved} ranks; expected as many as this job has, {ranks.size}")
 
 
 def copy_state(source: Path, target: Path, facts: dict[str, Any]) -> None:

@@ -1,0 +1,99 @@
+"""Rows and micro-batches: nothing lost, little padding, and a loss that does not depend on how they are cut."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grpo_fixtures import PlainPolicy, learner, random_groups, settings
+from mmr1.grpo.batching import PlacedPrompt, Sample, deal, padding_share, plan
+from mmr1.grpo.minibatch import until_end
+from mmr1.problems import Problem
+from mmr1.prompts import EncodedPrompt
+from mmr1.rollout.policy import end_of_sequence
+
+
+def prompt(length: int) -> PlacedPrompt:
+    ids = torch.arange(length)
+    return PlacedPrompt(EncodedPrompt(ids, None, None), ids.expand(3, -1))
+
+
+def sample(group: int, shared: PlacedPrompt, length: int) -> Sample:
+    return Sample(group, shared, torch.ones(length, dtype=torch.long))
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(64, 2000), st.booleans())
+def test_every_sample_is_in_one_row_and_budgets_hold(lengths: list[int], budget: int, share: bool) -> None:
+    prompts = [prompt(20), prompt(50)]
+    samples = [sample(index % 2, prompts[index % 2], length) for index, length in enumerate(lengths)]
+    batches = plan(samples, budget, share)
+    rows = [row for batch in batches for row in batch]
+    assert sorted(member for row in rows for member in row.members) == list(range(len(samples)))
+    for batch in batches:
+        assert batch[0].length * len(batch) <= budget or len(batch) == 1
+        assert batch[0].length == max(row.length for row in batch)
+    for row in rows:
+        assert len({samples[member].group for member in row.members}) == 1
+        assert row.length == len(row.prompt) + sum(len(samples[member].response) - 1 for member in row.members)
+        assert share or len(row.members) == 1
+
+
+@given(st.integers(1, 40), st.integers(1, 8))
+def test_dealing_gives_each_micro_batch_to_one_rank_and_all_ranks_as_many(count: int, ranks: int) -> None:
+    hands = [deal(count, rank, ranks) for rank in range(ranks)]
+    assert len({len(hand) for hand in hands}) == 1
+    assert sorted(index for hand in hands for index, counts in hand if counts) == list(range(count))
+
+
+def test_padding_stays_under_a_tenth_on_long_tailed_lengths() -> None:
+    """2,048 responses with a log-normal length (median 900, cut at 4,096) behind prompts of 100 to 1,500 tokens."""
+    generator = np.random.default_rng(0)
+    lengths = np.minimum(4096, generator.lognormal(np.log(900), 0.7, size=2048)).astype(int)
+    prompts = [prompt(int(length)) for length in generator.integers(100, 1500, size=256)]
+    samples = [sample(index // 8, prompts[index // 8], int(length)) for index, length in enumerate(lengths)]
+    assert padding_share(plan(samples, 16_384, share_prompts=False)) < 0.1
+
+
+def test_a_response_ends_at_its_first_end_of_sequence() -> None:
+    assert until_end(np.array([5, 6, 2, 7, 2], dtype=np.int32), end_of_sequence=2).tolist() == [5, 6, 2]
+    assert until_end(np.array([5, 6], dtype=np.int32), end_of_sequence=2).tolist() == [5, 6]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"micro_batch_tokens": 4096}, {"share_prompts": False}, {"micro_batch_tokens": 130}]
+)
+def test_loss_and_gradients_do_not_depend_on_how_rollouts_are_cut(
+    tiny_model_dir: Path, digit_problems: list[Problem], changes: dict
+) -> None:
+    results = []
+    for chosen in (settings(kl_coefficient=0.0), settings(kl_coefficient=0.0, **changes)):
+        policy = PlainPolicy(tiny_model_dir, chosen)
+        end = end_of_sequence(policy.processor.tokenizer)
+        groups = random_groups(digit_problems[:4], 4, 3, range(8, 100), end, longest=16)
+        metrics = learner(policy, chosen).learn(0, groups)
+        results.append((metrics, policy.gradients[0]))
+    (first, gradients), (second, other_gradients) = results
+    for name in ("loss", "entropy", "gradient_norm"):
+        assert first[name] == pytest.approx(second[name], abs=2e-6, rel=2e-6)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, other_gradients[name], atol=1e-6, rtol=1e-4)
+
+
+def test_truncated_rollouts_are_left_out_if_asked(tiny_model_dir: Path, digit_problems: list[Problem]) -> None:
+    chosen = settings(kl_coefficient=0.0, truncated="mask", loss_average="batch")
+    policy = PlainPolicy(tiny_model_dir, chosen)
+    end = end_of_sequence(policy.processor.tokenizer)
+    groups = random_groups(digit_problems[:2], 4, 3, range(8, 100), end, longest=16)
+    rollouts = [one for group in groups for one in group.rollouts]
+    assert {one.finish_reason for one in rollouts} == {"stop", "length"}
+    learner(policy, chosen).learn(0, groups)
+    with_mask = policy.gradients[0]["lm_head.weight"]
+    # Changing a truncated response changes nothing.
+    for one in rollouts:
+        if one.finish_reason == "length":
+            one.token_ids[:] = 50
+    learner(policy, chosen).learn(0, groups)
+    assert torch.equal(policy.gradients[1]["lm_head.weight"], with_mask)

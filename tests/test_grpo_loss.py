@@ -1,0 +1,70 @@
+"""Advantages, the weights of tokens, and the clipped loss, against their formulas written out."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmr1.grpo.advantages import group_advantages
+from mmr1.grpo.loss import sequence_weights, token_losses
+
+LENGTHS = st.lists(st.tuples(st.integers(1, 50), st.booleans()), min_size=1, max_size=40)
+
+
+def test_advantages_are_standardised_within_a_group() -> None:
+    rewards = torch.tensor([[2.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]], dtype=torch.float64)
+    std = math.sqrt(2 / 3)  # unbiased: divided by n - 1
+    expected = [[1 / (std + 1e-6), 0.0, 0.0, -1 / (std + 1e-6)], [0.0, 0.0, 0.0, 0.0]]
+    assert group_advantages(rewards, 1e-6).tolist() == [pytest.approx(row, abs=1e-12) for row in expected]
+
+
+@given(LENGTHS, st.sampled_from(["micro_batch", "sequence", "batch"]), st.integers(1, 9))
+def test_weights_of_kept_tokens_sum_to_one(pairs: list[tuple[int, bool]], average: str, size: int) -> None:
+    lengths, kept = [length for length, _ in pairs], [keep for _, keep in pairs]
+    weights = sequence_weights(lengths, kept, average, size)  # type: ignore[arg-type]
+    total = sum(length * weight for length, weight in zip(lengths, weights, strict=True))
+    assert total == pytest.approx(1.0 if any(kept) else 0.0)
+    assert all((weight > 0) == keep for weight, keep in zip(weights, kept, strict=True))
+
+
+def test_each_average_is_what_its_name_says() -> None:
+    lengths, kept = [1, 3, 2, 4], [True] * 4
+    assert sequence_weights(lengths, kept, "batch", 2) == [0.1] * 4
+    assert sequence_weights(lengths, kept, "sequence", 2) == [1 / 4, 1 / 12, 1 / 8, 1 / 16]
+    assert sequence_weights(lengths, kept, "micro_batch", 2) == [1 / 8, 1 / 8, 1 / 12, 1 / 12]
+    assert sequence_weights(lengths, [True, True, False, False], "micro_batch", 2) == [1 / 4, 1 / 4, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "expected", "side"),
+    [
+        (1.1, 1.0, -1.1, ""),  # inside: the ratio counts
+        (1.5, 1.0, -1.3, "high"),  # a good token has gone far enough: no gradient
+        (0.5, 1.0, -0.5, ""),  # a good token that became rarer is still pulled up
+        (0.5, -1.0, 0.8, "low"),  # a bad token has gone far enough
+        (1.5, -1.0, 1.5, ""),  # a bad token that became likelier is still pushed down
+    ],
+)
+def test_the_surrogate_is_clipped_on_the_right_side(ratio: float, advantage: float, expected: float, side: str) -> None:
+    old = torch.tensor([-1.0])
+    logprob = (old + math.log(ratio)).requires_grad_()
+    parts = token_losses(logprob, old, None, torch.tensor([advantage]), 0.2, 0.3, 0.0)
+    assert float(parts.loss.detach()) == pytest.approx(expected, rel=1e-6)
+    assert (bool(parts.low), bool(parts.high)) == (side == "low", side == "high")
+    (gradient,) = torch.autograd.grad(parts.loss.sum(), logprob)
+    assert float(gradient) == pytest.approx(0.0 if side else -ratio * advantage, rel=1e-6)
+
+
+def test_the_kl_term_is_k3_and_has_its_gradient() -> None:
+    logprob = torch.tensor([-1.0, -2.0], requires_grad=True)
+    reference = torch.tensor([-1.5, -1.0])
+    parts = token_losses(logprob, logprob.detach(), reference, torch.zeros(2), 0.2, 0.2, 0.1)
+    difference = [-0.5, 1.0]
+    expected = [math.exp(d) - d - 1 for d in difference]
+    assert parts.kl is not None
+    assert parts.kl.tolist() == pytest.approx(expected, rel=1e-6)
+    assert parts.loss.tolist() == pytest.approx([0.1 * value for value in expected], rel=1e-6)
+    (gradient,) = torch.autograd.grad(parts.loss.sum(), logprob)
+    assert gradient.tolist() == pytest.approx([0.1 * (1 - math.exp(d)) for d in difference], rel=1e-6)

@@ -1,0 +1,88 @@
+"""Several ranks do what one does: on replayed rollouts the same losses, whatever the number of ranks."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmr1.files import read_jsonl
+from mmr1.problems import Problem
+from trainer_harness import Setup, Trainers, small_setup, trainers
+
+STEPS = 3
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Trainers]:
+    with trainers() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory: pytest.TempPathFactory, digit_problems: list[Problem]) -> Setup:
+    return small_setup(tmp_path_factory.mktemp("ranks"), digit_problems)
+
+
+def run_ranks(server: Trainers, setup: Setup, out: str, ranks: int, commands: list[list[str]]) -> list[int]:
+    """The exit codes of `ranks` processes, each with its own command line."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(ranks)}
+    processes = [
+        server.start(command, setup.log(f"{out}-{rank}"), **place, RANK=str(rank), LOCAL_RANK=str(rank))
+        for rank, command in enumerate(commands)
+    ]
+    return [server.wait(process) for process in processes]
+
+
+@pytest.mark.slow
+def test_two_and_three_ranks_have_the_losses_of_one(server: Trainers, setup: Setup) -> None:
+    """Five problems of two rollouts, a few to a micro-batch: neither two nor three ranks divide them."""
+    schedule = setup.schedule(range(STEPS), size=5)
+    changes: dict[str, Any] = {"group_size": 2, "mini_batch_size": 3, "micro_batch_tokens": 200, "share_prompts": False}
+    one = setup.settings("one", **changes)
+    assert server.wait(server.start(setup.arguments("one", one, schedule), setup.log("one"))) == 0
+    expected = read_jsonl(setup.folder / "one" / "metrics.jsonl")
+    assert any(row["kl"] > 0 for row in expected)
+
+    for name, ranks, stage in (("two", 2, 2), ("three", 3, 2), ("two-zero3", 2, 3)):
+        chosen = setup.settings(name, **changes, deepspeed=f"config/deepspeed/zero{stage}.json")
+        command = setup.arguments(name, chosen, schedule, replay=setup.folder / "one" / "rollouts.parquet")
+        assert run_ranks(server, setup, name, ranks, [command] * ranks) == [0] * ranks, setup.log(
+            f"{name}-0"
+        ).read_text()[-2000:]
+        found = read_jsonl(setup.folder / name / "metrics.jsonl")
+        for row, other in zip(found, expected, strict=True):
+            for metric in ("loss", "kl", "entropy", "gradient_norm", "reward_mean", "updates"):
+                assert row[metric] == pytest.approx(other[metric], abs=1e-5, rel=1e-4), (name, row["step"], metric)
+
+
+@pytest.mark.slow
+def test_ranks_that_sample_for_themselves_chain_and_refuse_another_number(server: Trainers, setup: Setup) -> None:
+    """Two ranks draw their shares of the rollouts. Their saved state is not one that a single rank takes."""
+    settings = setup.settings("own", group_size=2, mini_batch_size=4)
+    halves = [setup.schedule(steps, size=4, name=f"own{steps.start}") for steps in (range(1), range(1, 2))]
+    first = setup.arguments("own-first", settings, halves[0])
+    assert run_ranks(server, setup, "own-first", 2, [first] * 2) == [0, 0]
+    before = setup.folder / "own-first"
+    second = setup.arguments("own-second", settings, halves[1], model=before / "out", state=before / "state-out")
+    assert run_ranks(server, setup, "own-second", 2, [second] * 2) == [0, 0]
+    rows = read_jsonl(setup.folder / "own-second" / "metrics.jsonl")
+    assert rows[0]["logprob_difference_mean"] < 1e-5
+
+    alone = setup.arguments("own-alone", settings, halves[1], model=before / "out", state=before / "state-out")
+    assert server.wait(server.start(alone, setup.log("own-alone"))) == 2
+    assert "saved by 2 ranks; expected as many as this job has, 1" in setup.log("own-alone").read_text()
+
+
+@pytest.mark.slow
+def test_ranks_that_disagree_stop_at_once(server: Trainers, setup: Setup, tmp_path: Path) -> None:
+    settings = setup.settings("disagree", group_size=2)
+    schedules = [setup.schedule(range(STEPS), size=size, name=f"disagree{size}") for size in (4, 5)]
+    commands = [setup.arguments("disagree", settings, schedule) for schedule in schedules]
+    assert run_ranks(server, setup, "disagree", 2, commands) == [2, 2]
+    for rank in (0, 1):
+        lines = setup.log(f"disagree-{rank}").read_text().splitlines()
+        assert any("error: schedule: expected the same on all ranks, found" in line for line in lines)

@@ -1,0 +1,117 @@
+"""Which entries are sampled with which seeds, and the filter that passes over groups without variance."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoProcessor
+
+from grpo_fixtures import ALONE, no_interruption, settings
+from mmr1 import tables
+from mmr1.errors import UserError
+from mmr1.grpo.experience import Entry, read_schedule
+from mmr1.grpo.interruption import Preempted
+from mmr1.grpo.loop import _chosen
+from mmr1.grpo.metrics import Stopwatch, group_metrics
+from mmr1.grpo.sampling import Sampler
+from mmr1.problems import Problem
+from mmr1.prompts import PromptEncoder
+from mmr1.rewards.verify import Verifier
+from mmr1.rollout.engine import Request, Rollout, Sampling
+from mmr1.seeds import derive
+
+
+class ScriptedEngine:
+    """Answers right for the first `right[problem id]` rollouts of a problem, wrong for the others."""
+
+    def __init__(self, right: dict[str, int]) -> None:
+        self.right = right
+        self.calls: list[list[Request]] = []
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Rollout]:
+        self.calls.append(list(requests))
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Request) -> Rollout:
+        answer = request.problem.answer if request.rollout < self.right[request.problem.id] else "-1"
+        text = f"<think>.</think><answer>\\boxed{{{answer}}}</answer>"
+        tokens, logprobs = np.ones(3, np.int32), np.zeros(3, np.float32)
+        return Rollout(request.problem.id, request.rollout, request.seed, tokens, text, "stop", logprobs)
+
+    def load_weights(self, named_tensors: Iterable[tuple[str, torch.Tensor]]) -> None: ...
+    def sleep(self) -> None: ...
+    def wake(self) -> None: ...
+    def close(self) -> None: ...
+    def notes(self) -> dict:
+        return {}
+
+
+def sampler(engine: ScriptedEngine, model: Path, **changes: object) -> Sampler:
+    encoder = PromptEncoder(AutoProcessor.from_pretrained(model))
+    return Sampler(settings(**changes), engine, encoder, Verifier(1, 2.0), ALONE, 11, no_interruption())
+
+
+def test_a_problem_drawn_twice_is_two_groups_with_seeds_of_their_own(
+    tiny_model_dir: Path, digit_problems: list[Problem]
+) -> None:
+    problem = digit_problems[0]
+    engine = ScriptedEngine({problem.id: 2})
+    groups = sampler(engine, tiny_model_dir).collect(7, [Entry(0, problem), Entry(1, problem)], Stopwatch())
+    seeds = [[rollout.seed for rollout in group.rollouts] for group in groups]
+    assert seeds == [[derive(11, "train", 7, slot, problem.id, index) for index in range(4)] for slot in (0, 1)]
+    assert [group.rewards(settings()) for group in groups] == [[2.0, 2.0, 1.0, 1.0]] * 2
+    assert group_metrics(groups, settings())["reward_accuracy"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("right", "drawn", "trained"),
+    [
+        ([1, 2, 3, 1, 2, 3], 2, [0, 1]),  # the first batch varies: the queue is left alone
+        ([0, 2, 4, 1, 2, 3], 4, [1, 3]),  # one is all wrong, one all right: two more are drawn
+        ([0, 0, 4, 4, 0, 3], 6, [5]),  # the queue ends: what there is is trained
+        ([0, 4, 0, 4, 0, 4], 6, []),
+    ],
+)
+def test_the_filter_takes_groups_with_variance_from_the_queue_in_order(
+    tiny_model_dir: Path, digit_problems: list[Problem], right: list[int], drawn: int, trained: list[int]
+) -> None:
+    queue = [Entry(slot, problem) for slot, problem in enumerate(digit_problems[:6])]
+    engine = ScriptedEngine({entry.problem.id: count for entry, count in zip(queue, right, strict=True)})
+    filtering = {"filter": {"batch_size": 2}}
+    groups = sampler(engine, tiny_model_dir, **filtering).collect(0, queue, Stopwatch())
+    assert [group.entry.slot for group in groups] == list(range(drawn))
+    assert [group.entry.slot for group in _chosen(groups, settings(**filtering))] == trained
+
+
+def test_sigterm_before_generation_leaves_at_once(tiny_model_dir: Path, digit_problems: list[Problem]) -> None:
+    engine = ScriptedEngine({})
+    asked = sampler(engine, tiny_model_dir)
+    asked.interruption.reason = "SIGTERM"
+    with pytest.raises(Preempted):
+        asked.collect(0, [Entry(0, digit_problems[0])], Stopwatch())
+    assert engine.calls == []
+
+
+def test_a_schedule_that_does_not_fit_is_refused(tmp_path: Path, digit_problems: list[Problem]) -> None:
+    def written(rows: list[tuple[int, int, str]]) -> Path:
+        path = tmp_path / "schedule.parquet"
+        columns = [dict(zip(("step", "slot", "problem_id"), row, strict=True)) for row in rows]
+        none = {"origin": "uniform", "ovs": None, "weight": None}
+        tables.write(path, [row | none for row in columns], tables.SCHEDULE)
+        return path
+
+    problems = {problem.id: problem for problem in digit_problems}
+    known = digit_problems[0].id
+    schedule = read_schedule(written([(5, 1, digit_problems[1].id), (5, 0, known), (6, 0, known)]), problems)
+    assert {step: [entry.problem.id for entry in entries] for step, entries in schedule.items()} == {
+        5: [known, digit_problems[1].id],
+        6: [known],
+    }
+    with pytest.raises(UserError, match=r"row 1: problem_id: expected the id of a problem, found 'other'"):
+        read_schedule(written([(0, 0, known), (0, 1, "other")]), problems)
+    with pytest.raises(UserError, match=r"step 1: expected slots 0, 1, 2, …, found \[\]"):
+        read_schedule(written([(0, 0, known), (2, 0, known)]), problems)
+    with pytest.raises(UserError, match=r"step 0: expected slots 0, 1, 2, …, found \[0, 2\]"):
+        read_schedule(written([(0, 0, known), (0, 2, known)]), problems)
