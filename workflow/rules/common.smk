@@ -210,10 +210,6 @@ def rank_threads(stage):
     )
 
 
-# Inside SLURM a trainer saves and leaves before its time limit; elsewhere there is none.
-DEADLINE = " ${{SLURM_JOB_ID:+--deadline-minutes {resources.deadline}}}"
-
-
 def optional(flag, path):
     """A command-line option, or nothing where it has no value."""
     return "" if path in (None, "", []) else f"{flag} {path}"
@@ -244,8 +240,9 @@ def logs(rule, name):
     }
 
 
-# The end of every program's command line.
-RECORDED = " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+def folder_of_output(wildcards, output):
+    """The folder that a rule's first output lies in."""
+    return str(Path(output[0]).parent)
 
 
 def sampling_key(model, run):
@@ -445,7 +442,7 @@ def last_round(model, run, seed):
 def rounds_of(name):
     """A file of every round of every run that is trained."""
     return [
-        ROUND.format(model=model, run=run, seed=seed, r=r) + f"/{name}"
+        f"{ROUND}/{name}".format(model=model, run=run, seed=seed, r=r)
         for model, run, seed in RECIPE.trained()
         for r in range(rounds(model, run))
     ]
@@ -454,7 +451,7 @@ def rounds_of(name):
 def scored_rounds(name):
     """A file of every round that has scores."""
     return [
-        ROUND.format(model=model, run=run, seed=seed, r=r) + f"/{name}"
+        f"{ROUND}/{name}".format(model=model, run=run, seed=seed, r=r)
         for model, run, seed in RECIPE.trained()
         if resolved(model, run).vas.mix > 0
         for r in range(rounds(model, run))
@@ -493,7 +490,7 @@ def evaluated_checkpoint(wildcards):
 def evaluated(name):
     """A file of every evaluation."""
     return [
-        EVAL.format(model=model, subject=subject, benchmark=benchmark) + f"/{name}"
+        f"{EVAL}/{name}".format(model=model, subject=subject, benchmark=benchmark)
         for model, subject in SUBJECTS
         for benchmark in RECIPE.evaluation.benchmarks
     ]

@@ -31,7 +31,8 @@ if isinstance(RECIPE.data, DigitsData):
             " --sft {output.sft} --sft-size {params.sft}"
             " --sft-validation {output.sft_validation} --sft-validation-size {params.sft_validation}"
             " --validation {output.validation} --validation-size {params.validation}"
-            " --test {output.test} --test-size {params.test}" + RECORDED
+            " --test {output.test} --test-size {params.test}"
+            " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 else:
 
@@ -65,7 +66,7 @@ else:
             " --processor {input.processor} {params.prompt} --prompt-position {params.position}"
             " {params.min_pixels} {params.max_pixels} --max-prompt-tokens {params.max_prompt_tokens}"
             " --benchmark {input.benchmark} --out {output.problems} --validation {output.validation}"
-            + RECORDED
+            " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
     rule prepare_mmr1_sft:
         input:
@@ -89,7 +90,8 @@ else:
         shell:
             "python scripts/prepare_mmr1_sft.py --sft {input.sft} --rows {params.rows}"
             " --max-dropped {params.max_dropped} --validation-size {params.validation} --seed {params.seed}"
-            " --out {output.sft} --validation {output.validation}" + RECORDED
+            " --out {output.sft} --validation {output.validation}"
+            " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 rule write_settings:
@@ -106,7 +108,7 @@ rule write_settings:
         code=code_digest("write_settings"),
     shell:
         "python scripts/write_settings.py --values {params.values:q} --out {output.settings}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 rule build_tiny_model:
@@ -128,7 +130,8 @@ rule build_tiny_model:
         code=code_digest("build_tiny_model"),
     shell:
         "python scripts/build_tiny_model.py --settings {input.settings} --out {output.model}"
-        " --seed {params.seed}" + RECORDED
+        " --seed {params.seed}"
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 # The hub is reached from where Snakemake runs, for a cluster's nodes often cannot: these rules are local. The target
@@ -152,7 +155,8 @@ rule download_model:
     shell:
         "python scripts/download_hub.py --kind model --repository {params.hub} --revision {params.revision}"
         " --files '*.json' '*.safetensors' '*.txt' '*.jinja'"
-        " --out {output.model} --work {params.work}" + RECORDED
+        " --out {output.model} --work {params.work}"
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 rule download_dataset:
@@ -177,7 +181,7 @@ rule download_dataset:
     shell:
         "python scripts/download_hub.py --kind dataset --repository {params.hub} --revision {params.revision}"
         " --files {params.patterns} --out {output.files} --work {params.work}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 rule prepare_benchmark:
@@ -195,4 +199,4 @@ rule prepare_benchmark:
         code=code_digest("prepare_benchmark"),
     shell:
         "python scripts/prepare_benchmark.py --benchmark {wildcards.benchmark} --out {output.problems}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"

@@ -37,7 +37,8 @@ rule generate_predictions:
         " --max-prompt-tokens {params.max_prompt_tokens} --engine {params.engine} --batch-size {params.batch_size}"
         " {params.prompt} --prompt-position {params.position} {params.pixels}"
         " --tensor-parallel {params.tensor_parallel}"
-        " --seed {params.seed} --purpose eval --threads {params.threads}" + RECORDED
+        " --seed {params.seed} --purpose eval --threads {params.threads}"
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 rule score_benchmark:
@@ -59,4 +60,4 @@ rule score_benchmark:
     shell:
         "python scripts/score_benchmark.py --benchmark {wildcards.benchmark} --problems {input.problems}"
         " --predictions {input.predictions} --out {output.scores} --items {output.verdicts}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"

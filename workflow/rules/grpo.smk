@@ -15,9 +15,10 @@ rule write_run_settings:
         code=code_digest("write_settings"),
     shell:
         "python scripts/write_settings.py --values {params.values:q} --out {output.settings}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
+# Inside SLURM the trainer saves and leaves before the job's time limit; elsewhere there is none.
 rule train_grpo:
     input:
         settings=f"{R}/{{model}}/{{run}}/settings/grpo.json",
@@ -61,8 +62,8 @@ rule train_grpo:
         " --metrics {output.metrics} --timings {output.timings} --validation-out {output.validation}"
         " --entries {output.entries}"
         " --work {params.work} --seed {wildcards.seed} --threads {params.threads}"
-        + DEADLINE
-        + RECORDED
+        " ${{SLURM_JOB_ID:+--deadline-minutes {resources.deadline}}}"
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 # A run's last optimizer state is kept, so that more rounds can follow; the earlier ones go once they were used.
@@ -103,4 +104,4 @@ rule calibrate:
     shell:
         "python scripts/calibrate.py --schedule {input.schedule} --rewards {input.rewards}"
         " --problems {input.problems} {params.scores} --out {output.calibration}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"

@@ -13,11 +13,12 @@ rule export_mlflow:
     conda:
         DRIVER
     params:
-        results=R,
+        python=DRIVER_PYTHON,
+        results=folder_of_output,
         uri=TRACKING_URI,
         artifacts=optional("--artifacts", ARTIFACTS),
         code=code_digest("export_mlflow"),
     shell:
-        DRIVER_PYTHON + " scripts/export_mlflow.py --results {params.results}"
+        "{params.python} scripts/export_mlflow.py --results {params.results}"
         " --tracking-uri {params.uri} {params.artifacts} --out {output.runs}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"

@@ -15,7 +15,7 @@ rule write_tables_index:
         code=code_digest("write_settings"),
     shell:
         "python scripts/write_settings.py --values {params.values:q} --out {output.index}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 rule make_tables:
@@ -39,7 +39,7 @@ rule make_tables:
     shell:
         "python scripts/make_tables.py --index {input.index} --table {wildcards.table} --paper {input.paper}"
         " --markdown {output.markdown} --csv {output.csv} --latex {output.latex} --html {output.html}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 rule write_report_index:
@@ -56,7 +56,7 @@ rule write_report_index:
         code=code_digest("write_settings"),
     shell:
         "python scripts/write_settings.py --values {params.values:q} --out {output.index}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 rule make_report:
@@ -77,4 +77,5 @@ rule make_report:
         code=code_digest("make_report"),
     shell:
         "python scripts/make_report.py --index {input.index} --out {output.report}"
-        " --figures {output.figures}" + RECORDED
+        " --figures {output.figures}"
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"

@@ -30,4 +30,5 @@ rule train_sft:
         " --settings {input.settings} --model {input.model}"
         " --conversations {input.conversations} --validation {input.validation} {params.prompt}"
         " --out {output.checkpoint} --metrics {output.metrics} --work {params.work}"
-        " --seed {params.seed} --threads {params.threads}" + RECORDED
+        " --seed {params.seed} --threads {params.threads}"
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"

@@ -39,7 +39,7 @@ rule generate:
         " {params.prompt} --prompt-position {params.position} {params.pixels}"
         " --tensor-parallel {params.tensor_parallel} --shard {params.shard}"
         " --seed {wildcards.seed} --round {params.round} --threads {params.threads}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 # Round 0 samples from the SFT checkpoint: all runs with the same sampling settings and seed share it.
@@ -77,7 +77,7 @@ rule select_stale:
     shell:
         "python scripts/select_stale.py --problems {input.problems} --scores {input.scores} --out {output.problems}"
         " --first-step {params.first_step} --share {params.share} --half-life {params.half_life}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 rule score_vps:
@@ -108,7 +108,8 @@ rule score_vps:
         "python scripts/score_vps.py --problems {input.problems} --rollouts {input.rollouts} --out {output.scores}"
         " --rewards {output.rewards} --outcome-weight {params.outcome_weight}"
         " --diversity-weight {params.diversity_weight} --diversity {params.diversity} {params.options}"
-        " --workers {params.threads}" + RECORDED
+        " --workers {params.threads}"
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
 rule draw_schedule:
@@ -138,4 +139,4 @@ rule draw_schedule:
         " --mix {params.mix} --batch-size {params.batch_size} --draws {params.draws}"
         " --longer {params.longer}"
         " --first-step {params.first_step} --steps {params.steps} --seed {wildcards.seed}"
-        + RECORDED
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
