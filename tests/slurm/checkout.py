@@ -1,0 +1,159 @@
+"""A copy of the repository to run Snakemake in, with real programs or with quick ones that stand for them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "workflow", "scripts", "config", "envs", "slurm")
+RECIPE = "tests/recipes/tiny.yaml"
+
+# What each program of the early stages writes: options that name files, and options that name folders.
+WRITES = {
+    "prepare_digits": (["problems", "sft", "sft_validation", "validation", "test"], []),
+    "build_tiny_model": ([], ["out"]),
+    "train_sft": (["metrics"], ["out"]),
+    "generate": (["out"], []),
+}
+
+STAND_IN = '''"""Stands for the real program: writes its outputs and a line in journal.jsonl, as the environment says."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from mmr1.errors import run
+from mmr1.provenance.record import add_job_arguments, job
+
+NAME, FILES, FOLDERS = {name!r}, {files!r}, {folders!r}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    for option in FILES + FOLDERS:
+        parser.add_argument("--" + option.replace("_", "-"), dest=option, type=Path, required=True)
+    add_job_arguments(parser)
+    args, _ = parser.parse_known_args()
+    first = say(args, "start") == 1
+    with job(args, inputs={{}}, outputs={{name: getattr(args, name) for name in FILES + FOLDERS}}):
+        if NAME == os.environ.get("STAND_IN_FAILS"):
+            print("the last words of", NAME, file=sys.stderr)
+            sys.exit(3)
+        if NAME == os.environ.get("STAND_IN_SLOW") and first:
+            time.sleep(float(os.environ["STAND_IN_SECONDS"]))
+        for name in FILES:
+            getattr(args, name).write_text(NAME)
+        for name in FOLDERS:
+            getattr(args, name).mkdir(parents=True, exist_ok=True)
+            (getattr(args, name) / "file").write_text(NAME)
+    say(args, "end")
+
+
+def say(args: argparse.Namespace, what: str) -> int:
+    """Add a line to the journal, and count those of this job that say the same."""
+    where = {{name: os.environ.get(name) for name in ("SLURM_JOB_ID", "SLURMD_NODENAME", "RANK", "WORLD_SIZE")}}
+    entry = {{"program": NAME, "record": str(args.record), "event": what, **where}}
+    with open("journal.jsonl", "a") as journal:
+        journal.write(json.dumps(entry) + "\\n")
+    lines = [json.loads(line) for line in Path("journal.jsonl").read_text().splitlines()]
+    return sum(line["record"] == entry["record"] and line["event"] == what for line in lines)
+
+
+if __name__ == "__main__":
+    run(main)
+'''
+
+
+class Checkout:
+    """One working copy. Snakemake is called in it as a user would call it, with the profile as it stands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        for part in PARTS:
+            source, target = REPOSITORY / part, folder / part
+            if source.is_symlink():
+                target.symlink_to(os.readlink(source))
+            elif source.is_dir():
+                shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        (folder / RECIPE).parent.mkdir(parents=True)
+        shutil.copy(REPOSITORY / RECIPE, folder / RECIPE)
+
+    def with_stand_ins(self) -> "Checkout":
+        """Put quick programs in the place of the real ones."""
+        for name, (files, folders) in WRITES.items():
+            text = STAND_IN.format(name=name, files=files, folders=folders)
+            (self.folder / "scripts" / f"{name}.py").write_text(text)
+        return self
+
+    def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+        """Start Snakemake; its output is one stream."""
+        return subprocess.Popen(
+            [snakemake(), *words],
+            cwd=self.folder,
+            env=_environment() | environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def call(self, *words: str, ok: bool = True, **environment: str) -> str:
+        """Run Snakemake to its end and return what it said; it must succeed, or fail where `ok` is not set."""
+        head = self.start(*words, **environment)
+        try:
+            said, _ = head.communicate(timeout=600)
+        except subprocess.TimeoutExpired:
+            os.killpg(head.pid, signal.SIGKILL)
+            raise
+        assert (head.returncode == 0) == ok, said[-6000:]
+        return said
+
+    def on_slurm(self, *words: str, recipe: str | None = RECIPE) -> list[str]:
+        """`--profile slurm`, with what a test needs besides: polling every second, at most two jobs at a time."""
+        configfile = ["--configfile", recipe] if recipe else []
+        quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", "--jobs", "2"]
+        return ["--profile", "slurm", *words, *configfile, *quick]
+
+    def due(self, *words: str, recipe: str = RECIPE) -> Counter[str]:
+        """How many jobs of each rule a dry run would do."""
+        said = self.call("--profile", "slurm", *words, "--configfile", recipe, "--dry-run", "--quiet", "progress")
+        lines = said.split("Job stats:")[-1].split("Reasons:")[0].splitlines() if "Job stats:" in said else []
+        counted = [line.split() for line in lines]
+        return Counter(
+            {words[0]: int(words[1]) for words in counted if len(words) == 2 and words[1].isdigit()} | {}
+        )
+
+    def journal(self) -> list[dict[str, Any]]:
+        """What stand-ins said, in order."""
+        path = self.folder / "journal.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def started(self) -> Counter[str]:
+        """How often each program was started."""
+        return Counter(entry["program"] for entry in self.journal() if entry["event"] == "start")
+
+
+def snakemake() -> str:
+    """Snakemake of the driver's environment."""
+    own = REPOSITORY / ".envs/driver/bin/snakemake"
+    found = str(own) if own.exists() else shutil.which("snakemake")
+    assert found, "no snakemake: make env"
+    return found
+
+
+def _environment() -> dict[str, str]:
+    """What a user's shell has: this Python first on PATH, and nothing of SLURM's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SNAKEMAKE_"))}
+    return kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}

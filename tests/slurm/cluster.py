@@ -1,0 +1,213 @@
+"""A real SLURM of two nodes on this machine: munged, slurmctld and two slurmd, from a configuration written here.
+
+The plugin's job step drops SLURM_CONF, so the configuration must lie in /etc/slurm; what was there is put back. Each
+node claims more CPUs and memory than the machine has, and eight GPUs, which SLURM counts and hands out as it would real
+ones (any device file will do for one).
+"""
+
+import fcntl
+import os
+import pwd
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ETC = Path("/etc/slurm")
+FILES = ("slurm.conf", "gres.conf")
+NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun", "setpriv")
+GPUS = 8
+
+MARK = "# Written by tests/slurm, for as long as they run."
+
+CONF = """\
+{mark}
+ClusterName=tests
+SlurmctldHost=localhost(127.0.0.1)
+SlurmctldPort={controller}
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/socket
+CredType=cred/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+GresTypes=gpu
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+SlurmdParameters=config_overrides
+ReturnToService=2
+KillWait=10
+MessageTimeout=60
+NodeName=n[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[{first}-{second}] CPUs=8 RealMemory=64000 Gres=gpu:{gpus}
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def unavailable() -> str | None:
+    """Why no SLURM can be started here, in one line; None if it can."""
+    if os.geteuid() != 0:
+        return "SLURM tests need root, to write /etc/slurm and to start munged as its user"
+    missing = [name for name in NEEDED if shutil.which(name) is None]
+    if missing:
+        return f"SLURM is not installed (no {missing[0]}): apt-get install slurm-wlm munge"
+    if subprocess.run(["scontrol", "ping"], capture_output=True, text=True).stdout.count("UP"):
+        return "SLURM tests would replace /etc/slurm/slurm.conf, and a SLURM is running with it"
+    if len(_devices()) < GPUS:
+        return f"SLURM tests need {GPUS} device files in /dev to stand for GPUs"
+    return None
+
+
+class Cluster:
+    """A running cluster, and what its users ask of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def queue(self) -> dict[str, str]:
+        """The state of every job that SLURM remembers, by its number."""
+        lines = command("squeue", "--noheader", "--states=all", "--format=%i %T").splitlines()
+        return dict(line.split() for line in lines)
+
+    def running(self) -> dict[str, str]:
+        """The rule and wildcards (the plugin's comment) of every running job, by its number."""
+        lines = command("squeue", "--noheader", "--states=running", "--format=%i %k").splitlines()
+        return dict(line.split(maxsplit=1) for line in lines)
+
+    def active(self) -> list[str]:
+        """The jobs that wait, run or are ending."""
+        return command("squeue", "--noheader", "--format=%i").split()
+
+    def drain(self) -> None:
+        """Cancel what is left, and wait until it is gone."""
+        if jobs := self.active():
+            command("scancel", "--signal=KILL", *jobs)
+            subprocess.run(["scancel", *jobs], check=False, capture_output=True)
+        wait_for(lambda: not self.active(), 30, "jobs to end")
+
+
+def command(*words: str) -> str:
+    """The output of a command, which must succeed."""
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def wait_for(true: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait until something is true; fail after that many seconds."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.2)
+
+
+@contextmanager
+def started() -> Iterator[Cluster]:
+    """Start the cluster, and end it; one at a time on a machine, for the next process waits."""
+    ETC.mkdir(parents=True, exist_ok=True)
+    with (ETC / ".tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = Path(tempfile.mkdtemp(prefix="mmr1-slurm-", dir="/tmp"))
+        folder.chmod(0o755)  # munged is another user
+        kept = _kept()
+        daemons: list[subprocess.Popen[bytes]] = []
+        try:
+            _configure(folder)
+            daemons.append(_munged(folder))
+            daemons.append(_daemon(folder, "slurmctld", "-D", "-c"))
+            daemons += [_daemon(folder, "slurmd", "-D", "-N", name) for name in ("n1", "n2")]
+            wait_for(lambda: _idle_nodes() == 2, 30, f"two idle nodes; see {folder}")
+            cluster = Cluster(folder)
+            yield cluster
+            cluster.drain()
+        finally:
+            for daemon in reversed(daemons):
+                daemon.terminate()
+            for daemon in daemons:
+                try:
+                    daemon.wait(20)
+                except subprocess.TimeoutExpired:
+                    daemon.kill()
+            for name in FILES:
+                (ETC / name).unlink(missing_ok=True)
+                if name in kept:
+                    (ETC / name).write_bytes(kept[name])
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kept() -> dict[str, bytes]:
+    """The site's own configuration, to be put back: not what an earlier, killed test run left."""
+    found = {name: (ETC / name).read_bytes() for name in FILES if (ETC / name).exists()}
+    return {} if MARK.encode() in found.get("slurm.conf", b"") else found
+
+
+def _configure(folder: Path) -> None:
+    for name in ("state", "spool-n1", "spool-n2"):
+        (folder / name).mkdir()
+    controller, first = _free_ports(1), _free_ports(2)
+    (ETC / "slurm.conf").write_text(
+        CONF.format(mark=MARK, folder=folder, controller=controller, first=first, second=first + 1, gpus=GPUS)
+    )
+    (ETC / "gres.conf").write_text("".join(f"Name=gpu File={device}\n" for device in _devices()[:GPUS]))
+
+
+def _munged(folder: Path) -> subprocess.Popen[bytes]:
+    user = pwd.getpwnam("munge")
+    own = folder / "munge"
+    own.mkdir(mode=0o755)
+    (own / "key").write_bytes(os.urandom(128))
+    (own / "key").chmod(0o600)
+    for path in (own, own / "key"):
+        os.chown(path, user.pw_uid, user.pw_gid)
+    names = {"key-file": "key", "pid-file": "pid", "log-file": "log", "seed-file": "seed", "socket": "socket"}
+    options = [f"--{option}={own / name}" for option, name in names.items()]
+    daemon = _daemon(folder, "munged", "--foreground", *options, user=user.pw_uid, group=user.pw_gid)
+    wait_for((own / "socket").exists, 10, f"munged; see {folder}")
+    return daemon
+
+
+def _daemon(folder: Path, *words: str, **options: int) -> subprocess.Popen[bytes]:
+    with (folder / f"{words[0]}.out").open("ab") as out:
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", "--", *words],  # they end with the tests, however these end
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            **options,  # type: ignore[call-overload]
+        )
+
+
+def _idle_nodes() -> int:
+    found = subprocess.run(["sinfo", "--noheader", "--Node", "--format=%T"], capture_output=True, text=True)
+    return found.stdout.split().count("idle")
+
+
+def _devices() -> list[Path]:
+    return sorted(path for path in Path("/dev").iterdir() if stat.S_ISCHR(path.lstat().st_mode))
+
+
+def _free_ports(count: int) -> int:
+    """The first of `count` ports in a row that nobody listens on."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            first = probe.getsockname()[1]
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind(("0.0.0.0", port))
+            return first
+        except OSError:
+            continue
