@@ -5,7 +5,6 @@ The tests of this file share one finished run, in a copy of the project's files.
 
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -17,27 +16,14 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mmr1.files import read_json, read_jsonl
 from mmr1.provenance.record import parents
+from project import copy_project
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "workflow", "config", "envs", "scripts", "tests/recipes")
 RECIPE = "tests/recipes/tiny.yaml"
 R = "results/tiny"
 MINUTES = 60
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(40 * MINUTES)]
-
-
-def copy_project(folder: Path) -> Path:
-    """The files a run needs, as a fresh checkout would have them."""
-    for part in PARTS:
-        source, target = ROOT / part, folder / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, target)
-    (folder / "slurm").symlink_to("workflow/profiles/slurm")
-    return folder
 
 
 def command(*words: str, recipe: str = RECIPE) -> list[str]:
