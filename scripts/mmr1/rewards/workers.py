@@ -9,8 +9,8 @@ library only at the top, math-verify in the server.
 
 How a worker is stopped. Math-verify's own limit is a Python signal handler, which never runs while C code multiplies
 two huge integers. Ours is a kernel timer (ITIMER_PROF) whose signal has no handler: the kernel ends the process. It
-counts the worker's processor time, so a busy machine does not turn right answers into time-outs. A wall-clock limit of
-`PATIENCE` times as much, kept by the server with SIGKILL, catches a worker that does not run at all.
+counts the worker's processor time, so a busy machine does not turn right answers into time-outs. A wall-clock limit far
+beyond it (`PATIENCE`), kept by the server with SIGKILL, catches a worker that does not run at all.
 
 Nothing is left behind: the server ends with the client's end of the socket, or at the latest a second after the
 client's death (a fork of the client may hold the socket open), and the kernel kills the workers when the server dies.
@@ -46,11 +46,9 @@ class Outcome(StrEnum):
 OUTCOMES = tuple(Outcome)
 CODE = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 
-PATIENCE = 10.0  # wall-clock limit / processor time limit
+PATIENCE = 60.0, 10.0  # wall-clock limit: so many seconds, and so many times the limit of processor time
 TICK = 1.0  # seconds between two looks at clocks and at the client
-MEMORY = (
-    2 << 30
-)  # bytes of address space a worker may have: with math-verify loaded it has 90 MB, and real answers need little
+MEMORY = 2 << 30  # bytes of address space of a worker: math-verify takes 90 MB, comparisons of real answers little
 CHUNK = 32  # pairs a worker is sent at most at once
 PAIRS_PER_WORKER = 5_000  # then a fresh fork takes over, so that sympy's caches cannot grow into the memory limit
 PARSED = 4_096  # parsed strings a worker remembers: a group shares its gold
@@ -113,6 +111,8 @@ def work(
         return
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # whoever started the client may have had it ignored or blocked
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
     while True:
         for gold, answer in connection.recv():
             signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -177,6 +177,7 @@ class Server:
         self.client_pid = os.getppid()
         self.size = workers
         self.seconds = seconds
+        self.patience = PATIENCE[0] + PATIENCE[1] * seconds
         self.compare = comparator()
         for gold, answer in _WARM_UP:
             self.compare(gold, answer, bytearray(1))
@@ -223,7 +224,7 @@ class Server:
                     self._bury(worker, batch)
             else:
                 worker.waited += elapsed
-                if worker.waited > PATIENCE * self.seconds:
+                if worker.waited > self.patience:
                     self._bury(worker, batch, overran=True)
 
     def _feed(self, batch: "Batch") -> None:
