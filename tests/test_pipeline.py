@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(40 * MINUTES)]
 
 def command(*words: str, recipe: str = RECIPE) -> list[str]:
     snakemake = str(ROOT / ".envs/driver/bin/snakemake")
-    return [snakemake, "--profile", "workflow/profiles/local", "--configfile", recipe, *words]
+    return [snakemake, "--configfile", recipe, "--profile", "workflow/profiles/local", *words]
 
 
 def environment() -> dict[str, str]:
