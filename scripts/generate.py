@@ -15,14 +15,20 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from mmr1 import tables
-from mmr1.checkpoints import load_processor
 from mmr1.errors import UserError, run
 from mmr1.problems import Problem, read_problems
 from mmr1.progress import track
-from mmr1.prompts import PromptEncoder
 from mmr1.provenance.record import Job, add_job_arguments, job
+from mmr1.rollout.arguments import (
+    add_engine_arguments,
+    add_prompt_arguments,
+    check,
+    check_at_least_one,
+    check_shared_arguments,
+    encoder_of,
+    engine_of,
+)
 from mmr1.rollout.engine import Engine, Rollout, Sampling, group_requests
-from mmr1.rollout.make import ENGINES, make_engine
 
 
 def main() -> None:
@@ -32,25 +38,8 @@ def main() -> None:
         torch.set_num_threads(args.threads)
         disable_progress_bar()
         problems = read_problems(args.problems)
-        encoder = PromptEncoder(
-            load_processor(args.model),
-            read_system_prompt(args.system_prompt),
-            args.prompt_position,
-            args.min_pixels,
-            args.max_pixels,
-        )
-        engine = make_engine(
-            args.engine,
-            args.model,
-            encoder,
-            max_images=max(1, *(len(problem.images) for problem in problems)),
-            max_tokens=args.max_tokens,
-            max_prompt_tokens=args.max_prompt_tokens,
-            batch_size=args.batch_size,
-            tensor_parallel=args.tensor_parallel,
-            gpu_memory_utilization=args.gpu_memory_utilization,
-            batch_invariant=args.batch_invariant,
-        )
+        encoder = encoder_of(args)
+        engine = engine_of(args, encoder, max_images=max(1, *(len(problem.images) for problem in problems)))
         try:
             generate(args, engine, shard_blocks(problems, args.block_size, args.shard), work)
             work.notes.update(engine.notes(), threads=torch.get_num_threads(), torch=torch.__version__)
@@ -108,11 +97,6 @@ def as_table(rollouts: list[Rollout]) -> pa.Table:
     )
 
 
-def read_system_prompt(path: Path | None) -> str | None:
-    """The text of a system prompt file without the white space around it, or None without a file."""
-    return None if path is None else path.read_text().strip()
-
-
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -128,32 +112,17 @@ def parse_arguments() -> argparse.Namespace:
     add("--block-size", type=int, default=64, help="problems sampled at a time; shards are whole blocks (default: 64)")
     add("--purpose", choices=("vps", "eval"), default="vps", help="part of the seeds (default: vps)")
     add("--round", type=int, default=0, help="part of the seeds (default: 0)")
-    add("--system-prompt", type=Path, help="text file (default: no system prompt)")
-    add("--prompt-position", choices=("system", "user"), default="system", help="where the system prompt goes")
-    add("--min-pixels", type=int, help="an image's least area (default: the checkpoint's)")
-    add("--max-pixels", type=int, help="an image's largest area (default: the checkpoint's)")
-    add("--max-prompt-tokens", type=int, help="refuse problems with longer prompts (default: no bound)")
-    add("--engine", choices=ENGINES, default="transformers", help="what samples (default: transformers)")
-    add("--batch-size", type=int, default=512, help="responses decoded at a time (default: 512)")
-    add("--threads", type=int, default=1, help="CPU threads; floats, hence results, depend on it (default: 1)")
-    add("--tensor-parallel", type=int, default=1, help="GPUs a model is split over (vllm)")
-    add("--gpu-memory-utilization", type=float, default=0.9, help="share of GPU memory to use (vllm)")
-    add("--batch-invariant", action="store_true", help="kernels that do not depend on the batch (vllm, slower)")
+    add_prompt_arguments(parser)
+    add_engine_arguments(parser)
     add_job_arguments(parser)
     args = parser.parse_args()
-    for name in ("n", "max_tokens", "block_size", "batch_size", "threads", "tensor_parallel"):
-        check(name, getattr(args, name), getattr(args, name) >= 1, "at least 1")
+    check_at_least_one(args, "n", "max_tokens", "block_size")
+    check_shared_arguments(args)
     for name in ("seed", "round"):
         check(name, getattr(args, name), 0 <= getattr(args, name) < 2**63, "a number in [0, 2^63)")
     check("temperature", args.temperature, 0 <= args.temperature < float("inf"), "0 or more")
     check("top_p", args.top_p, 0 < args.top_p <= 1, "a number in (0, 1]")
     return args
-
-
-def check(name: str, value: float, valid: bool, expected: str) -> None:
-    """Raises UserError unless an argument's value is valid."""
-    if not valid:
-        raise UserError(f"--{name.replace('_', '-')}: expected {expected}, found {value}")
 
 
 def parse_shard(text: str) -> tuple[int, int]:

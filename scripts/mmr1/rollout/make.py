@@ -3,13 +3,19 @@
 from pathlib import Path
 from typing import Literal, get_args
 
+from transformers import Qwen2_5_VLConfig
+
+from mmr1.checkpoints import check_checkpoint
+from mmr1.errors import UserError
 from mmr1.prompts import PromptEncoder
 from mmr1.rollout.engine import Engine
+from mmr1.rollout.server_engine import ServerEngine
 from mmr1.rollout.transformers_engine import TransformersEngine
 from mmr1.rollout.vllm_engine import VllmEngine
 
-EngineName = Literal["transformers", "vllm"]
-ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+LocalEngineName = Literal["transformers", "vllm"]
+EngineName = Literal["transformers", "vllm", "server"]
+LOCAL_ENGINES: tuple[LocalEngineName, ...] = get_args(LocalEngineName)
 
 
 def make_engine(
@@ -25,8 +31,16 @@ def make_engine(
     gpu_memory_utilization: float = 0.9,
     batch_invariant: bool = False,
     sleep_mode: bool = False,
+    url: str | None = None,
 ) -> Engine:
-    """An engine on a checkpoint folder; options that an engine has no use for are left out (see the engines)."""
+    """An engine on a checkpoint folder, or the one that serves at `url`; options an engine has no use for are left out.
+
+    Raises UserError for an incomplete checkpoint, for a context longer than the model's, and as the engines do.
+    """
+    check_checkpoint(folder)
+    _check_context(folder, max_prompt_tokens, max_tokens)
+    if name == "server":
+        return ServerEngine(url, encoder, max_images=max_images, max_tokens=max_tokens)
     if name == "transformers":
         return TransformersEngine.from_folder(
             folder, encoder, batch_size=batch_size, max_prompt_tokens=max_prompt_tokens
@@ -43,3 +57,12 @@ def make_engine(
         batch_invariant=batch_invariant,
         sleep_mode=sleep_mode,
     )
+
+
+def _check_context(folder: str | Path, max_prompt_tokens: int | None, max_tokens: int) -> None:
+    positions = Qwen2_5_VLConfig.from_pretrained(folder).text_config.max_position_embeddings
+    if (max_prompt_tokens or 0) + max_tokens > positions:
+        raise UserError(
+            f"{folder}: expected prompts and responses of at most {positions} tokens together, the model's context, "
+            f"found bounds of {max_prompt_tokens or 0} and {max_tokens}"
+        )

@@ -74,6 +74,7 @@ class VllmEngine:
             seed=0,
             disable_log_stats=True,
             **_device_options(gpu_memory_utilization, self._sleeps),
+            **_launcher_options(),
         )
         tokenizer = encoder.processor.tokenizer
         self._end = end_of_sequence(tokenizer)
@@ -108,13 +109,13 @@ class VllmEngine:
 
     def close(self) -> None:
         """Shut vLLM down and give back what it changed in this process."""
-        from vllm.distributed import parallel_state
-
-        self._llm.llm_engine.engine_core.shutdown()
-        del self._llm
-        parallel_state.destroy_model_parallel()
+        core = self._llm.llm_engine.engine_core
         if self._owns_process_group:
-            parallel_state.destroy_distributed_environment()
+            core.shutdown()
+        else:  # The full shutdown, which vLLM also runs on deletion, destroys the trainer's process group.
+            core._finalizer.detach()
+            core.engine_core.model_executor.shutdown()
+        del self._llm, core
         torch.set_num_threads = self._set_num_threads  # vLLM's CPU worker replaces it
         gc.collect()
         if torch.cuda.is_available():
@@ -209,6 +210,13 @@ def _import_vllm(batch_invariant: bool) -> Any:
     return vllm
 
 
+def _launcher_options() -> dict[str, Any]:
+    """Under a launcher of several ranks each holds its own part of the engine; alone, vLLM starts what it needs."""
+    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+        return {"distributed_executor_backend": "external_launcher"}
+    return {}
+
+
 def _device_options(gpu_memory_utilization: float, sleep_mode: bool) -> dict[str, Any]:
     if not torch.cuda.is_available():
         return {
@@ -218,11 +226,8 @@ def _device_options(gpu_memory_utilization: float, sleep_mode: bool) -> dict[str
             # A seeded request whose prompt is split over two steps fails: "CPU Generator does not use offset".
             "enable_chunked_prefill": False,
         }
-    options: dict[str, Any] = {
+    return {
         "dtype": "bfloat16",
         "gpu_memory_utilization": gpu_memory_utilization,
         "enable_sleep_mode": sleep_mode,
     }
-    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-        options["distributed_executor_backend"] = "external_launcher"
-    return options
