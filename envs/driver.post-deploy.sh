@@ -3,6 +3,6 @@
 # environment after its text: what is installed stands here by its hash, so that a changed lock makes a new environment.
 set -euo pipefail
 sha256sum --check --quiet <<'HASHES'
-5bdaf98a40a1d7276c96b070efe7edd757372209fc72101812c6e6f5cdfbf8f5  envs/driver.lock
+e8c8f9610b34e4509663252a09d63ee05cee01469cebb2b1c3cd0c9ae5b8a02f  envs/driver.lock
 HASHES
 exec bash envs/install.sh driver "$CONDA_PREFIX"

@@ -118,9 +118,9 @@ def rule_environments() -> dict[str, tuple[str, ...]]:
     """Every program that a rule calls, and the environments it may run in."""
     found: dict[str, tuple[str, ...]] = {}
     for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
-        for block in re.split(r"^(?=rule |use rule )", file.read_text(), flags=re.MULTILINE):
+        for block in re.split(r"^(?= *(?:use )?rule )", file.read_text(), flags=re.MULTILINE):
             for program in re.findall(r"scripts/(\w+)\.py", block):
-                conda = re.search(r"^    conda:\n        (\w+)$", block, re.MULTILINE)
+                conda = re.search(r"^ +conda:\n +(\w+)$", block, re.MULTILINE)
                 assert conda, f"{file.name}: the rule that calls {program} names no environment"
                 found[program] = tuple(sorted({*found.get(program, ()), *MEANT[conda[1]]}))
     return found
