@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, RepoFile, snapshot_download
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 from tenacity import Retrying, retry_if_not_exception_type, stop_after_attempt, wait_exponential
 
@@ -41,16 +41,14 @@ def download(repository: str, kind: Kind, commit: str, patterns: Sequence[str], 
     Files are gathered in `work`, which is kept when this fails or is killed, so that the next call goes on from there;
     `out` appears when every file is there and has the hash that the hub gives. Raises UserError for one that has not.
     """
-    ask = HfApi().model_info if kind == "model" else HfApi().dataset_info
-    info = _call(lambda: ask(repository, revision=commit, files_metadata=True))
+    expected = _call(lambda: _hashes(repository, kind, commit))
     _call(
         lambda: snapshot_download(
             repository, repo_type=kind, revision=commit, local_dir=work, allow_patterns=list(patterns) or None
         )
     )
-    shutil.rmtree(work / ".cache", ignore_errors=True)  # the client's notes on what it has fetched
-    expected = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id or "" for file in info.siblings or []}
-    files = files_under(work)
+    notes = work / ".cache"  # the client's, on what it has fetched
+    files = [file for file in files_under(work) if notes not in file.parents]
     for file in track(files, "checking files"):
         name = file.relative_to(work).as_posix()
         found = sha256(file) if len(expected[name]) == 64 else git_blob(file)
@@ -59,6 +57,7 @@ def download(repository: str, kind: Kind, commit: str, patterns: Sequence[str], 
             raise UserError(f"{file}: expected the hash {expected[name]}, found {found}; removed, run again")
     if not files:
         raise UserError(f"{repository}@{commit}: expected files like {', '.join(patterns) or '*'}, found none")
+    shutil.rmtree(notes, ignore_errors=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.exists():
         shutil.rmtree(out)
@@ -71,6 +70,12 @@ def git_blob(path: Path) -> str:
     """The name that git gives a file's content: what the hub has for a file that is not large."""
     data = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _hashes(repository: str, kind: Kind, commit: str) -> dict[str, str]:
+    """By file name: the sha256 of a large file, git's name for the content of another."""
+    tree = HfApi().list_repo_tree(repository, recursive=True, revision=commit, repo_type=kind)
+    return {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in tree if isinstance(file, RepoFile)}
 
 
 def _call(request: Callable[[], Result]) -> Result:

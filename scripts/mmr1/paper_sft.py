@@ -139,7 +139,7 @@ def image_key(path: Path, items: Iterable[Item], images: ImageStore) -> str | No
         candidates.update(found)
     if not with_images:
         return None
-    certain = [key for key, times in candidates.items() if times == with_images]
+    certain = sorted(key for key, times in candidates.items() if times == with_images)
     if len(certain) != 1:
         raise UserError(
             f"{path}: expected one key that names images in the tars, found {', '.join(certain) or 'none'} "

@@ -22,7 +22,7 @@ WRITES = {
     "generate": (["out"], []),
 }
 
-STAND_IN = '''"""Stands for the real program: writes its outputs and a line in journal.jsonl, as the environment says."""
+STAND_IN = '''"""Stands for the real program: writes its outputs, and a journal of when it ran."""
 
 import argparse
 import json
@@ -131,9 +131,7 @@ class Checkout:
         said = self.call("--profile", "slurm", *words, "--configfile", recipe, "--dry-run", "--quiet", "progress")
         lines = said.split("Job stats:")[-1].split("Reasons:")[0].splitlines() if "Job stats:" in said else []
         counted = [line.split() for line in lines]
-        return Counter(
-            {words[0]: int(words[1]) for words in counted if len(words) == 2 and words[1].isdigit()} | {}
-        )
+        return Counter({words[0]: int(words[1]) for words in counted if len(words) == 2 and words[1].isdigit()} | {})
 
     def journal(self) -> list[dict[str, Any]]:
         """What stand-ins said, in order."""

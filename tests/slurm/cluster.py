@@ -52,7 +52,7 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=10
 MessageTimeout=60
-NodeName=n[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[{first}-{second}] CPUs=8 RealMemory=64000 Gres=gpu:{gpus}
+NodeName=n[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[{ports}] CPUs=8 RealMemory={memory} Gres=gpu:{gpus}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -157,9 +157,8 @@ def _configure(folder: Path) -> None:
     for name in ("state", "spool-n1", "spool-n2"):
         (folder / name).mkdir()
     controller, first = _free_ports(1), _free_ports(2)
-    (ETC / "slurm.conf").write_text(
-        CONF.format(mark=MARK, folder=folder, controller=controller, first=first, second=first + 1, gpus=GPUS)
-    )
+    values = {"controller": controller, "ports": f"{first}-{first + 1}", "gpus": GPUS, "memory": 64000}
+    (ETC / "slurm.conf").write_text(CONF.format(mark=MARK, folder=folder, **values))
     (ETC / "gres.conf").write_text("".join(f"Name=gpu File={device}\n" for device in _devices()[:GPUS]))
 
 
@@ -185,6 +184,7 @@ def _daemon(folder: Path, *words: str, **options: int) -> subprocess.Popen[bytes
             stdout=out,
             stderr=out,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # so that Ctrl-C reaches the tests first, which need SLURM to clean up
             **options,  # type: ignore[call-overload]
         )
 

@@ -49,10 +49,10 @@ def test_a_cancelled_job_is_submitted_again(cluster: Cluster, checkout: Checkout
     assert checkout.started() == AFTER_ONE_REPEAT
 
 
-def test_after_a_cancelled_job_the_next_call_repeats_nothing_that_was_done(cluster: Cluster, checkout: Checkout) -> None:
-    head = checkout.start(
-        *checkout.on_slurm("--retries", "0", SFT), STAND_IN_SLOW="train_sft", STAND_IN_SECONDS="600"
-    )
+def test_after_a_cancelled_job_the_next_call_repeats_nothing_that_was_done(
+    cluster: Cluster, checkout: Checkout
+) -> None:
+    head = checkout.start(*checkout.on_slurm("--retries", "0", SFT), STAND_IN_SLOW="train_sft", STAND_IN_SECONDS="600")
     command("scancel", wait_for_sft(cluster, checkout))
     head.communicate(timeout=180)
     assert head.returncode != 0

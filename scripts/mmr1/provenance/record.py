@@ -23,6 +23,8 @@ from mmr1.errors import UserError
 from mmr1.files import digest, files_under, read_json, sha256, write_json
 from mmr1.provenance.code import code_digest, code_files
 from mmr1.provenance.environment import check_environment, environment, lock_comparison
+from mmr1.provenance.orphan import end_orphan
+from mmr1.provenance.usage import Usage, nodes
 
 SCHEMA_VERSION = 1
 
@@ -68,12 +70,14 @@ def job(
         for path in paths:
             if not path.exists():
                 raise UserError(f"{path}: no such file or folder (--{name.replace('_', '-')})")
+    end_orphan(args.attempt)
     work, start = Job(), datetime.now(UTC)
     marker = {"state": "running", "argv": sys.argv, "start": start.isoformat(), **_where(), "earlier": _earlier(args)}
     _mark(args, marker)
     try:
         hashed_inputs = {name: _hashed(paths) for name, paths in named_inputs.items()}
-        yield work
+        with Usage() as usage:
+            yield work
         if args.record is not None:
             program = Path(sys.argv[0]).stem
             key = {
@@ -94,7 +98,7 @@ def job(
                 "parents": parents(hashed_inputs, _records_root(args.record)),
                 "metrics": work.metrics,
                 "notes": work.notes,
-                "execution": _execution(start),
+                "execution": _execution(start, usage),
             }
             write_json(args.record, record)
     except BaseException as error:
@@ -182,7 +186,7 @@ def _without_paths(value: Any) -> Any:
     return value
 
 
-def _execution(start: datetime) -> dict[str, Any]:
+def _execution(start: datetime, used: Usage) -> dict[str, Any]:
     end = datetime.now(UTC)
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
@@ -190,10 +194,11 @@ def _execution(start: datetime) -> dict[str, Any]:
         "end": end.isoformat(),
         "seconds": (end - start).total_seconds(),
         "cpu_seconds": sum(one.ru_utime + one.ru_stime for one in usage),
-        "peak_memory_mib": max(one.ru_maxrss for one in usage) / 1024,
+        "peak_memory_mib": max(used.peak_memory_mib, *(one.ru_maxrss / 1024 for one in usage)),
         "argv": sys.argv,
         "git": _git(),
-        "gpu": _gpu(),
+        "gpu": used.gpus(),
+        "nodes": nodes(),
         "lock": lock_comparison(),
         **_where(),
     }
@@ -221,20 +226,6 @@ def _git() -> dict[str, Any]:
         return {"commit": git("rev-parse", "HEAD").strip(), "dirty": digest(diff) if diff else None}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
-
-
-def _gpu() -> list[dict[str, str]]:
-    fields = ["name", "driver_version", "memory.total"]
-    try:
-        listed = subprocess.run(
-            ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    return [dict(zip(fields, line.split(", "), strict=True)) for line in listed.splitlines()]
 
 
 def _mark(args: argparse.Namespace, marker: dict[str, Any]) -> None:

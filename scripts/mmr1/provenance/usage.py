@@ -1,0 +1,108 @@
+"""What a job uses while it runs, looked at every few seconds: memory of all its processes, work of its GPUs."""
+
+import os
+import subprocess
+import threading
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+SECONDS_BETWEEN_LOOKS = 10.0
+FIELDS = ("name", "driver_version", "memory.total", "utilization.gpu", "memory.used")
+
+
+class Usage:
+    """Looks from another thread while the body runs.
+
+    `peak_memory_mib` is the largest sum of resident memory over this process and its children that was seen; under
+    torchrun over all ranks on this node. `gpus` has one entry for each GPU that the job was given on this node.
+    """
+
+    def __init__(self) -> None:
+        self.peak_memory_mib = 0.0
+        self._utilization: dict[int, list[float]] = {}
+        self._memory: dict[int, float] = {}
+        self._known: list[dict[str, str]] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Usage":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def gpus(self) -> list[dict[str, Any]]:
+        """Each GPU's name, driver and memory, its mean utilization in percent and the most memory in use on it."""
+        return [
+            {
+                **gpu,
+                "utilization": sum(self._utilization[index]) / len(self._utilization[index]),
+                "peak_memory_mib": self._memory[index],
+            }
+            for index, gpu in enumerate(self._known)
+        ]
+
+    def _watch(self) -> None:
+        has_gpus = True
+        while True:
+            self.peak_memory_mib = max(self.peak_memory_mib, _memory_of_tree())
+            if has_gpus:
+                has_gpus = self._look_at_gpus()
+            if self._end.wait(SECONDS_BETWEEN_LOOKS):
+                return
+
+    def _look_at_gpus(self) -> bool:
+        rows = query_gpus(FIELDS)
+        for index, row in enumerate(rows):
+            self._utilization.setdefault(index, []).append(_number(row.pop("utilization.gpu")))
+            self._memory[index] = max(self._memory.get(index, 0.0), _number(row.pop("memory.used")))
+        self._known = self._known or rows
+        return bool(rows)
+
+
+def nodes() -> int:
+    """On how many machines the job runs, as torchrun says."""
+    return int(os.environ.get("GROUP_WORLD_SIZE", 1))
+
+
+def query_gpus(fields: tuple[str, ...]) -> list[dict[str, str]]:
+    """What nvidia-smi says of each GPU that this job may use; nothing where there is none."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    select = ["-i", chosen] if chosen else []
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", *select, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [dict(zip(fields, line.split(", "), strict=True)) for line in listed.splitlines()]
+
+
+def _memory_of_tree() -> float:
+    """Resident MiB of this process and its children; under torchrun, of all that the launcher started."""
+    own = psutil.Process()
+    launcher = own.parent() if "TORCHELASTIC_RUN_ID" in os.environ else None
+    total = 0
+    for process in {own, *(launcher or own).children(recursive=True)}:
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:  # it has ended since
+            continue
+    return total / 2**20
+
+
+def _number(text: str) -> float:
+    """A number of nvidia-smi's; 0 where a device does not tell."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

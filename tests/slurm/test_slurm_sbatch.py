@@ -1,0 +1,116 @@
+"""What the paper's recipe asks SLURM for, line by line. No SLURM is needed: `sbatch` here only notes how it is called.
+
+After a change that is meant: UPDATE_GOLDEN=1 pytest tests/slurm/test_slurm_sbatch.py, and read the difference.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from slurm.checkout import REPOSITORY, Checkout
+
+GOLDEN = REPOSITORY / "tests/golden/sbatch_mmr1.txt"
+
+SBATCH = """#!/bin/sh
+echo "$@" | sed 's/ --wrap=.*//' >> "$CALLS"
+wc -l < "$CALLS"
+"""
+# Every job has ended as soon as it is asked for, without having made anything: Snakemake gives up on it.
+SQUEUE = """#!/bin/sh
+seq 1 $(wc -l < "$CALLS") | sed 's/$/|FAILED/'
+"""
+SCONTROL = "#!/bin/sh\necho 'MinJobAge = 300 sec'\n"
+
+MODELS = ("3b", "7b", "32b")
+RULES = ("train_sft", "train_grpo", "train_grpo_last", "generate", "generate_predictions", "score_benchmark")
+
+
+@pytest.fixture(scope="module")
+def submitted(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The calls of sbatch for one job of each kind and model, without what differs from call to call."""
+    tmp_path = tmp_path_factory.mktemp("sbatch")
+    checkout = Checkout(tmp_path / "checkout")
+    tools, calls = tmp_path / "tools", tmp_path / "calls"
+    tools.mkdir()
+    for name, text in {
+        "sbatch": SBATCH,
+        "squeue": SQUEUE,
+        "scontrol": SCONTROL,
+        "sinfo": "#!/bin/sh\necho 'main*'\n",
+    }.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    calls.touch()
+    for targets in (sft_jobs(checkout), later_jobs(checkout)):
+        checkout.call(
+            "--profile", "slurm", "--retries", "0", "--slurm-init-seconds-before-status-checks", "1",
+            "--rerun-triggers", "mtime", "--allowed-rules", *RULES, "--", *targets,
+            ok=False,
+            CALLS=str(calls),
+            PATH=f"{tools}:{os.environ['PATH']}",
+        )  # fmt: skip
+    return sorted(shortened(line, checkout.folder) for line in calls.read_text().splitlines())
+
+
+def test_what_is_submitted_for_each_model_is_what_a_reviewer_has_read(submitted: list[str]) -> None:
+    text = "\n".join(submitted) + "\n"
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(text)
+    assert text == GOLDEN.read_text()
+
+
+def test_gpu_jobs_of_one_node_are_given_no_tasks_and_others_no_gpus(submitted: list[str]) -> None:
+    for line in submitted:
+        assert "--ntasks-per-gpu" not in line
+        if "--gpus=" in line:
+            assert "--ntasks" not in line
+            assert "--nodes=1 " in line
+        elif "--gres=" in line:
+            assert int(re.search(r"--nodes=(\d+)", line)[1]) == int(re.search(r"--ntasks=(\d+)", line)[1]) > 1
+        else:
+            assert "score" in line, "only scores are made without a GPU"
+
+
+def sft_jobs(checkout: Checkout) -> list[str]:
+    """Leave empty files where SFT of each model finds its inputs, and name what it makes."""
+    files = ["data/sft.parquet", "data/sft_validation.parquet"]
+    leave(
+        checkout, [*files, *(f"{model}/settings/sft.json" for model in MODELS)], [f"{model}/base" for model in MODELS]
+    )
+    return [f"results/mmr1/{model}/sft/metrics.jsonl" for model in MODELS]
+
+
+def later_jobs(checkout: Checkout) -> list[str]:
+    """The same for a round of training, a shard of rollouts, and the evaluation of each model."""
+    files = [
+        f"data/{name}.parquet" for name in ("problems", "validation", "benchmarks/mathvista", "benchmarks/chartqa")
+    ]
+    folders, targets = [], []
+    for model in MODELS:
+        run = f"{model}/vas/seed0"
+        files += [f"{model}/sft/metrics.jsonl", f"{model}/vas/settings/grpo.json", f"{run}/round1/schedule.parquet"]
+        files += [f"{model}/eval/base/chartqa/predictions.parquet"]
+        folders += [f"{model}/sft/checkpoint", f"{run}/round0/checkpoint", f"{run}/round0/trainer_state"]
+        targets += [f"{run}/round1/metrics.jsonl", f"{run}/round1/rollouts/3.parquet"]
+        targets += [f"{model}/eval/base/mathvista/predictions.parquet", f"{model}/eval/base/chartqa/scores.json"]
+    leave(checkout, files, folders)
+    return [f"results/mmr1/{target}" for target in targets]
+
+
+def leave(checkout: Checkout, files: list[str], folders: list[str]) -> None:
+    """Make empty files and folders among the results of the paper's recipe."""
+    for name in folders:
+        (checkout.folder / "results/mmr1" / name).mkdir(parents=True)
+    for name in files:
+        path = checkout.folder / "results/mmr1" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def shortened(line: str, folder: Path) -> str:
+    """A call without the name of this run, the log file and the folder."""
+    rule = re.search(r"--comment (\S+)", line)[1]
+    line = re.sub(r"--parsable --job-name \S+ --output \S+ --export=ALL --comment \S+ ", "", line)
+    return f"{rule}: {' '.join(line.replace(f' -D {folder}', '').split())}"

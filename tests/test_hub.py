@@ -1,0 +1,146 @@
+"""Downloads from a hub of our own on this machine, which answers as much as the real client asks for."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+COMMIT, OTHER = "6628554" + "0" * 33, "cc59489" + "0" * 33
+
+
+class Hub:
+    """A hub with one repository. `files` is its content; what is in `damaged` is sent with its first byte changed."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.large: set[str] = set()
+        self.damaged: set[str] = set()
+        self.fetched: list[str] = []
+
+    def answer(self, path: str, whole: bool) -> tuple[int, dict[str, str], bytes]:
+        if path.endswith("/commits/main"):
+            commits = [{"id": commit, "authors": [], "date": "2025-01-01T00:00:00.000Z", "title": "", "message": ""}
+                       for commit in (OTHER, COMMIT)]  # fmt: skip
+            return 200, {"Content-Type": "application/json"}, json.dumps(commits).encode()
+        if f"/tree/{COMMIT}" in path:
+            return 200, {"Content-Type": "application/json"}, json.dumps(list(map(self._listed, self.files))).encode()
+        name = path.split(f"/resolve/{COMMIT}/")[-1]
+        if name not in self.files:
+            return 404, {"X-Error-Code": "RepoNotFound"}, b""
+        data = self.files[name]
+        if whole:
+            self.fetched.append(name)
+            data = b"?" + data[1:] if name in self.damaged else data
+        return 200, {"ETag": f'"{hashlib.sha1(self.files[name]).hexdigest()}"', "X-Repo-Commit": COMMIT}, data
+
+    def _listed(self, name: str) -> dict[str, Any]:
+        data = self.files[name]
+        blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        lfs = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
+        return {"type": "file", "path": name, "size": len(data), "oid": blob} | (
+            {"lfs": lfs} if name in self.large else {}
+        )
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    served = Hub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = served.answer(self.path.split("?")[0], self.command == "GET")
+            self.send_response(status)
+            for name, value in (headers | {"Content-Length": str(len(body))}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    yield served
+    server.shutdown()
+
+
+def download(
+    folder: Path, *words: str, revision: str = "6628554", kind: str = "dataset"
+) -> subprocess.CompletedProcess[str]:
+    """Call the program as its rule does, with the hub's cache in a folder of its own."""
+    return subprocess.run(
+        [sys.executable, "scripts/download_hub.py",
+         "--kind", kind, "--repository", "some/thing", "--revision", revision,
+         "--out", str(folder / "out"), "--work", str(folder / "work"),
+         "--record", str(folder / "records/download_dataset/rl.json"), *words],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, env=os.environ | {"HF_HOME": str(folder / "home")},
+    )  # fmt: skip
+
+
+def test_files_arrive_as_they_are_with_the_commit_in_the_record(hub: Hub, tmp_path: Path) -> None:
+    hub.files = {"data/train.parquet": b"large" * 1000, "README.md": b"not asked for", "config.json": b"{}"}
+    hub.large = {"data/train.parquet"}
+    done = download(tmp_path, "--files", "*.parquet", "*.json")
+    assert done.returncode == 0, done.stderr
+    found = {
+        path.relative_to(tmp_path / "out").as_posix(): path.read_bytes()
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file()
+    }
+    assert found == {name: data for name, data in hub.files.items() if name != "README.md"}
+    record = json.loads((tmp_path / "records/download_dataset/rl.json").read_text())
+    assert record["notes"]["source"] == {"repository": "some/thing", "commit": COMMIT}
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_file_that_is_not_what_the_hub_promised_is_refused_and_the_next_call_fetches_only_it(
+    hub: Hub, tmp_path: Path, large: bool
+) -> None:
+    hub.files = {"good.parquet": b"good" * 1000, "bad.parquet": b"bad" * 1000}
+    hub.large, hub.damaged = set(hub.files) if large else set(), {"bad.parquet"}
+    done = download(tmp_path)
+    assert done.returncode == 2
+    assert "bad.parquet: expected the hash" in done.stderr
+    assert not (tmp_path / "out").exists()
+    hub.damaged, hub.fetched = set(), []
+    assert download(tmp_path).returncode == 0
+    assert hub.fetched == ["bad.parquet"]
+    assert (tmp_path / "out/bad.parquet").read_bytes() == hub.files["bad.parquet"]
+
+
+@pytest.mark.parametrize(("revision", "found"), [("abc", 0), ("", 2)])
+def test_a_revision_must_be_one_commit(hub: Hub, tmp_path: Path, revision: str, found: int) -> None:
+    done = download(tmp_path, revision=revision)
+    assert done.returncode == 2
+    assert f"expected one commit that begins with it, found {found}" in done.stderr
+
+
+def test_a_model_must_be_a_checkpoint(hub: Hub, tmp_path: Path) -> None:
+    hub.files = {"config.json": b"{}"}
+    done = download(tmp_path, kind="model")
+    assert done.returncode == 2
+    assert "expected a checkpoint, found no tokenizer_config.json" in done.stderr
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmr1 import hub as module
+    from mmr1.errors import UserError
+
+    monkeypatch.setattr(module, "FIRST_WAIT", 0)
+    monkeypatch.setattr(module, "HfApi", lambda: (_ for _ in ()).throw(ConnectionError("no route to host")))
+    with pytest.raises(UserError, match=r"^the hub: ConnectionError: no route to host$"):
+        module.resolve("some/thing", "model", "abc")
