@@ -320,9 +320,14 @@ def test_costs_are_the_sums_of_the_records(made: SyntheticResults) -> None:
 
 def test_gpu_hours_count_every_gpu_that_a_job_saw(made: SyntheticResults) -> None:
     records = [record for record in read_records(made.root) if record.rule == "train_grpo"]
-    for record in records[:2]:
-        record.execution.gpu = [{"name": "a"}, {"name": "a"}]
-    assert cost.by_stage(records)[0].gpu_hours == pytest.approx(2 * 2 * 30 / 3600)
+    records[0].execution.gpu = [{"name": "a", "utilization": 90.0}] * 2
+    records[1].execution.gpu = [{"name": "a", "utilization": 30.0}] * 2
+    records[1].execution.nodes = 2
+    (stage,) = cost.by_stage(records)
+    assert stage.gpu_hours == pytest.approx((2 + 2 * 2) * 30 / 3600)
+    assert stage.gpu_utilization == pytest.approx((2 * 90 + 4 * 30) / 6)
+    html, _ = build(made.index.model_copy(update={"trainings": ()}), records)
+    assert all(text in html for text in ("GPU hours", "GPU use", "50 %"))
 
 
 @pytest.mark.parametrize(

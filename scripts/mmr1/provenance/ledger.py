@@ -41,7 +41,7 @@ class Key(Part):
 
 
 class Execution(Part):
-    """When and where it was computed. Times are UTC; `peak_memory_mib` is of the largest process."""
+    """When and where it was computed. Times are UTC; `gpu` lists the GPUs of one of the `nodes`."""
 
     start: datetime
     end: datetime
@@ -51,6 +51,7 @@ class Execution(Part):
     host: str
     git: dict[str, Any]
     gpu: list[dict[str, Any]] = []
+    nodes: int = 1
     slurm: dict[str, str] = {}
 
 

@@ -12,13 +12,18 @@ TRAINING, SCORING = "train_grpo", "score_vps"
 
 @dataclass(frozen=True)
 class StageCost:
-    """One rule's jobs together. `gpu_hours` counts every GPU that a job saw; None if no job saw any."""
+    """One rule's jobs together.
+
+    `gpu_hours` counts every GPU that a job was given, on all its nodes; None if no job had any. `gpu_utilization` is
+    in percent, the mean over those hours; None where no record tells.
+    """
 
     rule: str
     jobs: int
     seconds: float
     cpu_hours: float
     gpu_hours: float | None
+    gpu_utilization: float | None
     peak_memory_gib: float
 
 
@@ -47,14 +52,15 @@ def by_stage(records: Iterable[Record]) -> list[StageCost]:
 def total(stages: Iterable[StageCost]) -> StageCost:
     """The sum over stages; the memory is the largest."""
     rows = list(stages)
-    gpu_hours = [row.gpu_hours for row in rows if row.gpu_hours is not None]
+    busy = [(row.gpu_hours, row.gpu_utilization) for row in rows if row.gpu_hours is not None]
     return StageCost(
-        "all",
-        sum(row.jobs for row in rows),
-        sum(row.seconds for row in rows),
-        sum(row.cpu_hours for row in rows),
-        sum(gpu_hours) if gpu_hours else None,
-        max(row.peak_memory_gib for row in rows),
+        rule="all",
+        jobs=sum(row.jobs for row in rows),
+        seconds=sum(row.seconds for row in rows),
+        cpu_hours=sum(row.cpu_hours for row in rows),
+        gpu_hours=sum(hours for hours, _ in busy) if busy else None,
+        gpu_utilization=_weighted_mean(busy),
+        peak_memory_gib=max(row.peak_memory_gib for row in rows),
     )
 
 
@@ -75,15 +81,22 @@ def vps_passes(records: Iterable[Record]) -> list[PassCost]:
 
 def _stage(rule: str, group: list[Record]) -> StageCost:
     executions = [record.execution for record in group]
-    with_gpu = [one for one in executions if one.gpu]
+    gpus = [(one.seconds * one.nodes / 3600, gpu.get("utilization")) for one in executions for gpu in one.gpu]
     return StageCost(
         rule=rule,
         jobs=len(group),
         seconds=sum(one.seconds for one in executions),
         cpu_hours=sum(one.cpu_seconds for one in executions) / 3600,
-        gpu_hours=sum(one.seconds * len(one.gpu) for one in with_gpu) / 3600 if with_gpu else None,
+        gpu_hours=sum(hours for hours, _ in gpus) if gpus else None,
+        gpu_utilization=_weighted_mean(gpus),
         peak_memory_gib=max(one.peak_memory_mib for one in executions) / 1024,
     )
+
+
+def _weighted_mean(busy: Iterable[tuple[float, float | None]]) -> float | None:
+    """The mean utilization over (hours, utilization) of those that tell; None if none does."""
+    told = [(hours, share) for hours, share in busy if share is not None and hours > 0]
+    return sum(hours * share for hours, share in told) / sum(hours for hours, _ in told) if told else None
 
 
 def _run(place: PurePosixPath) -> str:
