@@ -75,6 +75,7 @@ class Stopwatch:
 
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
+    started_cpu: float = field(default_factory=time.process_time)
 
     @contextmanager
     def time(self, phase: str) -> Iterator[None]:
@@ -110,9 +111,10 @@ def group_metrics(groups: Sequence[Group], settings: GRPOSettings) -> dict[str, 
 
 
 def timings(groups: Sequence[Group], prompt_tokens: Sequence[int], watch: Stopwatch, devices: int) -> dict[str, float]:
-    """Seconds by phase, and tokens a second as the speed anchors count them (EasyR1's `perf/throughput`).
+    """Seconds by phase and in all, this process's CPU seconds, and tokens a second as the speed anchors count them.
 
-    That is prompt and response tokens of all rollouts over the time of the whole step, and by device.
+    That (EasyR1's `perf/throughput`) is prompt and response tokens of all rollouts over the time of the step, and by
+    device.
     """
     tokens = sum(
         prompt + len(one.token_ids)
@@ -128,6 +130,7 @@ def timings(groups: Sequence[Group], prompt_tokens: Sequence[int], watch: Stopwa
     return {
         **phases,
         "seconds": watch.total(),
+        "cpu_seconds": time.process_time() - watch.started_cpu,
         "tokens_per_second": speed,
         "tokens_per_second_per_device": speed / devices,
         "peak_memory_mib": memory,

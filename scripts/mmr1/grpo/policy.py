@@ -1,6 +1,8 @@
 """The model under training: a Qwen2.5-VL that returns log-probabilities, run by DeepSpeed, and its frozen reference."""
 
 import logging
+import sys
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -75,6 +77,7 @@ class Policy:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         module = LogprobModel(model, settings.temperature, suppressed)
         self.engine = _initialize(module, self.config, trained=True)
+        self._canonical_states()
         self.engine.train()
 
     def logprobs(self, batch: MicroBatch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,6 +121,11 @@ class Policy:
     def load_state(self, folder: Path) -> None:
         """Undo `save_state`, to the last bit; the number of ranks must be the same."""
         self.engine.load_checkpoint(str(folder), tag="state")
+
+    def _canonical_states(self) -> None:
+        """Let equal states be saved as equal bytes: pickle writes equal strings differently if they are two objects."""
+        save = self.engine.checkpoint_engine.save
+        self.engine.checkpoint_engine.save = lambda state_dict, path: save(_interned(state_dict), path)
 
 
 class Reference:
@@ -180,6 +188,17 @@ def _load(folder: Path, settings: GRPOSettings, config: dict[str, Any]) -> Qwen2
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
     del sharded  # it acts for as long as it lives
     return model
+
+
+def _interned(value: Any) -> Any:
+    """The same value with new containers, and equal strings the same object."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if type(value) in (dict, OrderedDict):
+        return type(value)((_interned(key), _interned(item)) for key, item in value.items())
+    if type(value) in (list, tuple):
+        return type(value)(_interned(item) for item in value)
+    return value
 
 
 def _initialize(module: nn.Module, config: dict[str, Any], trained: bool) -> Any:
