@@ -382,6 +382,7 @@ def test_extraction(text: str, how: str, answer: str | None) -> None:
         ("12 km/h", "12", "units"),
         ("\\text{(B)}", "(B)", "wrappers"),
         ("\\mathbf{B}", "B", "wrappers"),
+        ("\\text{4\\sqrt{6}}", "4\\sqrt{6}", "wrappers"),
         ("45^{\\circ}", "45", "degrees"),
         ("21\\%", "21", "percent"),
         ("x = 5", "5", "assignment"),

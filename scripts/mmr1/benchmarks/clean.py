@@ -10,6 +10,8 @@ from functools import lru_cache
 _WRAPPERS = (
     "text|textbf|textit|textrm|textsf|texttt|mathrm|mathbf|mathit|mathsf|mathtt|operatorname|mbox|rm|bf|boldsymbol|emph"
 )
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_WRAPPER = re.compile(rf"\\(?:{_WRAPPERS})\s*\{{")
 _UNITS = (
     "(?-i:[mgshlLJVK])|mm|cm|dm|km|in|ft|yd|mi|inch|inches|foot|feet|yards?|miles?|millimet(?:er|re)s?|centimet(?:er|re)s?|met(?:er|re)s?"
     "|kilomet(?:er|re)s?|kg|mg|lbs?|oz|grams?|kilograms?|pounds?|tons?|tonnes?|lit(?:er|re)s?|ml|sec|seconds?|min"
@@ -59,10 +61,25 @@ def _units(text: str) -> str:
 
 
 def _wrappers(text: str) -> str:
-    pattern = re.compile(rf"\\(?:{_WRAPPERS})\s*\{{([^{{}}]*)\}}")
-    for _ in range(4):  # wrappers may be nested; more than four deep are left alone
-        text = pattern.sub(r" \1 ", text)
+    r"""`\text{…}` and its like without the command and its braces; one that never closes stays."""
+    start = 0
+    while match := _WRAPPER.search(text, start):
+        if (end := _closing(text, match.end())) is None:
+            start = match.end()
+        else:
+            text = f"{text[: match.start()]} {text[match.end() : end]} {text[end + 1 :]}"
+            start = match.start()
     return re.sub(r"\*\*|__", "", text)
+
+
+def _closing(text: str, start: int) -> int | None:
+    """Where the brace closes that was opened before `start`."""
+    depth = 1
+    for match in _BRACE.finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if depth == 0:
+            return match.start()
+    return None
 
 
 def _assignment(text: str) -> str:
