@@ -57,8 +57,8 @@ def test_a_lock_holds_what_was_asked_for_and_every_line_has_a_hash(name: str) ->
     lock = ENVS / f"{name}.lock"
     pins = locked(lock)
     for line in (ENVS / f"{name}.in").read_text().splitlines():
-        if line and not line.startswith("#"):
-            asked = Requirement(line)
+        if requirement := line.partition("#")[0].strip():
+            asked = Requirement(requirement)
             assert asked.specifier.contains(pins[normalized(asked.name)], prereleases=True), line
     blocks = re.split(r"\n(?=[a-z])", lock.read_text())
     assert len(blocks) == len(pins)
