@@ -293,6 +293,13 @@ def test_missing_weights(tmp_path: Path, encoder: PromptEncoder) -> None:
             make_engine(name, tmp_path, encoder, max_images=1, max_tokens=1)
 
 
+def test_a_context_that_is_too_long(tiny_model_dir: Path, encoder: PromptEncoder) -> None:
+    with pytest.raises(
+        UserError, match="at most 1024 tokens together, the model's context, found bounds of 1000 and 25"
+    ):
+        make_engine("transformers", tiny_model_dir, encoder, max_images=1, max_prompt_tokens=1000, max_tokens=25)
+
+
 # What only the transformers engine promises.
 
 
@@ -317,20 +324,38 @@ def test_batches_and_dropping_change_no_token(
 
 
 def test_a_live_module_is_left_as_it_was(
-    model: Qwen2_5_VLForConditionalGeneration, encoder: PromptEncoder, problems: list[Problem]
+    model: Qwen2_5_VLForConditionalGeneration, tiny_model_dir: Path, problems: list[Problem]
 ) -> None:
     """Sampling from the module that is being trained leaves its mode, attention, gradients and outputs alone."""
+    encoder = PromptEncoder(load_processor(tiny_model_dir))  # with nothing cached yet
     live = Qwen2_5_VLForConditionalGeneration(model.config)
     live.load_state_dict(model.state_dict())
     live.train()
     text_config = live.model.language_model.config
-    before = plain_logits(live, encoder, problems[0], np.array([20, 21])), text_config._attn_implementation
+    before = (
+        plain_logits(live, PromptEncoder(encoder.processor), problems[0], np.array([20, 21])),
+        text_config._attn_implementation,
+    )
     TransformersEngine(live, encoder).generate(requests_for(problems, 2), SAMPLED)
     assert live.training
     after = plain_logits(live, encoder, problems[0], np.array([20, 21])), text_config._attn_implementation
     assert torch.equal(before[0], after[0])
     assert before[1] == after[1]
-    assert all(weight.requires_grad for weight in live.parameters())
+    prompt = encoder.encode(problems[0])  # cached by the engine, and still good for gradients
+    live.model.visual(prompt.pixel_values, grid_thw=prompt.image_grid_thw).pooler_output.sum().backward()
+    assert live.model.visual.patch_embed.proj.weight.grad.abs().sum() > 0
+
+
+def test_half_precision(tiny_model_dir: Path, encoder: PromptEncoder, problems: list[Problem]) -> None:
+    """bfloat16, as on a GPU: log-probabilities near those of float32 for the same tokens."""
+    engine = TransformersEngine.from_folder(tiny_model_dir, encoder, dtype=torch.bfloat16)
+    full = Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_model_dir, dtype=torch.float32)
+    requests = requests_for(problems, 2)
+    for request, rollout in zip(requests, engine.generate(requests, SAMPLED), strict=True):
+        logits = plain_logits(full, encoder, request.problem, rollout.token_ids)
+        policy = policy_logits(logits, suppressed(full, encoder), SAMPLED.temperature)
+        expected = policy.log_softmax(-1).gather(1, torch.as_tensor(rollout.token_ids, dtype=torch.long)[:, None])[:, 0]
+        np.testing.assert_allclose(rollout.logprobs, expected, atol=0.1)
 
 
 def test_images_are_seen_once_a_problem(

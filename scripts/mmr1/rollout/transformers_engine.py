@@ -70,7 +70,8 @@ class TransformersEngine:
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Rollout]:
         """One rollout per request, in the order of the requests. Raises UserError for a prompt that is too long."""
         rollouts: list[Rollout | None] = [None] * len(requests)
-        with _evaluating(self.model), torch.inference_mode():
+        # Not inference mode: prompts that are encoded here are cached, and the trainer computes gradients from them.
+        with _evaluating(self.model), torch.no_grad():
             for batch in self._batches(requests):
                 for index, rollout in zip(batch.indices, self._generate(batch, sampling), strict=True):
                     rollouts[index] = rollout

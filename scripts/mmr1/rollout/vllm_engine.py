@@ -7,6 +7,7 @@ requests of a problem by their images' hashes and shares their prompt and their 
 
 import gc
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -22,10 +23,14 @@ from mmr1.problems import Problem
 from mmr1.prompts import PromptEncoder
 from mmr1.rollout.engine import Request, Rollout, Sampling
 from mmr1.rollout.policy import end_of_sequence, suppressed_tokens
+from mmr1.rollout.wire import pack_weights
 
 # The key-value cache on a CPU, where vLLM would otherwise take a share of all memory: enough for toy models.
 # VLLM_CPU_KVCACHE_SPACE (GiB) overrides it.
 CPU_CACHE_BYTES = 1 << 28
+
+# Where a folder is memory that all processes of the node see (Linux).
+SHARED_MEMORY = Path("/dev/shm")
 
 
 class VllmEngine:
@@ -55,6 +60,8 @@ class VllmEngine:
         self.encoder = encoder
         self.max_prompt_tokens = max_prompt_tokens
         self._max_images = max_images
+        launched = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+        self._has_worker_processes = tensor_parallel > 1 and not launched
         self._sleeps = sleep_mode and torch.cuda.is_available()
         self._owns_process_group = not torch.distributed.is_initialized()
         self._set_num_threads: Callable[[int], None] = torch.set_num_threads
@@ -74,7 +81,8 @@ class VllmEngine:
             seed=0,
             disable_log_stats=True,
             **_device_options(gpu_memory_utilization, self._sleeps),
-            **_launcher_options(),
+            # Under a launcher each rank holds its own part of the engine; alone, vLLM starts what it needs.
+            distributed_executor_backend="external_launcher" if launched else None,
         )
         tokenizer = encoder.processor.tokenizer
         self._end = end_of_sequence(tokenizer)
@@ -93,7 +101,10 @@ class VllmEngine:
 
     def load_weights(self, named_tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Replace the weights in place and drop cached prompts and visual features, which the old ones made."""
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(named_tensors)})
+        if self._has_worker_processes:
+            self._hand_over(named_tensors)
+        else:
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(named_tensors)})
         self._llm.reset_prefix_cache()
         self._llm.llm_engine.reset_encoder_cache()
 
@@ -131,6 +142,13 @@ class VllmEngine:
             "dtype": str(model.dtype).removeprefix("torch."),
             "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1",
         }
+
+    def _hand_over(self, named_tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Weights for workers in other processes of this node, through its shared memory."""
+        with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as folder:
+            for number, piece in enumerate(pack_weights(named_tensors)):
+                Path(folder, f"model-{number:05d}.safetensors").write_bytes(piece)
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
 
     def _input(self, problem: Problem) -> dict[str, Any]:
         """A problem in vLLM's words; `multi_modal_uuids` spare it hashing the pixels once a rollout."""
@@ -208,13 +226,6 @@ def _import_vllm(batch_invariant: bool) -> Any:
     except ImportError as error:
         raise UserError(f"--engine vllm: expected vllm in this environment: {error}") from None
     return vllm
-
-
-def _launcher_options() -> dict[str, Any]:
-    """Under a launcher of several ranks each holds its own part of the engine; alone, vLLM starts what it needs."""
-    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-        return {"distributed_executor_backend": "external_launcher"}
-    return {}
 
 
 def _device_options(gpu_memory_utilization: float, sleep_mode: bool) -> dict[str, Any]:
