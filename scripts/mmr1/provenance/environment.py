@@ -44,7 +44,9 @@ def check_environment() -> None:
 @cache
 def environment() -> dict[str, Any]:
     """`python` and `packages` (name to version), which are what is there, and `sha256`, a digest over the two."""
-    found = {"python": platform.python_version(), "packages": installed(sys.path)}
+    # Setuptools puts a folder of its own copies on the path of a process that imports it: nobody installed those.
+    folders = [folder for folder in sys.path if Path(folder).name != "_vendor"]
+    found = {"python": platform.python_version(), "packages": installed(folders)}
     return {"sha256": digest(found), **found}
 
 
