@@ -27,8 +27,10 @@ demo: env ## the whole pipeline on handwritten digits, on two cores (ARGS= go to
 	@$(DRIVER)/snakemake --profile $(PROFILE) $(TARGET) $(ARGS)
 	@printf '\nreport:  %s\nMLflow:  make mlflow\n' "$(CURDIR)/$(RESULTS)/report.html"
 
-test: env ## all tests (ARGS= go to pytest: ARGS='tests/test_loss.py -k clip')
-	@$(CPU)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile)
+# Two workers on two cores, one thread each; a file's tests stay together, for they share fixtures.
+test: export OMP_NUM_THREADS ?= 1
+test: env ## all tests (ARGS= go to pytest: ARGS='tests/test_schedule.py -k permutation')
+	@$(CPU)/python -m pytest -rs $(or $(ARGS),-n 2 --dist loadfile)
 
 lint: env ## style, types, and the workflow's own checks
 	@$(DRIVER)/ruff check

@@ -419,6 +419,7 @@ def test_each_rule_runs_in_its_own_environment_and_a_changed_lock_makes_a_new_on
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_digits_recipe_runs_from_nothing_to_the_end_with_conda(tmp_path: Path) -> None:
     """The shrunken recipe, on the real locks: every job ends in the environment that its rule names, as locked."""
     checkout = tmp_path / "checkout"
