@@ -264,7 +264,8 @@ class Recipe(Stages):
         return self
 
     @model_validator(mode="after")
-    def _overrides_are_valid(self) -> "Recipe":
+    def _sections_are_valid(self) -> "Recipe":
+        self._check_batch("", self)
         for model in self.models:
             self._check_overrides(f"models.{model}.overrides", model, None)
         for name, run in self.runs.items():
@@ -277,11 +278,13 @@ class Recipe(Stages):
             stages = self.resolve(model, run)
         except ValidationError as error:
             raise ValueError(f"{where}.{describe(error)}") from None
+        self._check_batch(f"{where}.", stages)
+
+    def _check_batch(self, where: str, stages: Stages) -> None:
         size, name = self._pool()
-        if stages.schedule.batch_size > size:
-            raise ValueError(
-                f"{where}: schedule.batch_size: expected at most {name} ({size}), found {stages.schedule.batch_size}"
-            )
+        found = stages.schedule.batch_size
+        if found > size:
+            raise ValueError(f"{where}schedule.batch_size: expected at most {name} ({size}), found {found}")
 
     def _pool(self) -> tuple[int, str]:
         """How many problems RL has, and where the recipe says so."""

@@ -53,11 +53,14 @@ rule score_benchmark:
         **logs("score_benchmark", "{model}/{subject}/{benchmark}"),
     conda:
         CPU
+    threads: resource("score", "threads")
     resources:
         **job_resources("score"),
     params:
+        threads=resource("score", "threads"),
         code=code_digest("score_benchmark"),
     shell:
         "python scripts/score_benchmark.py --benchmark {wildcards.benchmark} --problems {input.problems}"
         " --predictions {input.predictions} --out {output.scores} --items {output.verdicts}"
+        " --workers {params.threads}"
         " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"

@@ -63,6 +63,7 @@ rule make_report:
     input:
         index=f"{R}/report_index.json",
         files=report_files,
+        template="scripts/mmr1/report/page.html",
     output:
         report=f"{R}/report.html",
         figures=directory(f"{R}/figures"),
