@@ -1,10 +1,12 @@
 """The model under training: a Qwen2.5-VL that returns log-probabilities, run by DeepSpeed, and its frozen reference."""
 
+import importlib
 import logging
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -213,10 +215,18 @@ def _whole(parameters: list[nn.Parameter], stage: int) -> Any:
     return _deepspeed().zero.GatheredParameters(parameters)
 
 
+@cache
 def _deepspeed() -> Any:
-    import deepspeed  # seconds of import that only a training process pays
+    """DeepSpeed, imported where a training process first needs it, without what costs seconds or minutes and is unused."""
+    import deepspeed
 
     deepspeed.utils.logger.setLevel(logging.WARNING)
-    # A kernel for CPU inference that would be compiled at the first start, for minutes, and is not used here.
+    # A kernel for CPU inference, which would be compiled at the first start.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    # The Muon optimizer is wrapped in torch.compile at import, which imports all of Inductor.
+    compiled, torch.compile = torch.compile, lambda function: function
+    try:
+        importlib.import_module("deepspeed.runtime.zero.muon.original_muon")
+    finally:
+        torch.compile = compiled
     return deepspeed
