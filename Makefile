@@ -16,9 +16,9 @@ export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help env demo test lint format bench lock mlflow clean
+.PHONY: help env demo test test-slurm lint format bench lock mlflow clean
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 env: ## make the local environments from their locks (PYTHON=/path/to/python3.11 chooses the Python)
 	@bash envs/local.sh $(ENVIRONMENTS)
@@ -30,7 +30,10 @@ demo: env ## the whole pipeline on handwritten digits, on two cores (ARGS= go to
 # Two workers on two cores, one thread each; a file's tests stay together, for they share fixtures.
 test: export OMP_NUM_THREADS ?= 1
 test: env ## all tests (ARGS= go to pytest: ARGS='tests/test_schedule.py -k permutation')
-	@$(CPU)/python -m pytest -rs $(or $(ARGS),-n 2 --dist loadfile)
+	@$(CPU)/python -m pytest -rs $(or $(ARGS),-n 2 --dist loadfile --ignore tests/slurm)
+
+test-slurm: env ## the tests on a real SLURM, which they start on this machine (root, slurm-wlm, munge)
+	@$(CPU)/python -m pytest -rs tests/slurm $(ARGS)
 
 lint: env ## style, types, and the workflow's own checks
 	@$(DRIVER)/ruff check

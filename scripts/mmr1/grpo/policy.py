@@ -217,7 +217,7 @@ def _whole(parameters: list[nn.Parameter], stage: int) -> Any:
 
 @cache
 def _deepspeed() -> Any:
-    """DeepSpeed, imported where a training process first needs it, without what costs seconds or minutes and is unused."""
+    """DeepSpeed, imported where a training process first needs it, without what costs much time and is unused."""
     import deepspeed
 
     deepspeed.utils.logger.setLevel(logging.WARNING)

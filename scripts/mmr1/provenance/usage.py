@@ -6,7 +6,10 @@ import threading
 from types import TracebackType
 from typing import Any
 
-import psutil
+try:
+    import psutil
+except ModuleNotFoundError:  # an environment of a user's own: the job runs, and its memory is not known
+    psutil = None
 
 SECONDS_BETWEEN_LOOKS = 10.0
 FIELDS = ("name", "driver_version", "memory.total", "utilization.gpu", "memory.used")
@@ -89,6 +92,8 @@ def query_gpus(fields: tuple[str, ...]) -> list[dict[str, str]]:
 
 def _memory_of_tree() -> float:
     """Resident MiB of this process and its children; under torchrun, of all that the launcher started."""
+    if psutil is None:
+        return 0.0
     own = psutil.Process()
     launcher = own.parent() if "TORCHELASTIC_RUN_ID" in os.environ else None
     total = 0

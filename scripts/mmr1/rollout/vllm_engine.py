@@ -7,8 +7,10 @@ requests of a problem by their images' hashes and shares their prompt and their 
 
 import gc
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -68,22 +70,23 @@ class VllmEngine:
         self._vllm = _import_vllm(batch_invariant)
         config = AutoConfig.from_pretrained(folder)
         longest = None if max_prompt_tokens is None else max_prompt_tokens + max_tokens
-        self._llm = self._vllm.LLM(
-            model=str(folder),
-            max_model_len=longest,
-            max_num_seqs=batch_size,
-            tensor_parallel_size=tensor_parallel,
-            # Probabilities as sampled from: after suppressed tokens, temperature and top-p.
-            logprobs_mode="processed_logprobs",
-            limit_mm_per_prompt={"image": max_images, "video": 0},
-            mm_processor_kwargs={"images_kwargs": {"size": encoder.processor_size}},
-            generation_config="vllm",
-            seed=0,
-            disable_log_stats=True,
-            **_device_options(gpu_memory_utilization, self._sleeps),
-            # Under a launcher each rank holds its own part of the engine; alone, vLLM starts what it needs.
-            distributed_executor_backend="external_launcher" if launched else None,
-        )
+        with _numba_out_of_sight():
+            self._llm = self._vllm.LLM(
+                model=str(folder),
+                max_model_len=longest,
+                max_num_seqs=batch_size,
+                tensor_parallel_size=tensor_parallel,
+                # Probabilities as sampled from: after suppressed tokens, temperature and top-p.
+                logprobs_mode="processed_logprobs",
+                limit_mm_per_prompt={"image": max_images, "video": 0},
+                mm_processor_kwargs={"images_kwargs": {"size": encoder.processor_size}},
+                generation_config="vllm",
+                seed=0,
+                disable_log_stats=True,
+                **_device_options(gpu_memory_utilization, self._sleeps),
+                # Under a launcher each rank holds its own part of the engine; alone, vLLM starts what it needs.
+                distributed_executor_backend="external_launcher" if launched else None,
+            )
         tokenizer = encoder.processor.tokenizer
         self._end = end_of_sequence(tokenizer)
         self._bias = dict.fromkeys(suppressed_tokens(tokenizer, config), -float("inf"))
@@ -242,3 +245,21 @@ def _device_options(gpu_memory_utilization: float, sleep_mode: bool) -> dict[str
         "gpu_memory_utilization": gpu_memory_utilization,
         "enable_sleep_mode": sleep_mode,
     }
+
+
+@contextmanager
+def _numba_out_of_sight() -> Iterator[None]:
+    """Let vLLM start in a process that has imported numba.
+
+    vLLM 0.32 asks each attribute of each module for its `__dict__`; llvmlite's library object answers any name with a
+    function, and the start fails.
+    """
+    ffi = sys.modules.get("llvmlite.binding.ffi")
+    if ffi is None:
+        yield
+        return
+    library, ffi.lib = ffi.lib, None  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        ffi.lib = library  # type: ignore[attr-defined]
