@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -35,6 +36,7 @@ from mmr1.errors import run
 from mmr1.provenance.record import add_job_arguments, job
 
 NAME, FILES, FOLDERS = {name!r}, {files!r}, {folders!r}
+SHOWN = ("SLURM_JOB_ID", "SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES", "RANK", "WORLD_SIZE")
 
 
 def main() -> None:
@@ -44,6 +46,8 @@ def main() -> None:
     add_job_arguments(parser)
     args, _ = parser.parse_known_args()
     first = say(args, "start") == 1
+    if os.environ.get("RANK", "0") != "0":
+        return
     with job(args, inputs={{}}, outputs={{name: getattr(args, name) for name in FILES + FOLDERS}}):
         if NAME == os.environ.get("STAND_IN_FAILS"):
             print("the last words of", NAME, file=sys.stderr)
@@ -60,7 +64,7 @@ def main() -> None:
 
 def say(args: argparse.Namespace, what: str) -> int:
     """Add a line to the journal, and count those of this job that say the same."""
-    where = {{name: os.environ.get(name) for name in ("SLURM_JOB_ID", "SLURMD_NODENAME", "RANK", "WORLD_SIZE")}}
+    where = {{name: os.environ.get(name) for name in SHOWN}}
     entry = {{"program": NAME, "record": str(args.record), "event": what, **where}}
     with open("journal.jsonl", "a") as journal:
         journal.write(json.dumps(entry) + "\\n")
@@ -126,12 +130,10 @@ class Checkout:
         quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", "--jobs", "2"]
         return ["--profile", "slurm", *words, *configfile, *quick]
 
-    def due(self, *words: str, recipe: str = RECIPE) -> Counter[str]:
+    def due(self, *targets: str, recipe: str = RECIPE) -> Counter[str]:
         """How many jobs of each rule a dry run would do."""
-        said = self.call("--profile", "slurm", *words, "--configfile", recipe, "--dry-run", "--quiet", "progress")
-        lines = said.split("Job stats:")[-1].split("Reasons:")[0].splitlines() if "Job stats:" in said else []
-        counted = [line.split() for line in lines]
-        return Counter({words[0]: int(words[1]) for words in counted if len(words) == 2 and words[1].isdigit()} | {})
+        said = self.call("--profile", "slurm", "--dry-run", "--configfile", recipe, "--", *targets)
+        return Counter(re.findall(r"^(?:local)?rule (\w+):$", said, re.M))
 
     def journal(self) -> list[dict[str, Any]]:
         """What stand-ins said, in order."""

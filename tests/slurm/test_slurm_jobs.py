@@ -1,7 +1,6 @@
 """What can happen to jobs and to Snakemake itself, on a real SLURM: the real rules and profile, quick programs."""
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,4 +121,15 @@ def test_two_recipes_at_once_do_not_disturb_each_other(cluster: Cluster, checkou
         assert head.returncode == 0, said
     built = [line["record"] for line in checkout.journal() if line["event"] == "end"]
     assert sorted(built) == [f"results/{name}/records/build_tiny_model/tiny.json" for name in ("other", "tiny")]
-    assert shutil.which("squeue")
+
+
+def test_ranks_of_several_nodes_find_each_other(cluster: Cluster, checkout: Checkout) -> None:
+    """Two GPUs on each of two nodes: srun starts torchrun on both, and torchrun one process a GPU."""
+    resources = "resources: {sft: {nodes: 2, gpus: 2, threads: 4}}"
+    (checkout.folder / "two_nodes.yaml").write_text(f"{(checkout.folder / RECIPE).read_text()}\n{resources}\n")
+    checkout.call(*checkout.on_slurm("--", SFT, recipe="two_nodes.yaml"))
+    ranks = [line for line in checkout.journal() if line["program"] == "train_sft" and line["event"] == "start"]
+    assert sorted(line["RANK"] for line in ranks) == ["0", "1", "2", "3"]
+    assert {line["WORLD_SIZE"] for line in ranks} == {"4"}
+    assert sorted(line["SLURMD_NODENAME"] for line in ranks) == ["n1", "n1", "n2", "n2"]
+    assert sorted(line["CUDA_VISIBLE_DEVICES"] for line in ranks) == ["0,1"] * 4

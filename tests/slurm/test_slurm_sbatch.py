@@ -12,6 +12,7 @@ import pytest
 from slurm.checkout import REPOSITORY, Checkout
 
 GOLDEN = REPOSITORY / "tests/golden/sbatch_mmr1.txt"
+LAUNCHERS = REPOSITORY / "tests/golden/sbatch_mmr1_launchers.txt"
 
 SBATCH = """#!/bin/sh
 echo "$@" | sed 's/ --wrap=.*//' >> "$CALLS"
@@ -27,8 +28,8 @@ MODELS = ("3b", "7b", "32b")
 
 
 @pytest.fixture(scope="module")
-def submitted(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The calls of sbatch for one job of each kind and model, without what differs from call to call."""
+def called(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], list[str]]:
+    """The calls of sbatch for one job of each kind and model, and the words before the trainers' programs."""
     tmp_path = tmp_path_factory.mktemp("sbatch")
     checkout = Checkout(tmp_path / "checkout")
     tools, calls = tmp_path / "tools", tmp_path / "calls"
@@ -42,26 +43,29 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
     calls.touch()
+    said, quick = "", ["--retries", "0", "--slurm-init-seconds-before-status-checks", "1"]
     for ready in (sft_jobs, training_jobs, other_jobs):
-        checkout.call(
-            "--profile", "slurm", "--retries", "0", "--slurm-init-seconds-before-status-checks", "1",
-            "--", *ready(checkout),
+        said += checkout.call(
+            *("--profile", "slurm", *quick, "--", *ready(checkout)),
             ok=False,
             CALLS=str(calls),
             PATH=f"{tools}:{os.environ['PATH']}",
-        )  # fmt: skip
-    return sorted(shortened(line, checkout.folder) for line in calls.read_text().splitlines())
+        )
+    blocks = re.findall(r"^rule (\w+):.*?wildcards: model=(\w+).*?launcher=(.*?), deadline=", said, re.M | re.S)
+    launchers = sorted(f"{rule} {model}: {words}" for rule, model, words in blocks)
+    return sorted(shortened(line, checkout.folder) for line in calls.read_text().splitlines()), launchers
 
 
-def test_what_is_submitted_for_each_model_is_what_a_reviewer_has_read(submitted: list[str]) -> None:
-    text = "\n".join(submitted) + "\n"
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.write_text(text)
-    assert text == GOLDEN.read_text()
+def test_what_is_submitted_for_each_model_is_what_a_reviewer_has_read(called: tuple[list[str], list[str]]) -> None:
+    for lines, golden in zip(called, (GOLDEN, LAUNCHERS), strict=True):
+        text = "".join(f"{line}\n" for line in lines)
+        if os.environ.get("UPDATE_GOLDEN"):
+            golden.write_text(text)
+        assert text == golden.read_text()
 
 
-def test_gpu_jobs_of_one_node_are_given_no_tasks_and_others_no_gpus(submitted: list[str]) -> None:
-    for line in submitted:
+def test_gpu_jobs_of_one_node_are_given_no_tasks_and_others_no_gpus(called: tuple[list[str], list[str]]) -> None:
+    for line in called[0]:
         assert "--ntasks-per-gpu" not in line
         if "--gpus=" in line:
             assert "--ntasks" not in line
