@@ -61,7 +61,7 @@ def test_two_and_three_ranks_have_the_losses_of_one(server: Trainers, setup: Set
 
 @pytest.mark.slow
 def test_ranks_that_sample_for_themselves_chain_and_refuse_another_number(server: Trainers, setup: Setup) -> None:
-    """Two ranks draw their shares of the rollouts. Their saved state is not one that a single rank takes."""
+    """Two ranks draw their shares of the rollouts. A single rank takes their state only if it is asked to."""
     settings = setup.settings("own", group_size=2, mini_batch_size=4)
     halves = [setup.schedule(steps, size=4, name=f"own{steps.start}") for steps in (range(1), range(1, 2))]
     first = setup.arguments("own-first", settings, halves[0])
@@ -75,6 +75,11 @@ def test_ranks_that_sample_for_themselves_chain_and_refuse_another_number(server
     alone = setup.arguments("own-alone", settings, halves[1], model=before / "out", state=before / "state-out")
     assert server.wait(server.start(alone, setup.log("own-alone"))) == 2
     assert "saved by 2 ranks; expected as many as this job has, 1" in setup.log("own-alone").read_text()
+    replay = setup.folder / "own-second" / "rollouts.parquet"
+    assert server.wait(server.start([*alone, "--any-world-size", "--replay", str(replay)], setup.log("own-alone"))) == 0
+    (found,) = read_jsonl(setup.folder / "own-alone" / "metrics.jsonl")
+    for metric in ("loss", "kl", "gradient_norm"):
+        assert found[metric] == pytest.approx(rows[0][metric], abs=1e-5, rel=1e-4)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The model under training: a Qwen2.5-VL that returns log-probabilities, run by DeepSpeed, and its frozen reference."""
 
+import argparse
 import importlib
 import logging
 import sys
@@ -22,6 +23,8 @@ from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.logprobs import LogprobHead
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.prompts import EncodedPrompt
+
+STATE = "state"  # DeepSpeed's folder in a saved state
 
 # Set from GRPOSettings: a DeepSpeed configuration may say "auto" here (as transformers' Trainer asks), nothing else.
 OURS = (
@@ -116,13 +119,28 @@ class Policy:
 
     def save_state(self, folder: Path) -> None:
         """Write weights and optimizer state as DeepSpeed does, each rank its part, into an existing folder."""
-        self.engine.save_checkpoint(str(folder), tag="state", save_latest=False)
+        self.engine.save_checkpoint(str(folder), tag=STATE, save_latest=False)
         for script in folder.glob("zero_to_*.py"):  # DeepSpeed's converters
             script.unlink(missing_ok=True)
 
     def load_state(self, folder: Path) -> None:
         """Undo `save_state`, to the last bit; the number of ranks must be the same."""
-        self.engine.load_checkpoint(str(folder), tag="state")
+        self.engine.load_checkpoint(str(folder), tag=STATE)
+
+    def load_state_of_other_ranks(self, folder: Path, scratch: Path, ranks: Ranks) -> None:
+        """Load what another number of ranks saved, by way of DeepSpeed's universal format in a new folder `scratch`."""
+        if ranks.first:
+            _deepspeed()
+            from deepspeed.checkpoint.ds_to_universal import main as convert
+
+            given = {"num_extract_workers": 1, "num_merge_workers": 1, "keep_temp_folder": False, "strict": True}
+            places = {"input_folder": str(folder / STATE), "output_folder": str(scratch)}
+            convert(argparse.Namespace(**places, **given, inject_missing_state=True))
+        ranks.barrier()
+        self.engine._config.load_universal_checkpoint = True
+        self.engine.load_checkpoint(str(scratch.parent), tag=scratch.name)
+        self.engine._config.load_universal_checkpoint = False
+        ranks.barrier()
 
     def _canonical_states(self) -> None:
         """Let equal states be saved as equal bytes: pickle writes equal strings differently if they are two objects."""

@@ -1,6 +1,7 @@
 """One round from files to files: read the inputs, set the parts up, go on from a saved state, train, write."""
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from mmr1.grpo.policy import Policy, Reference
 from mmr1.grpo.replay import ReplayEngine
 from mmr1.grpo.sampling import Sampler
 from mmr1.grpo.settings import GRPOSettings
-from mmr1.grpo.state import MANIFEST, Work, check_ranks, check_state, copy_state, folder_digest
+from mmr1.grpo.state import MANIFEST, Work, check_state, copy_state, folder_digest, load_state
 from mmr1.problems import Problem, read_problems
 from mmr1.progress import log
 from mmr1.prompts import PromptEncoder
@@ -67,11 +68,12 @@ def train_round(
         cached_problems=max(len(entries) for entries in schedule.values()) + len(validation),
     )
     work = Work(args.work, identity, ranks)
-    done = work.restore(policy)
+    done = work.restore(policy, args.any_world_size)
     if done is None:
         done = first
         if args.state:
-            load_state_of_round_before(args.state, args.model, first, policy, ranks)
+            check_state_of_round_before(args.state, args.model, first)
+            load_state(policy, args.state, ranks, args.any_world_size, args.work)
     with Verifier(settings.verify_workers, settings.verify_seconds) as verifier:
         engine = engine_of(args, settings, encoder, [*problems, *validation])
         sampler = Sampler(settings, engine, encoder, verifier, ranks, args.seed, interruption)
@@ -81,6 +83,8 @@ def train_round(
         )
         notes = engine.notes()
         engine.close()
+    if ranks.first:
+        remove_leftovers(args)
     policy.save(args.out, ranks)
     logs = write_outputs(args, work, range(first, last + 1), validated) if ranks.first else []
     if args.state_out and ranks.first:
@@ -156,8 +160,8 @@ def suppressed_of(folder: Path) -> list[int]:
     return suppressed_tokens(AutoTokenizer.from_pretrained(folder), Qwen2_5_VLConfig.from_pretrained(folder))
 
 
-def load_state_of_round_before(folder: Path, model: Path, first: int, policy: Policy, ranks: Ranks) -> None:
-    """Take over the optimizer of the round before. Raises UserError if it is damaged or belongs elsewhere."""
+def check_state_of_round_before(folder: Path, model: Path, first: int) -> None:
+    """Raises UserError if the state of the round before is damaged, or is not of this checkpoint and step."""
     manifest = check_state(folder)
     if manifest["step"] != first:
         raise UserError(
@@ -166,8 +170,14 @@ def load_state_of_round_before(folder: Path, model: Path, first: int, policy: Po
     found = folder_digest(model, "*.safetensors")
     if manifest["checkpoint"] != found:
         raise UserError(f"{folder}: expected the state saved with {model}, found one of another checkpoint")
-    check_ranks(folder, ranks)
-    policy.load_state(folder)
+
+
+def remove_leftovers(args: argparse.Namespace) -> None:
+    """What a killed attempt left of its outputs under temporary names (`mmr1.files.atomic`)."""
+    for name in ("out", "rollouts", "rewards", "metrics", "timings", "entries", "validation_out", "state_out"):
+        if path := getattr(args, name):
+            for leftover in path.parent.glob(f".{path.name}.????????"):
+                shutil.rmtree(leftover)
 
 
 def write_outputs(

@@ -43,15 +43,14 @@ class Work:
                 shutil.rmtree(leftover)
         ranks.barrier()
 
-    def restore(self, policy: Policy) -> int | None:
+    def restore(self, policy: Policy, any_world_size: bool = False) -> int | None:
         """Load the newest good state into `policy` and return the number of its steps; None if there is none.
 
-        Raises UserError on all ranks if it was saved by another number of ranks.
+        Raises UserError on all ranks if another number of ranks saved it and `any_world_size` is false.
         """
         step = self.ranks.gather(self._newest() if self.ranks.first else None)[0]
         if step is not None:
-            check_ranks(self.state(step), self.ranks)
-            policy.load_state(self.state(step))
+            load_state(policy, self.state(step), self.ranks, any_world_size, self.folder)
         return step
 
     def save(self, policy: Policy, step: int) -> None:
@@ -148,11 +147,26 @@ def check_state(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def check_ranks(folder: Path, ranks: Ranks) -> None:
-    """Raises UserError unless a state was saved by as many ranks as there are: each reads the part it wrote."""
+def load_state(policy: Policy, folder: Path, ranks: Ranks, any_world_size: bool, scratch: Path) -> None:
+    """Load a checked state. One of another number of ranks is refused, or if `any_world_size` converted in `scratch`.
+
+    Raises UserError on all ranks.
+    """
     saved = read_json(folder / MANIFEST)["ranks"]
-    if saved != ranks.size:
-        raise UserError(f"{folder}: saved by {saved} ranks; expected as many as this job has, {ranks.size}")
+    if saved == ranks.size:
+        policy.load_state(folder)
+    elif not any_world_size:
+        raise UserError(
+            f"{folder}: saved by {saved} ranks; expected as many as this job has, {ranks.size}: "
+            "--any-world-size converts it"
+        )
+    else:
+        universal = scratch / "universal"
+        if ranks.first:
+            shutil.rmtree(universal, ignore_errors=True)
+        policy.load_state_of_other_ranks(folder, universal, ranks)
+        if ranks.first:
+            shutil.rmtree(universal)
 
 
 def copy_state(source: Path, target: Path, facts: dict[str, Any]) -> None:
