@@ -165,7 +165,7 @@ def test_what_a_change_makes_due(
 
 
 def test_more_rounds_and_more_runs_repeat_nothing_that_was_trained(done: Checkout) -> None:
-    """There are two runs of two rounds: a round more is two trainings, a run more is its own two, a seed more is four."""
+    """Two runs of two rounds: a round more is two trainings, a run more is its own two, a seed more is four."""
     counted = {what: re.findall(r"(\d+) train_grpo(?:_last)?\b", row) for what, row in TABLE.items()}
     trainings = {what: sum(map(int, numbers)) for what, numbers in counted.items()}
     assert trainings["a round more of every run"] == 2
