@@ -94,6 +94,13 @@ class Checkout:
         (folder / RECIPE).parent.mkdir(parents=True)
         shutil.copy(REPOSITORY / RECIPE, folder / RECIPE)
 
+    def copy(self, folder: Path) -> "Checkout":
+        """Another checkout with the same results."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        other = object.__new__(Checkout)
+        other.folder = folder
+        return other
+
     def with_stand_ins(self) -> "Checkout":
         """Put quick programs in the place of the real ones."""
         for name, (files, folders) in WRITES.items():
@@ -124,11 +131,15 @@ class Checkout:
         assert (head.returncode == 0) == ok, said[-6000:]
         return said
 
-    def on_slurm(self, *words: str, recipe: str | None = RECIPE) -> list[str]:
+    def on_slurm(self, target: str, *options: str, recipe: str = RECIPE) -> list[str]:
         """`--profile slurm`, with what a test needs besides: polling every second, at most two jobs at a time."""
-        configfile = ["--configfile", recipe] if recipe else []
         quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", "--jobs", "2"]
-        return ["--profile", "slurm", *words, *configfile, *quick]
+        return ["--profile", "slurm", "--configfile", recipe, *quick, *options, "--", target]
+
+    def here(self, *targets: str) -> list[str]:
+        """`--profile slurm`, but on this machine and at once."""
+        local = ["--executor", "local", "--cores", "2", "--latency-wait", "0"]
+        return ["--profile", "slurm", "--configfile", RECIPE, *local, "--", *targets]
 
     def due(self, *targets: str, recipe: str = RECIPE) -> Counter[str]:
         """How many jobs of each rule a dry run would do."""

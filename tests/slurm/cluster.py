@@ -49,7 +49,7 @@ SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd-%n.log
 SlurmdParameters=config_overrides
-ReturnToService=2
+ReturnToService=1
 KillWait=10
 MessageTimeout=60
 NodeName=n[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[{ports}] CPUs=8 RealMemory={memory} Gres=gpu:{gpus}

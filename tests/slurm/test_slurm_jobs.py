@@ -15,9 +15,17 @@ ONCE = {"prepare_digits": 1, "build_tiny_model": 1, "train_sft": 1}
 AFTER_ONE_REPEAT = ONCE | {"train_sft": 2}
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout in which everything before SFT has been made."""
+    checkout = Checkout(tmp_path_factory.mktemp("prepared") / "checkout").with_stand_ins()
+    checkout.call(*checkout.here("results/tiny/data/problems.parquet", "results/tiny/tiny/base"))
+    return checkout
+
+
 @pytest.fixture
-def checkout(cluster: Cluster, tmp_path: Path) -> Iterator[Checkout]:
-    yield Checkout(tmp_path / "checkout").with_stand_ins()
+def checkout(cluster: Cluster, prepared: Checkout, tmp_path: Path) -> Iterator[Checkout]:
+    yield prepared.copy(tmp_path / "checkout")
     cluster.drain()
 
 
@@ -34,10 +42,10 @@ def wait_for_sft(cluster: Cluster, checkout: Checkout, times: int = 1) -> str:
 
 
 def test_a_failing_job_shows_its_own_last_lines(cluster: Cluster, checkout: Checkout) -> None:
-    words = checkout.on_slurm("--retries", "1", "results/tiny/data/problems.parquet")
-    said = checkout.call(*words, ok=False, STAND_IN_FAILS="prepare_digits")
-    assert "the last words of prepare_digits" in said
-    assert checkout.started() == {"prepare_digits": 2}, "the profile's retries, once each"
+    words = checkout.on_slurm(SFT, "--retries", "1")
+    said = checkout.call(*words, ok=False, STAND_IN_FAILS="train_sft")
+    assert "the last words of train_sft" in said
+    assert checkout.started() == AFTER_ONE_REPEAT, "as often as the retries say, no more"
 
 
 def test_a_cancelled_job_is_submitted_again(cluster: Cluster, checkout: Checkout) -> None:
@@ -51,7 +59,7 @@ def test_a_cancelled_job_is_submitted_again(cluster: Cluster, checkout: Checkout
 def test_after_a_cancelled_job_the_next_call_repeats_nothing_that_was_done(
     cluster: Cluster, checkout: Checkout
 ) -> None:
-    head = checkout.start(*checkout.on_slurm("--retries", "0", SFT), STAND_IN_SLOW="train_sft", STAND_IN_SECONDS="600")
+    head = checkout.start(*checkout.on_slurm(SFT, "--retries", "0"), STAND_IN_SLOW="train_sft", STAND_IN_SECONDS="600")
     command("scancel", wait_for_sft(cluster, checkout))
     head.communicate(timeout=180)
     assert head.returncode != 0
@@ -114,20 +122,21 @@ def test_a_job_that_ends_after_snakemake_was_killed_is_not_repeated(cluster: Clu
 def test_two_recipes_at_once_do_not_disturb_each_other(cluster: Cluster, checkout: Checkout) -> None:
     other = checkout.folder / "other.yaml"
     other.write_text((checkout.folder / RECIPE).read_text().replace("name: tiny", "name: other"))
-    first = checkout.start(*checkout.on_slurm("results/tiny/tiny/base"))
+    first = checkout.start(*checkout.on_slurm(SFT), STAND_IN_SLOW="train_sft", STAND_IN_SECONDS="20")
     second = checkout.start(*checkout.on_slurm("results/other/tiny/base", recipe="other.yaml"))
     for head in (first, second):
         said, _ = head.communicate(timeout=180)
         assert head.returncode == 0, said
-    built = [line["record"] for line in checkout.journal() if line["event"] == "end"]
-    assert sorted(built) == [f"results/{name}/records/build_tiny_model/tiny.json" for name in ("other", "tiny")]
+    assert checkout.started() == ONCE | {"build_tiny_model": 2}
+    assert (checkout.folder / SFT / "file").exists()
+    assert (checkout.folder / "results/other/tiny/base/file").exists()
 
 
 def test_ranks_of_several_nodes_find_each_other(cluster: Cluster, checkout: Checkout) -> None:
     """Two GPUs on each of two nodes: srun starts torchrun on both, and torchrun one process a GPU."""
     resources = "resources: {sft: {nodes: 2, gpus: 2, threads: 4}}"
     (checkout.folder / "two_nodes.yaml").write_text(f"{(checkout.folder / RECIPE).read_text()}\n{resources}\n")
-    checkout.call(*checkout.on_slurm("--", SFT, recipe="two_nodes.yaml"))
+    checkout.call(*checkout.on_slurm(SFT, recipe="two_nodes.yaml"))
     ranks = [line for line in checkout.journal() if line["program"] == "train_sft" and line["event"] == "start"]
     assert sorted(line["RANK"] for line in ranks) == ["0", "1", "2", "3"]
     assert {line["WORLD_SIZE"] for line in ranks} == {"4"}

@@ -47,8 +47,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     (folder / "tools").mkdir()
     (folder / "tools/python").write_text(PYTHON.format(python=sys.executable, big=BIG))
     (folder / "tools/python").chmod(0o755)
-    here = ["--executor", "local", "--cores", "2", "--latency-wait", "0"]
-    words = ["--profile", "slurm", *here, "--configfile", RECIPE, "--", *TARGETS]
+    words = checkout.here(*TARGETS)
     checkout.call(*words, PATH=f"{folder / 'tools'}:{os.environ['PATH']}")
     assert (checkout.folder / BIG).stat().st_size > 1_000_000, "a file that Snakemake does not read by default"
     return checkout
@@ -165,7 +164,7 @@ def test_what_a_change_makes_due(
 
 
 def test_more_rounds_and_more_runs_repeat_nothing_that_was_trained(done: Checkout) -> None:
-    """Two runs of two rounds: a round more is two trainings, a run more is its own two, a seed more is four."""
+    """Two runs of two rounds: a round more is two trainings, a run more its own two, a seed more four."""
     counted = {what: re.findall(r"(\d+) train_grpo(?:_last)?\b", row) for what, row in TABLE.items()}
     trainings = {what: sum(map(int, numbers)) for what, numbers in counted.items()}
     assert trainings["a round more of every run"] == 2

@@ -25,7 +25,7 @@ def results(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "  grpo: {vas: {mix: 0}}" in text
     two_ranks = "  grpo: {vas: {mix: 0}, resources: {train: {gpus: 2, threads: 2, mem_mb: 4000}}}"
     recipe.write_text(text.replace("  grpo: {vas: {mix: 0}}", two_ranks))
-    words = checkout.on_slurm("--set-resources", "train_grpo_last:deadline='0.01'", "--", "all")
+    words = checkout.on_slurm("all", "--set-resources", "train_grpo_last:deadline='0.01'")
     checkout.call(*words)
     said = checkout.call(*words)
     assert "Nothing to be done" in said

@@ -12,18 +12,18 @@ from mmr1.files import read_json
 SECONDS = 300  # a trainer saves its state when it is told to end
 
 
-def end_orphan(attempt: Path | None) -> None:
-    """Cancel the SLURM job that the start marker `attempt` names, if it still runs, and wait until it is gone.
+def end_orphan(marker: Path) -> None:
+    """Cancel the SLURM job that a start marker names, if there is one that still runs, and wait until it is gone.
 
     When Snakemake is killed its jobs go on. The next Snakemake knows nothing of them and submits its own, which would
     write the same files at the same time. Raises UserError if the other job does not end.
     """
     own = os.environ.get("SLURM_JOB_ID")
-    if own is None or attempt is None or not attempt.exists():
+    if own is None or not marker.exists():
         return
-    marker = read_json(attempt)
-    other = marker.get("slurm", {}).get("SLURM_JOB_ID")
-    if marker["state"] != "running" or other in (None, own) or not _active(other):
+    last = read_json(marker)
+    other = last.get("slurm", {}).get("SLURM_JOB_ID")
+    if last["state"] != "running" or other in (None, own) or not _active(other):
         return
     # No progress.log: rich is not in the driver's environment, where the export into MLflow runs.
     print(
@@ -33,7 +33,7 @@ def end_orphan(attempt: Path | None) -> None:
     end = time.monotonic() + SECONDS
     while _active(other):
         if time.monotonic() > end:
-            raise UserError(f"{attempt}: SLURM job {other} does the same and does not end; expected it to be cancelled")
+            raise UserError(f"{marker}: SLURM job {other} does the same and does not end; expected it to be cancelled")
         time.sleep(1)
 
 

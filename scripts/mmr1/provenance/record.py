@@ -70,7 +70,8 @@ def job(
         for path in paths:
             if not path.exists():
                 raise UserError(f"{path}: no such file or folder (--{name.replace('_', '-')})")
-    end_orphan(args.attempt)
+    if args.attempt is not None:
+        end_orphan(kept_marker(args.attempt))
     work, start = Job(), datetime.now(UTC)
     marker = {"state": "running", "argv": sys.argv, "start": start.isoformat(), **_where(), "earlier": _earlier(args)}
     _mark(args, marker)
@@ -105,6 +106,11 @@ def job(
         _mark(args, {**marker, "state": "failed", "end": _now(), "error": _describe(error)})
         raise
     _mark(args, {**marker, "state": "finished", "end": _now()})
+
+
+def kept_marker(attempt: Path) -> Path:
+    """Where a start marker stays: Snakemake keeps a failed job's logs, and removes them before its next attempt."""
+    return attempt.with_suffix(".kept.json")
 
 
 def parents(hashed_inputs: Mapping[str, list[dict[str, Any]]], root: Path) -> list[dict[str, Any]]:
@@ -231,13 +237,14 @@ def _git() -> dict[str, Any]:
 def _mark(args: argparse.Namespace, marker: dict[str, Any]) -> None:
     if args.attempt is not None:
         write_json(args.attempt, marker)
+        write_json(kept_marker(args.attempt), marker)
 
 
 def _earlier(args: argparse.Namespace) -> list[dict[str, Any]]:
     """The starts of this job that came to nothing: what failed says failed, what was killed still says running."""
-    if args.attempt is None or not args.attempt.exists():
+    if args.attempt is None or not kept_marker(args.attempt).exists():
         return []
-    last = read_json(args.attempt)
+    last = read_json(kept_marker(args.attempt))
     earlier = last.pop("earlier", [])
     return earlier if last["state"] == "finished" else [*earlier, last]
 
