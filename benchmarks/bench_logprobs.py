@@ -1,6 +1,6 @@
 """Log-probabilities of chosen tokens in chunks against the plain way: peak memory and time, forward and backward.
 
-    python benchmarks/bench_logprobs.py [--tokens 1024] [--width 512] [--vocabulary 151936]
+    python benchmarks/bench_logprobs.py [--tokens 2048] [--width 512] [--vocabulary 151936]
 
 Each way runs in a process of its own; its peak is what it adds to the process before it. On a GPU if there is one (CUDA
 is waited for), else on the CPU with one thread. Times are CPU seconds there, which other work does not stretch.
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, default=1024)
+    parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--vocabulary", type=int, default=151_936, help="Qwen2.5-VL-3B has 151,936")
     parser.add_argument("--way", choices=("plain", "chunked"), help=argparse.SUPPRESS)

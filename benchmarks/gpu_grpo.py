@@ -278,10 +278,10 @@ def flops(learner: Any, groups: list[Any], shape: Shape) -> tuple[int, float]:
     tower = sum(p.numel() for p in model.visual.parameters())
     passes, tokens, total = 6 + 2, 0, 0.0
     for group in groups:
-        prompt = learner.placed(group.entry.problem)
-        patches = 0 if prompt.encoded.pixel_values is None else len(prompt.encoded.pixel_values)
+        prompt = learner.encoder.encode(group.entry.problem)
+        patches = 0 if prompt.pixel_values is None else len(prompt.pixel_values)
         for rollout in group.rollouts:
-            length = len(prompt) + len(rollout.token_ids)
+            length = len(prompt.input_ids) + len(rollout.token_ids)
             tokens += length
             total += passes * (body * length + tower * patches + text["vocab_size"] * width * len(rollout.token_ids))
             # Scores and sums over values, each 2·T²·width a layer and pass forward, halved by causality.

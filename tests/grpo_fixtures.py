@@ -1,5 +1,6 @@
 """What the GRPO tests share: made-up rollouts, and a policy that is trained without DeepSpeed."""
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -107,4 +108,8 @@ def random_groups(
 
 
 def no_interruption() -> Interruption:
-    return Interruption()
+    """One that does not take SIGTERM away from pytest."""
+    before = signal.getsignal(signal.SIGTERM)
+    interruption = Interruption()
+    signal.signal(signal.SIGTERM, before)
+    return interruption

@@ -97,3 +97,12 @@ def test_truncated_rollouts_are_left_out_if_asked(tiny_model_dir: Path, digit_pr
             one.token_ids[:] = 50
     learner(policy, chosen).learn(0, groups)
     assert torch.equal(policy.gradients[1]["lm_head.weight"], with_mask)
+
+
+def test_a_step_whose_groups_all_agree_learns_nothing(tiny_model_dir: Path) -> None:
+    """With a filter a queue may end without one group that varies: no update, and metrics that say so."""
+    chosen = settings()
+    policy = PlainPolicy(tiny_model_dir, chosen)
+    metrics = learner(policy, chosen).learn(0, [])
+    assert policy.gradients == []
+    assert metrics["updates"] == metrics["gradient_norm"] == metrics["loss"] == 0

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from mmr1.files import atomic
-from mmr1.grpo.batching import MicroBatch, PlacedPrompt, collate, deal
+from mmr1.grpo.batching import MicroBatch, collate, deal
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Group
 from mmr1.grpo.loss import token_losses
@@ -16,7 +15,6 @@ from mmr1.grpo.metrics import Mismatch, TokenSums
 from mmr1.grpo.minibatch import MiniBatch, mini_batches
 from mmr1.grpo.policy import Policy, Reference, place
 from mmr1.grpo.settings import GRPOSettings
-from mmr1.problems import Problem
 from mmr1.prompts import PromptEncoder
 from mmr1.rollout.policy import end_of_sequence
 
@@ -40,11 +38,10 @@ class Learner:
         self.settings, self.policy, self.reference, self.encoder = settings, policy, reference, encoder
         self.ranks, self.failure = ranks, failure
         self.tokenizer = encoder.processor.tokenizer
-        self.placed = lru_cache(maxsize=4096)(self._placed)
 
     def learn(self, step: int, groups: Sequence[Group]) -> dict[str, float]:
         """All optimizer updates of a step: `epochs` passes over its mini-batches. Raises NonFinite."""
-        prompts = [self.placed(group.entry.problem) for group in groups]
+        prompts = [place(self.policy.hf, self.encoder.encode(group.entry.problem)) for group in groups]
         parts = mini_batches(groups, prompts, self.settings, end_of_sequence(self.tokenizer))
         sums, mismatch, norms = TokenSums(), Mismatch(), []
         for part in parts[1:]:
@@ -116,9 +113,6 @@ class Learner:
 
     def _collate(self, part: MiniBatch, index: int) -> MicroBatch:
         return collate(part.batches[index], part.samples, self.tokenizer.pad_token_id).to(self.ranks.device)
-
-    def _placed(self, problem: Problem) -> PlacedPrompt:
-        return place(self.policy.hf, self.encoder.encode(problem))
 
     def _metrics(self, sums: TokenSums, mismatch: Mismatch, norms: list[float]) -> dict[str, float]:
         """Means over tokens and over updates; zero where nothing was learned from."""

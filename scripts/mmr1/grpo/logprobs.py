@@ -63,7 +63,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
         hidden, weight, targets, suppressed = ctx.saved_tensors
         gradient = gradients[0]
         hidden_gradient = torch.empty_like(hidden)
-        weight_gradient = torch.zeros_like(weight)
+        weight_gradient = torch.zeros_like(weight, dtype=torch.float32)  # a sum over chunks: not in bf16
         start = 0
         for part, target in _chunks(hidden, targets, weight.shape[0]):
             stop = start + len(part)
@@ -72,9 +72,12 @@ class _ChunkedLogprobs(torch.autograd.Function):
             logits_gradient *= (gradient[start:stop] / ctx.temperature)[:, None]
             logits_gradient = logits_gradient.to(weight.dtype)
             hidden_gradient[start:stop] = logits_gradient @ weight
-            weight_gradient.addmm_(logits_gradient.T, part)
+            if weight.dtype == torch.float32:
+                weight_gradient.addmm_(logits_gradient.T, part)
+            else:
+                weight_gradient += logits_gradient.T @ part
             start = stop
-        return hidden_gradient, weight_gradient, None, None, None
+        return hidden_gradient, weight_gradient.to(weight.dtype), None, None, None
 
 
 def _chunks(hidden: torch.Tensor, targets: torch.Tensor, vocabulary: int) -> Any:

@@ -58,7 +58,7 @@ def train(
         with watch.time("sync"):
             sampler.update_weights(policy)
         if sampler.ranks.first:
-            tokens = [len(learner.placed(group.entry.problem)) for group in groups]
+            tokens = [len(sampler.encoder.encode(group.entry.problem).input_ids) for group in groups]
             metrics = {"step": step, **group_metrics(groups, settings), **learned}
             logs = {
                 "metrics": metrics,

@@ -40,7 +40,9 @@ class MiniBatch:
 def mini_batches(
     groups: Sequence[Group], prompts: Sequence[PlacedPrompt], settings: GRPOSettings, end_of_sequence: int
 ) -> list[MiniBatch]:
-    """The groups of a step as mini-batches, in the order of slots; the last may be smaller."""
+    """The groups of a step as mini-batches, in the order of slots; the last may be smaller. None of no groups."""
+    if not groups:
+        return []
     rewards = torch.tensor([group.rewards(settings) for group in groups], dtype=torch.float64)
     advantages = group_advantages(rewards, settings.advantage_epsilon)
     size = settings.mini_batch_size

@@ -195,6 +195,7 @@ def deepspeed_config(settings: GRPOSettings, given: dict[str, Any]) -> dict[str,
         "gradient_clipping": settings.max_grad_norm,
         "optimizer": {"type": "AdamW", "params": adam},
         "bf16": {"enabled": settings.precision == "bf16", "check_grad_overflow": True},
+        "data_types": {"grad_accum_dtype": "fp32"},  # micro-batches add up in float32 under bf16 too
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 10**9,
     }

@@ -53,6 +53,11 @@ def train_round(
     identity = identify(args, settings, division, ranks)
     ranks.agree({name: str(value) for name, value in identity.items()})
     first, last = min(schedule), max(schedule)
+    if ranks.size % settings.engine.tensor_parallel:
+        raise UserError(
+            f"{args.settings}: engine.tensor_parallel: expected a divisor of the {ranks.size} ranks, "
+            f"found {settings.engine.tensor_parallel}"
+        )
     if ranks.first:
         say_memory(args.model, settings, division, ranks)
 

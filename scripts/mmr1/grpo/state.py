@@ -90,6 +90,8 @@ class Work:
                 return step
             log(f"warning: {folder}: {problem}; not used")
             shutil.rmtree(folder)
+        for folder in self.steps.iterdir():
+            shutil.rmtree(folder)
         return None
 
     def _problem(self, folder: Path) -> str | None:
