@@ -236,8 +236,9 @@ def _git() -> dict[str, Any]:
 
 def _mark(args: argparse.Namespace, marker: dict[str, Any]) -> None:
     if args.attempt is not None:
-        write_json(args.attempt, marker)
-        write_json(kept_marker(args.attempt), marker)
+        # The kept one first: a job killed between the two must not be seen by a reader and then be forgotten.
+        for path in (kept_marker(args.attempt), args.attempt):
+            write_json(path, marker)
 
 
 def _earlier(args: argparse.Namespace) -> list[dict[str, Any]]:
