@@ -98,6 +98,8 @@ rule calibrate:
         **logs("calibrate", "{model}/{run}/seed{seed}/round{r}"),
     conda:
         CPU
+    resources:
+        **job_resources("score"),
     params:
         scores=scores_option,
         code=code_digest("calibrate"),
