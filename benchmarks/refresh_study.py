@@ -13,7 +13,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from mmr1.recipe import Recipe, load_recipe  # noqa: E402
 from mmr1.vas.compare import rank_correlation, top_overlap  # noqa: E402
+from mmr1.vas.scores import beta_ovs, plain_ovs  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "vas.md"
 MODEL = "tiny"
@@ -47,12 +48,6 @@ class Trained:
     @property
     def rounds(self) -> range:
         return range(self.recipe.rounds(MODEL, self.run))
-
-    @property
-    def refreshed(self) -> bool:
-        """Whether later rounds have scores that a full refresh can be compared with."""
-        vas = self.recipe.resolve(MODEL, self.run).vas
-        return vas.mix > 0 and vas.ovs_estimate == "plain"
 
     @property
     def accuracy(self) -> float:
@@ -125,25 +120,33 @@ def main() -> None:
 
 
 def scores_table(runs: dict[str, list[Trained]]) -> str:
-    """How well each run's scores agree with a full refresh under the same policy: mean (least to most) over passes."""
+    """How well each run's scores agree with a full refresh under the same policy: mean (least to most) over passes.
+
+    `beta`: the scores of `full` with the posterior mean of p(1-p) in place of P(1-P), from the same rollouts.
+    """
     lines = []
     for run, trained in runs.items():
-        if not trained[0].refreshed:
+        if not trained[0].recipe.resolve(MODEL, run).vas.mix:
             continue
-        pairs = [pair for one in trained for pair in vps_pairs(one)]
-        correlations = [rank_correlation(ours, theirs) or 0.0 for ours, theirs in pairs]
-        overlaps = [100 * top_overlap(ours, theirs) for ours, theirs in pairs]
-        lines.append([run, str(len(pairs)), spread(correlations, 2), spread(overlaps, 0)])
+        passes = [(one, r) for one in trained for r in one.rounds[1:]]
+        estimates = ["plain", "beta"] if run == "full" else ["plain"]
+        for estimate in estimates:
+            own = [vps(one, one.round(r) / "scores.parquet", estimate) for one, r in passes]
+            pairs = list(zip(own, [vps(one, reference(one, r)) for one, r in passes], strict=True))
+            correlations = [rank_correlation(ours, theirs) or 0.0 for ours, theirs in pairs]
+            overlaps = [100 * top_overlap(ours, theirs) for ours, theirs in pairs]
+            name = run if estimate == "plain" else f"{run}, {estimate}"
+            lines.append([name, str(len(pairs)), spread(correlations, 2), spread(overlaps, 0)])
     return markdown(["run", "passes", "rank correlation of VPS", "overlap of the top decile, %"], lines)
 
 
-def vps_pairs(trained: Trained) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(VPS of the run, VPS of an independent full refresh), each (problems,), before every round but the first."""
-    for r in trained.rounds[1:]:
-        own = pl.read_parquet(trained.round(r) / "scores.parquet", columns=["problem_id", "vps"])
-        other = pl.read_parquet(reference(trained, r), columns=["problem_id", "vps"])
-        both = own.join(other, on="problem_id", validate="1:1")
-        yield both["vps"].to_numpy(), both["vps_right"].to_numpy()
+def vps(trained: Trained, path: Path, estimate: str = "plain") -> np.ndarray:
+    """The VPS of a scores file (problems,), in the order of ids, under one estimate of p(1-p)."""
+    weights = trained.recipe.resolve(MODEL, trained.run).vas
+    scores = pl.read_parquet(path).sort("problem_id")
+    n = scores["n"].to_numpy()
+    ovs = {"plain": plain_ovs, "beta": beta_ovs}[estimate](scores["pass_rate"].to_numpy() * n, n)
+    return weights.outcome_weight * ovs + weights.diversity_weight * scores["tds"].to_numpy()
 
 
 def reference(trained: Trained, r: int) -> Path:
