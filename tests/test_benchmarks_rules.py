@@ -86,6 +86,8 @@ def chartqa(label: str) -> Problem:
         (mathvista("60°", "text", ["30°", "45°", "60°"]), "60^\\circ", True, True),
         (mathvista("\\frac{4}{5}", "text", ["\\frac{3}{5}", "\\frac{4}{5}"]), "0.8", False, True),
         (mathvista("√{3}", "text", ["√{2}", "√{3}"]), "\\sqrt{3}", True, True),
+        (mathvista("A", "text", ["A", "B", "C", "D", "E"]), "Kangaroo", True, False),  # no letter: like none of them
+        (mathvista("Yes", "text", ["Yes", "No"]), "7", False, False),
     ],
 )
 def test_mathvista(verifier: Verifier, problem: Problem, answer: str, official: bool, paper: bool) -> None:
@@ -123,6 +125,8 @@ def test_an_empty_extraction_is_wrong_by_the_paper_and_the_shortest_choice_offic
         ("C\nD", "D and C", True),
         ("C\nD", "C", False),
         ("A\nC", "AC", True),
+        ("A\nC", "(A), (C)", True),
+        ("(A)", "(A), (C)", False),
         ("(C)", "C", True),
         ("E", "E", True),
         ("E", "2.718281828", False),
@@ -162,6 +166,9 @@ def test_mathverse_choices_are_read_from_the_question() -> None:
         ("A", False),
         ("40", False),
         ("H", False),
+        ("(D), (A)", False),
+        ("D. 140, A. 40", False),
+        ("(D) 2A = 140", True),
     ):
         assert BENCHMARKS["mathverse"].paper(problem, Response(f"\\boxed{{{answer}}}")).correct is right
 
@@ -252,7 +259,12 @@ def test_mathvision_extraction(response: str, answer: str) -> None:
         ("A, C", "A, C", True),  # v1_1
         ("A, C", "C and A", True),
         ("A, C", "AC", True),
+        ("A, C", "(A), (C)", True),
+        ("A, C", "(A) and (C)", True),
+        ("A", "(A)(C)", False),
         ("A, C", "A", False),
+        ("A", "(A), (C)", False),
+        ("A", "(A) 2006 (C) 2007", False),
         ("B", "A, B", False),
         ("3", "3", True),  # v1_20
         ("3", "13", False),
@@ -284,7 +296,8 @@ def test_logicvista_text_of_a_choice(verifier: Verifier) -> None:
 @pytest.mark.parametrize(
     ("raw", "letters"),
     [("D", "d"), ("f", "zzzzz"), ("?", "zzzzz"), ("3", "3"), ("", ""), ("Answer: B.", "b"), ("USER: ASSISTANT: C", "c"),
-     ("The answer is A 5.", "a"), ("It is gray", "zzzzz")],
+     ("The answer is A 5.", "a"), ("It is gray", "zzzzz"), ("1) (B) (C) (D)", "b, c, d"),
+     ("Answer: (A) 2006 (B) 2007", "zzzzz"), ("1. Set A\n\n2. Set B\n3. Set C", "zzzzz")],
 )  # fmt: skip
 def test_logicvista_letters_of_raw_text(raw: str, letters: str) -> None:
     assert (BENCHMARKS["logicvista"].official(logicvista("A"), Response(raw)).extracted or "") == letters
@@ -308,6 +321,13 @@ def test_logicvista_letters_of_raw_text(raw: str, letters: str) -> None:
         ("0.049", "4.9%", True, True, True),
         ("53.03", "53.03 million", False, True, True),
         ("53030000", "53.03 million", False, True, True),
+        ("53.03", "53.03 million people", False, True, True),
+        ("1200000000", "1.2 billion U.S. dollars", False, True, True),
+        ("15", "US\\$ 15", False, True, True),
+        ("5", "about 5 percentage points", False, True, True),
+        ("30", "30^{\\circ}\\text{C}", False, True, True),
+        ("two days", "two years", False, False, False),
+        ("Perimeter", "Peri", False, False, False),  # no meter, though it ends like one
         ("9905.6", "9 905.6 billion yuan", False, True, True),
         ("4", "4:1", False, True, True),
         ("21", "21\\\\%", False, True, True),
@@ -380,6 +400,7 @@ def test_extraction(text: str, how: str, answer: str | None) -> None:
         ("5\\text{ cm}^2", "5", "units"),
         ("5 square units", "5", "units"),
         ("12 km/h", "12", "units"),
+        ("5 million people", "5", "units"),
         ("\\text{(B)}", "(B)", "wrappers"),
         ("\\mathbf{B}", "B", "wrappers"),
         ("\\text{4\\sqrt{6}}", "4\\sqrt{6}", "wrappers"),
@@ -387,6 +408,7 @@ def test_extraction(text: str, how: str, answer: str | None) -> None:
         ("21\\%", "21", "percent"),
         ("x = 5", "5", "assignment"),
         ("f(x)=x+1", "x+1", "assignment"),
+        ("\\approx 5", "5", "assignment"),
         ("1{,}234", "1234", "thousands"),
         ("9 905.6", "9905.6", "thousands"),
         ('"No".', "No", "punctuation"),
@@ -398,9 +420,11 @@ def test_cleaning_and_what_each_step_is_for(raw: str, cleaned: str, step: str) -
 
 
 @pytest.mark.parametrize(
-    "text", ["\\frac{x^2}{81}+\\frac{y^2}{9}=1", "(1,234)", "[2003,2009]", "1, 2, 3", "S 23.5 W", "5x"]
-)
-def test_cleaning_leaves_math_alone(text: str) -> None:
+    "text",
+    ["\\frac{x^2}{81}+\\frac{y^2}{9}=1", "(1,234)", "[2003,2009]", "1, 2, 3", "S 23.5 W", "5x",
+     "Perimeter", "Paris", "4:35 pm", "two years"],
+)  # fmt: skip
+def test_cleaning_leaves_math_and_words_alone(text: str) -> None:
     assert clean(text) == text
 
 

@@ -16,11 +16,15 @@ _UNITS = (
     "(?-i:[mgshlLJVK])|mm|cm|dm|km|in|ft|yd|mi|inch|inches|foot|feet|yards?|miles?|millimet(?:er|re)s?|centimet(?:er|re)s?|met(?:er|re)s?"
     "|kilomet(?:er|re)s?|kg|mg|lbs?|oz|grams?|kilograms?|pounds?|tons?|tonnes?|lit(?:er|re)s?|ml|sec|seconds?|min"
     "|minutes?|hrs?|hours?|days?|weeks?|months?|years?|yrs?|hz|pa|units?|people|persons?|points?|times"
-    "|thousands?|millions?|billions?|trillions?|m/s|km/h|mph|rpm"
+    "|thousands?|millions?|billions?|trillions?|m/s|km/h|mph|rpm|[kmgt]?wh|[kmgt]w|watts?|volts?|joules?|cups?"
 )
-_CURRENCIES = "usd|us dollars?|dollars?|euros?|eur|pounds sterling|gbp|yuan|rmb|cny|yen|jpy|rupees?|inr|cents?"
+_SCALE_AND_UNIT = 2  # units at most: "5 million people"
+_CURRENCIES = "usd|u\\.?s\\.? dollars?|dollars?|euros?|eur|pounds sterling|gbp|yuan|rmb|cny|yen|jpy|rupees?|inr|cents?"
 _POWER = r"(?:\s*\^\s*\{?[23]\}?|[²³])?"
-_BEFORE_UNIT = r"(?<=[\d)}\]ipw%])"  # a number, a closing bracket, \pi, or a unit's own end
+_APPROXIMATELY = re.compile(
+    r"^\s*(?:(?:about|around|approximately|approx\.?|roughly)\s|=|≈|\\approx(?![a-z]))\s*(?=[-+\d\\.])", re.IGNORECASE
+)
+_BEFORE_UNIT = r"(?:(?<=[\d)}\]%])|(?<=\\pi))"  # a number, a closing bracket, or \pi
 
 
 def _delimiters(text: str) -> str:
@@ -32,7 +36,7 @@ def _delimiters(text: str) -> str:
 
 def _degrees(text: str) -> str:
     return re.sub(
-        r"\s*(?:\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree(?![a-zA-Z])|[°º掳]|\bdegrees?\b)(?:\s*T\b)?",
+        r"\s*(?:\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree(?![a-zA-Z])|[°º掳]|\bdegrees?\b)(?:\s*[TCF]\b)?",
         " ",
         text,
         flags=re.IGNORECASE,
@@ -40,24 +44,29 @@ def _degrees(text: str) -> str:
 
 
 def _percent(text: str) -> str:
-    return re.sub(r"\\*%|(?<=[\d )])\bpercent(?:age points?)?\b", " ", text, flags=re.IGNORECASE)
+    return re.sub(r"\\*%|(?<=[\d )])\bpercent(?:age(?: points?)?)?\b", " ", text, flags=re.IGNORECASE)
 
 
 def _currency(text: str) -> str:
-    text = re.sub(r"\\\$|[$€£¥₹](?=\s*\d)|(?<=\d)\s*[€£¥₹]", " ", text)
+    text = re.sub(r"(?<=\d)\s*U\.?S\.?\s*\\?\$\s*$|(?:\bU\.?S\.?\s*)?(?:\\\$|\$(?=\s*\d))", " ", text)
+    text = re.sub(r"[€£¥₹](?=\s*\d)|(?<=\d)\s*[€£¥₹]", " ", text)
     return re.sub(rf"(?<=[\d a-z])\s*\b(?:{_CURRENCIES})\s*$", "", text, flags=re.IGNORECASE)
 
 
 def _units(text: str) -> str:
-    """A unit at the end: behind a number, with or without a wrapper, with a power, "square" or "per" something."""
+    """A unit at the end: behind a number, with or without a wrapper, with a power, "square" or "per" something.
+
+    Behind words it is no unit: "two years" are not "two days".
+    """
     unit = rf"(?:(?:square|sq\.?|cubic)\s+)?(?:{_UNITS})\.?"
     wrapped = rf"\\(?:{_WRAPPERS})\s*\{{[\s~]*(?:\\[,; ])?\s*{unit}(?:\s*/\s*(?:{_UNITS}))?\s*{_POWER}\s*\}}"
-    return re.sub(
-        rf"(?:{_BEFORE_UNIT}\s*|\s+)(?:{wrapped}|{unit}(?:\s*(?:/|per)\s*(?:{_UNITS}))?){_POWER}\s*\.?\s*$",
-        "",
-        text,
-        flags=re.IGNORECASE,
-    )
+    at_the_end = rf"(?:{_BEFORE_UNIT}\s*|\s+)(?:{wrapped}|{unit}(?:\s*(?:/|per)\s*(?:{_UNITS}))?){_POWER}\s*\.?\s*$"
+    for _ in range(_SCALE_AND_UNIT):
+        value = re.sub(at_the_end, "", text, flags=re.IGNORECASE)
+        if not re.search(r"[\d\\π√]|^\W*[a-zA-Z]\W*$", value):
+            break
+        text = value
+    return text
 
 
 def _wrappers(text: str) -> str:
@@ -83,7 +92,8 @@ def _closing(text: str, start: int) -> int | None:
 
 
 def _assignment(text: str) -> str:
-    """`x = 5`, `f(x) = …`, `Area ≈ 5`, `5 = s`: the side that is not just a name."""
+    """`x = 5`, `f(x) = …`, `Area ≈ 5`, `5 = s`: the side that is not just a name; `about 5`: the number."""
+    text = _APPROXIMATELY.sub("", text)
     sides = re.split(r"(?<![<>!])(?:=|\\approx(?![a-z])|≈|\\simeq(?![a-z]))", text)
     if len(sides) != 2:
         return text

@@ -10,9 +10,11 @@ _LEADING = re.compile(
     re.DOTALL,
 )
 MAX_LIST = 100  # characters of a list of letters
-_ONE = r"\(?[A-Za-z0-9]\)?"
+_ONE = r"[(\[]?[A-Za-z0-9][)\]]?"
 _SEVERAL = re.compile(rf"[\[({{]?\s*{_ONE}(?:(?:\s*(?:,|;|&|/)\s*(?:and\s+)?|\s+(?:and\s+)?){_ONE})*\s*[\])}}]?")
 _JOINED = re.compile(r"[A-H]{2,5}")
+# "(A)", "[A]", "A)", "A. ", but not the argument of f(A).
+_MARKED = re.compile(r"(?<![^\s,;)\]])[(\[]?([A-Z])(?:[)\]]|[.:](?=\s))")
 
 
 def lone_letter(cleaned: str) -> str | None:
@@ -21,11 +23,16 @@ def lone_letter(cleaned: str) -> str | None:
     return match[1].upper() if match else None
 
 
+def marks_several(cleaned: str) -> bool:
+    """Whether an answer marks more than one option: "(A), (C)", "(A) 2006 (B) 2007"."""
+    return len(set(_MARKED.findall(cleaned))) > 1
+
+
 def letter(cleaned: str) -> str | None:
     """The one option letter that an answer is or begins with, as a capital; None if it names none or several."""
     if alone := lone_letter(cleaned):
         return alone
-    if match := _LEADING.fullmatch(cleaned):
+    if (match := _LEADING.fullmatch(cleaned)) and not marks_several(cleaned):
         return next(group for group in match.groups() if group)
     return None
 

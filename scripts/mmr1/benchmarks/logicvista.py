@@ -6,14 +6,14 @@ from mmr1.benchmarks import paper
 from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, Source, by, text, with_image
 from mmr1.benchmarks.clean import clean
 from mmr1.benchmarks.extract import extract
-from mmr1.benchmarks.letters import letters
+from mmr1.benchmarks.letters import letters, marks_several
 from mmr1.problems import Problem
 
 NO_ANSWER = ["zzzzz"]  # what the published extraction writes where an answer names no option
 
 _OPTION = re.compile(r"\(([A-H])\)\s*")
 _BEGINS = re.compile(r"[\[(]?([A-H])\b[\])]?")  # what stands behind "the answer is"
-_MARKED = re.compile(r"\(([A-Ha-h])\)|\b([A-H])\b(?=[.:)])|(?:^|\s)([B-H])(?=\s*$|,)")
+_MARKED = re.compile(r"\(([A-Ha-h])\)|\b([A-H])\b(?=[.:)])|(?:^|\s)([B-H])(?=\s*$|,)", re.MULTILINE)
 
 
 def to_problem(row: Row, number: int) -> Problem:
@@ -68,7 +68,7 @@ def _letters(problem: Problem, response: Response) -> tuple[list[str], str]:
 
 def _begins(extracted: str) -> list[str]:
     match = _BEGINS.match(extracted)
-    return [match[1]] if match else []
+    return [match[1]] if match and not marks_several(extracted) else []
 
 
 def _listed(question: str) -> tuple[str, ...] | None:

@@ -14,7 +14,7 @@ from rapidfuzz.distance import Levenshtein
 from mmr1.benchmarks.base import Decision, Response
 from mmr1.benchmarks.clean import clean
 from mmr1.benchmarks.extract import extract
-from mmr1.benchmarks.letters import letter, letters, lone_letter
+from mmr1.benchmarks.letters import letter, letters, lone_letter, marks_several
 from mmr1.benchmarks.numbers import number, readings
 from mmr1.problems import Problem
 
@@ -65,7 +65,7 @@ def chosen(cleaned: str, choices: tuple[str, ...], without: frozenset[str] = fro
         return texts.index(answer), "choice"
     if (named := letter(cleaned)) and _index(named) < len(choices):
         return _index(named), "letter"
-    if re.fullmatch(r"[A-Z](?:(?:,| and| or) ?[A-Z])+", cleaned):
+    if marks_several(cleaned) or re.fullmatch(r"[A-Z](?:(?:,| and| or) ?[A-Z])+", cleaned):
         return None, "several letters"
     if (value := number(cleaned)) is not None:
         numbers = [(abs(found - value), index) for index, text in enumerate(cleaned_choices)
@@ -93,8 +93,11 @@ def _stands_in(words: str, text: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(words)}(?!\w|\.\d)", text, re.IGNORECASE) is not None
 
 
-def _nearest(answer: str, texts: list[str]) -> tuple[int, str]:
+def _nearest(answer: str, texts: list[str]) -> tuple[int | None, str]:
+    """The most similar text. To choices that are letters only, and stand in the image, a text is not similar."""
     similarities = [Levenshtein.normalized_similarity(answer, text) for text in texts]
+    if max(similarities) == 0 or all(lone_letter(text) for text in texts):
+        return None, "no such choice"
     return similarities.index(max(similarities)), "nearest choice"
 
 
