@@ -43,11 +43,14 @@ class LogprobModel(nn.Module):
 
     def forward(self, batch: MicroBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities and entropies of `batch.targets`: two float32 [N]; see `LogprobHead`."""
-        images = {}
-        if batch.pixel_values is not None:
-            encoded = self.model.model.get_image_features(batch.pixel_values, batch.image_grid_thw, return_dict=True)
-            encoded.pooler_output = tuple(encoded.pooler_output[index] for index in batch.image_order.tolist())
-            images = {"mm_encoder_outputs": {"image": encoded}}
+        pixels, grids = batch.pixel_values, batch.image_grid_thw
+        if pixels is None or grids is None:
+            pixels, grids = self._blank_image(batch.input_ids.device)
+        encoded = self.model.model.get_image_features(pixels, grids, return_dict=True)
+        # Ranks meet in the collectives of every module: one whose texts have no image looks at a blank one for nothing.
+        unseen = 0 if batch.pixel_values is not None else 0 * encoded.pooler_output[0].sum()
+        encoded.pooler_output = tuple(encoded.pooler_output[index] for index in batch.image_order.tolist())
+        images = {"mm_encoder_outputs": {"image": encoded}} if encoded.pooler_output else {}
         # A mask per kind of layer, as the model would make it: None is plain causal attention.
         kinds = set(self.model.config.text_config.layer_types)
         hidden = self.model.model(
@@ -57,7 +60,14 @@ class LogprobModel(nn.Module):
             use_cache=False,
             **images,
         )[0]
-        return self.model.lm_head(hidden.flatten(0, 1)[batch.sources], batch.targets)
+        return self.model.lm_head(hidden.flatten(0, 1)[batch.sources] + unseen, batch.targets)
+
+    def _blank_image(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pixels and grid of an image of one visual token, as the processor would give them."""
+        vision = self.model.config.vision_config
+        side = vision.spatial_merge_size
+        width = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        return torch.zeros(side * side, width, device=device), torch.tensor([[1, side, side]], device=device)
 
 
 def place(model: Qwen2_5_VLForConditionalGeneration, prompt: EncodedPrompt) -> PlacedPrompt:
