@@ -25,7 +25,7 @@ class Usage:
     def __init__(self) -> None:
         self.peak_memory_mib = 0.0
         self._utilization: dict[int, list[float]] = {}
-        self._memory: dict[int, float] = {}
+        self._memory: dict[int, list[float]] = {}
         self._known: list[dict[str, str]] = []
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -41,12 +41,15 @@ class Usage:
         self._thread.join()
 
     def gpus(self) -> list[dict[str, Any]]:
-        """Each GPU's name, driver and memory, its mean utilization in percent and the most memory in use on it."""
+        """Each GPU's name, driver and memory, its mean utilization in percent and the most memory in use on it.
+
+        The last two are None where the device does not tell.
+        """
         return [
             {
                 **gpu,
-                "utilization": sum(self._utilization[index]) / len(self._utilization[index]),
-                "peak_memory_mib": self._memory[index],
+                "utilization": sum(shares) / len(shares) if (shares := self._utilization.get(index)) else None,
+                "peak_memory_mib": max(self._memory.get(index, []), default=None),
             }
             for index, gpu in enumerate(self._known)
         ]
@@ -56,15 +59,15 @@ class Usage:
         while True:
             self.peak_memory_mib = max(self.peak_memory_mib, _memory_of_tree())
             if has_gpus:
-                has_gpus = self._look_at_gpus()
+                has_gpus = self._look_at_gpus() or bool(self._known)
             if self._end.wait(SECONDS_BETWEEN_LOOKS):
                 return
 
     def _look_at_gpus(self) -> bool:
         rows = query_gpus(FIELDS)
         for index, row in enumerate(rows):
-            self._utilization.setdefault(index, []).append(_number(row.pop("utilization.gpu")))
-            self._memory[index] = max(self._memory.get(index, 0.0), _number(row.pop("memory.used")))
+            for name, seen in (("utilization.gpu", self._utilization), ("memory.used", self._memory)):
+                seen.setdefault(index, []).extend(_number(row.pop(name)))
         self._known = self._known or rows
         return bool(rows)
 
@@ -75,9 +78,15 @@ def nodes() -> int:
 
 
 def query_gpus(fields: tuple[str, ...]) -> list[dict[str, str]]:
-    """What nvidia-smi says of each GPU that this job may use; nothing where there is none."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    select = ["-i", chosen] if chosen else []
+    """What nvidia-smi says of each GPU that this job may use; nothing where there is none.
+
+    SLURM names a job's GPUs in CUDA_VISIBLE_DEVICES. A job that it names none for has none, though the node may: a job
+    of CPUs alone on a GPU node is not charged for that node's GPUs.
+    """
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "" if "SLURM_JOB_ID" in os.environ else None)
+    if chosen == "":
+        return []
+    select = [] if chosen is None else ["-i", chosen]
     try:
         listed = subprocess.run(
             ["nvidia-smi", *select, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"],
@@ -105,9 +114,9 @@ def _memory_of_tree() -> float:
     return total / 2**20
 
 
-def _number(text: str) -> float:
-    """A number of nvidia-smi's; 0 where a device does not tell."""
+def _number(text: str) -> list[float]:
+    """A number of nvidia-smi's; nothing where a device does not tell (`[N/A]`)."""
     try:
-        return float(text)
+        return [float(text)]
     except ValueError:
-        return 0.0
+        return []
