@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mmr1.benchmarks import registry
 from mmr1.errors import UserError
-from mmr1.recipe import Recipe, load_recipe
+from mmr1.recipe import BENCHMARKS, Recipe, check_files, load_recipe
 
 ROOT = Path(__file__).parents[1]
 DIGITS = yaml.safe_load((ROOT / "config" / "digits.yaml").read_text())
@@ -48,6 +49,18 @@ def test_every_recipe_is_valid(file: Path) -> None:
         ("runs.a/b", {}, "'a/b' is not a name"),
         ("models.tiny.overrides", {"grpo": {"learning_rate": 0}}, "models.tiny.overrides.grpo.learning_rate"),
         ("seeds", [-1], "seeds.0: expected at least 0, found -1"),
+        ("seeds", [0, 1, 0], "seeds: 0 stands there twice"),
+        ("vas", 3, "vas: expected a section with settings of its own, found 3"),
+        ("vas.mix", float("nan"), "vas.mix: Input should be a finite number, found nan"),
+        ("vas.outcome_weight", float("inf"), "vas.outcome_weight: Input should be a finite number, found inf"),
+        ("resources.trian", {}, "resources.trian: Input should be 'data', 'sft', 'generate', 'score', 'train'"),
+        ("evaluation.benchmarks", ["mathvisa"], "evaluation.benchmarks.0: no benchmark mathvisa; there are mathverse,"),
+        ("runs.vas", {"models": []}, "runs.vas.models: List should have at least 1 item"),
+        ("runs.vas", {"models": ["tiny", "tiny"]}, "runs.vas.models: tiny stands there twice"),
+        ("runs.vas", {"sft": {"epochs": 2}}, "runs.vas.sft: all runs of a model share it"),
+        ("models.tiny.overrides", {"evaluation": {"benchmarks": ["digits"]}}, "overrides.evaluation.benchmarks: all"),
+        ("mlflow", "sqlite:///mlflow.db", "mlflow: expected an absolute path, as in sqlite:////home/you/mlflow.db"),
+        ("mlflow", "http://me:secret@host", "mlflow: found a password; give it in MLFLOW_TRACKING_PASSWORD"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_path(path: str, value: object, message: str) -> None:
@@ -55,6 +68,74 @@ def test_a_mistake_is_one_line_with_its_path(path: str, value: object, message: 
         load_recipe(changed(path, value))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("data.digits.problems", 0, "data.digits.problems: expected at least 1, found 0"),
+        ("data.digits.problem", 9, "data.digits.problem: no such setting"),
+        ("models.tiny.base", {"tiny": {"width": 9}}, "models.tiny.base.tiny.width: no such setting"),
+        ("models.tiny.base", {"hub": "a/b"}, "models.tiny.base.revision: expected a value, found none"),
+        ("models.tiny.base", {"tiny": {"heads": 3}}, "models.tiny.base.tiny.hidden_size: expected a multiple of 24"),
+        ("data", None, "data: expected a section with settings of its own, found None"),
+        ("sft.batch_size", 5761, "sft.batch_size: expected at most data.digits.sft (5760), found 5761"),
+        (
+            "sft.save_every",
+            10,
+            "sft.save_every: expected the same as evaluate_every (45), for the best of the states that were saved is "
+            "kept, found 10",
+        ),
+        ("rollout", {"min_pixels": 9, "max_pixels": 8}, "rollout.min_pixels: expected at most max_pixels (8), found 9"),
+        (
+            "vas",
+            {"outcome_weight": 0, "diversity_weight": 0},
+            "vas.outcome_weight, diversity_weight: expected at least one above 0, found 0 and 0",
+        ),
+        (
+            "prompts.position",
+            "user",
+            "sft.prompt_position: expected the same as prompts.position (user), found system",
+        ),
+    ],
+)
+def test_one_mistake_is_told_once(path: str, value: object, message: str) -> None:
+    """Also where a section is one of two kinds, and where settings contradict each other."""
+    with pytest.raises(UserError) as caught:
+        load_recipe(changed(path, value))
+    said = str(caught.value)
+    assert said == message or (said.startswith(message) and ";" not in said)
+
+
+def test_digits_are_evaluated_where_they_are_made() -> None:
+    paper = yaml.safe_load((ROOT / "config/mmr1.yaml").read_text())
+    paper["evaluation"]["benchmarks"] = ["digits"]
+    with pytest.raises(UserError, match=r"digits need data\.digits"):
+        load_recipe(paper)
+
+
+def test_the_benchmarks_of_recipes_are_those_there_are() -> None:
+    assert set(BENCHMARKS) == set(registry.BENCHMARKS)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where"),
+    [
+        ("prompts.training", "nowhere.txt", "prompts.training"),
+        ("sft.deepspeed", "nowhere.json", "sft.deepspeed"),
+        ("grpo.deepspeed", "nowhere.json", "grpo.deepspeed"),
+        ("runs.vas", {"grpo": {"deepspeed": "nowhere.json"}}, "runs.vas.grpo.deepspeed"),
+        ("runs.vas", {"checkpoint": "nowhere"}, "runs.vas.checkpoint"),
+        ("models.tiny.overrides", {"sft": {"deepspeed": "nowhere"}}, "models.tiny.overrides.sft.deepspeed"),
+    ],
+)
+def test_a_file_that_is_not_there_is_one_line_with_its_path(
+    monkeypatch: pytest.MonkeyPatch, path: str, value: object, where: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    check_files(load_recipe(DIGITS))
+    with pytest.raises(UserError, match=rf"^{where}: nowhere(\.\w+)?: no such file or folder$"):
+        check_files(load_recipe(changed(path, value)))
 
 
 def test_values_from_the_command_line_may_be_strings() -> None:

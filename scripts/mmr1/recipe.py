@@ -5,10 +5,22 @@ sections as they hold for one model and one run. No torch here: the workflow rea
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from mmr1.errors import UserError
 from mmr1.grpo.settings import GRPOSettings
@@ -29,20 +41,54 @@ def _a_name(value: str) -> str:
     return value
 
 
+def _all_different(values: list[Any]) -> list[Any]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ValueError(f"{value} stands there twice")
+    return values
+
+
+def _a_benchmark(value: str) -> str:
+    if value not in BENCHMARKS:
+        raise ValueError(f"no benchmark {value}; there are {', '.join(BENCHMARKS)}")
+    return value
+
+
+def _a_tracking_uri(value: str) -> str:
+    """What the export would refuse, said before days of training."""
+    if urlsplit(value).password:
+        raise ValueError("found a password; give it in MLFLOW_TRACKING_PASSWORD, for URIs are recorded")
+    if value.startswith("sqlite:") and not Path(value.removeprefix("sqlite:///")).is_absolute():
+        raise ValueError(f"expected an absolute path, as in sqlite:////home/you/mlflow.db, found {value}")
+    return value
+
+
 Share = Annotated[
     float, AfterValidator(_in_unit_interval), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
 ]
 Name = Annotated[str, AfterValidator(_a_name)]
+BenchmarkName = Annotated[str, AfterValidator(_a_benchmark)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(_all_different)]
+
+# As in mmr1.benchmarks.registry, which the driver's environment cannot import.
+BENCHMARKS = ("mathverse", "mathvista", "mathvision", "logicvista", "chartqa", "digits")
 
 # Names that stand beside runs in paths.
 RESERVED_RUNS = {"base", "sft", "eval", "initial", "settings"}
+# What is done once a model: a run that said otherwise would not be heard.
+SHARED_BY_RUNS = {"sft", "evaluation"}
 
 
 class Section(BaseModel):
-    """A part of a recipe: an unknown key is an error."""
+    """A part of a recipe: an unknown key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+def _kind(section: Any) -> str:
+    """Which of two sections is meant, so that a mistake in it is told once and under its own path."""
+    return "<embedded>" if isinstance(section, dict) and section.keys() & {"tiny", "digits"} else "<hub>"
 
 
 class TinyBase(Section):
@@ -56,6 +102,9 @@ class HubBase(Section):
 
     hub: str = Field(description="repository, such as Qwen/Qwen2.5-VL-3B-Instruct")
     revision: str = Field(description="commit hash, or a prefix that is resolved and checked at download")
+
+
+Base = Annotated[Annotated[TinyBase, Tag("<embedded>")] | Annotated[HubBase, Tag("<hub>")], Discriminator(_kind)]
 
 
 class DigitsData(Section):
@@ -87,7 +136,10 @@ class HubData(Section):
     sft: HubSource
     sft_validation: int = Field(1024, ge=1, description="conversations held out of SFT, for its validation loss")
     rl: HubSource
-    validation: Name = Field(description="the benchmark whose problems make the validation curve of RL")
+    validation: BenchmarkName = Field(description="the benchmark whose problems make the validation curve of RL")
+
+
+Data = Annotated[Annotated[DigitsData, Tag("<embedded>")] | Annotated[HubData, Tag("<hub>")], Discriminator(_kind)]
 
 
 class Prompts(Section):
@@ -131,6 +183,12 @@ class VAS(Section):
     stale_half_life: float = Field(28.0, gt=0, description="steps after which evidence counts half")
     verify_seconds: float = Field(2.0, gt=0, description="time limit of one verification")
 
+    @model_validator(mode="after")
+    def _scores_can_differ(self) -> "VAS":
+        if self.mix > 0 and self.outcome_weight == self.diversity_weight == 0:
+            raise ValueError("outcome_weight, diversity_weight: expected at least one above 0, found 0 and 0")
+        return self
+
 
 class Rollout(Section):
     """How rollouts outside training are made."""
@@ -144,6 +202,12 @@ class Rollout(Section):
     min_pixels: int | None = Field(None, ge=1)
     max_pixels: int | None = Field(None, ge=1)
 
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> "Rollout":
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels: expected at most max_pixels ({self.max_pixels}), found {self.min_pixels}")
+        return self
+
 
 class Validation(Section):
     """The validation curve of training (Figure 2)."""
@@ -151,15 +215,22 @@ class Validation(Section):
     every: int = Field(5, ge=1, description="steps between two validations")
 
 
+class Endpoint(Section):
+    """A model behind an OpenAI-compatible endpoint. Its key comes from the environment."""
+
+    url: str = Field(pattern=r"^https?://[A-Za-z0-9._:/\[\]-]+$", description="up to /v1; it is recorded: no key in it")
+    model: str = Field(min_length=1, description="the model's name there")
+
+
 class Evaluation(Section):
     """How checkpoints are compared (§6.1)."""
 
-    benchmarks: list[Name] = Field(min_length=1)
+    benchmarks: Annotated[list[BenchmarkName], Field(min_length=1), AfterValidator(_all_different)]
     temperature: float = Field(0.0, ge=0, description="the paper gives none; 0 is greedy")
     top_p: float = Field(1.0, gt=0, le=1)
     n: int = Field(1, ge=1, description="responses a problem")
     max_tokens: int = Field(4096, ge=1)
-    judge: str | None = Field(None, description="model name behind an OpenAI-compatible endpoint; none by default")
+    judge: Endpoint | None = Field(None, description="who decides open answers that no rule could (none by default)")
 
 
 class Resources(Section):
@@ -192,11 +263,21 @@ class Stages(Section):
         """What a job of `stage` asks for; the defaults where the recipe says nothing."""
         return self.resources.get(stage, Resources())  # type: ignore[call-overload]
 
+    @model_validator(mode="after")
+    def _prompts_stand_where_they_are_trained(self) -> "Stages":
+        for name, found in (("sft", self.sft.prompt_position), ("grpo", self.grpo.prompt_position)):
+            if found != self.prompts.position:
+                raise ValueError(
+                    f"{name}.prompt_position: expected the same as prompts.position ({self.prompts.position}), "
+                    f"found {found}"
+                )
+        return self
+
 
 class Model(Section):
     """A base model, and what differs for its size."""
 
-    base: TinyBase | HubBase
+    base: Base
     overrides: dict[str, Any] = Field({}, description="sections as in the recipe")
 
 
@@ -205,9 +286,15 @@ class Run(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    models: list[Name] | None = Field(None, description="only for these; all by default")
-    seeds: list[Seed] | None = Field(None, description="instead of the recipe's")
-    checkpoint: str | None = Field(None, description="no training: evaluate this Hugging Face folder as a row")
+    models: Annotated[list[Name], Field(min_length=1), AfterValidator(_all_different)] | None = Field(
+        None, description="only for these; all by default"
+    )
+    seeds: Seeds | None = Field(None, description="instead of the recipe's")
+    checkpoint: str | Endpoint | None = Field(
+        None,
+        description="no training: evaluate this Hugging Face folder, or this served model, as one more row; with the "
+        "first model's settings, or those of `models`",
+    )
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -220,10 +307,12 @@ class Recipe(Stages):
     name: Name
     environment: Literal["cpu", "gpu"] = Field("cpu", description="which environment runs models")
     seed: Seed = Field(0, description="of data, base model and SFT")
-    seeds: list[Seed] = Field([0], min_length=1, description="of RL: each run is done once a seed")
-    mlflow: str | None = Field(None, description="tracking URI of a server; a SQLite file in the results by default")
+    seeds: Seeds = Field([0], description="of RL: each run is done once a seed")
+    mlflow: Annotated[str, AfterValidator(_a_tracking_uri)] | None = Field(
+        None, description="tracking URI of a server; a SQLite file in the results by default"
+    )
     keep_states: Literal["last", "all"] = "last"
-    data: DigitsData | HubData
+    data: Data
     models: dict[Name, Model] = Field(min_length=1)
     runs: dict[Name, Run] = Field(min_length=1)
 
@@ -264,8 +353,26 @@ class Recipe(Stages):
         return self
 
     @model_validator(mode="after")
+    def _overrides_have_an_effect(self) -> "Recipe":
+        for model, one in self.models.items():
+            if "benchmarks" in (one.overrides.get("evaluation") or {}):
+                raise ValueError(f"models.{model}.overrides.evaluation.benchmarks: all models have the recipe's")
+        for name, run in self.runs.items():
+            for section in SHARED_BY_RUNS & run.overrides.keys():
+                raise ValueError(
+                    f"runs.{name}.{section}: all runs of a model share it; expected under models.<model>.overrides"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _sections_are_valid(self) -> "Recipe":
         self._check_batch("", self)
+        if isinstance(self.data, HubData) and "digits" in (self.data.validation, *self.evaluation.benchmarks):
+            raise ValueError("evaluation.benchmarks, data.validation: digits need data.digits, found other data")
+        if isinstance(self.data, DigitsData) and (found := self.sft.batch_size) > self.data.digits.sft:
+            raise ValueError(
+                f"sft.batch_size: expected at most data.digits.sft ({self.data.digits.sft}), found {found}"
+            )
         for model in self.models:
             self._check_overrides(f"models.{model}.overrides", model, None)
         for name, run in self.runs.items():
@@ -299,6 +406,32 @@ def load_recipe(values: dict[str, Any]) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise UserError(describe(error)) from None
+
+
+def check_files(recipe: Recipe) -> None:
+    """Raises UserError, in one line, if a file that the recipe names is not there (seen from the working directory)."""
+    for where, path in _named_files(recipe):
+        if not path.exists():
+            raise UserError(f"{where}: {path}: no such file or folder")
+
+
+def _named_files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+    """Where the recipe names a file, and the file: of every section as it holds for every model and run."""
+    for name, run in recipe.runs.items():
+        if isinstance(run.checkpoint, str):
+            yield f"runs.{name}.checkpoint", Path(run.checkpoint)
+    places: list[tuple[str, Stages]] = [("", recipe)]
+    places += [(f"models.{model}.overrides.", recipe.resolve(model)) for model in recipe.models]
+    places += [(f"runs.{run}.", recipe.resolve(model, run)) for model in recipe.models for run in recipe.runs]
+    for where, stages in places:
+        for path, value in (
+            ("prompts.training", stages.prompts.training),
+            ("prompts.evaluation", stages.prompts.evaluation),
+            ("sft.deepspeed", stages.sft.deepspeed),
+            ("grpo.deepspeed", stages.grpo.deepspeed),
+        ):
+            if isinstance(value, str | Path):
+                yield f"{where}{path}", Path(value)
 
 
 def _merged(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

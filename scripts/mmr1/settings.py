@@ -1,5 +1,6 @@
 """Settings files: the resolved settings of one stage, validated again by the program that reads them."""
 
+import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,11 +31,14 @@ def read_text(path: Path | None) -> str | None:
 
 
 def _describe_one(error: dict) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    # Parts in brackets are pydantic's and ours: the key of a mapping, the kind of a union.
+    where = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("[", "<")))
     value, context = error.get("input"), error.get("ctx") or {}
     kind = error["type"]
     if kind == "extra_forbidden":
         return f"{where}: no such setting"
+    if kind in ("model_type", "dict_type", "union_tag_invalid"):
+        return f"{where}: expected a section with settings of its own, found {value!r}"
     if kind == "missing":
         return f"{where}: expected a value, found none"
     if kind in ("greater_than_equal", "less_than_equal", "greater_than", "less_than"):
@@ -43,5 +47,6 @@ def _describe_one(error: dict) -> str:
         return f"{where}: expected {limits}, found {value!r}"
     message = error["msg"].removeprefix("Value error, ")
     if kind == "value_error":
-        return f"{where}: {message}" if where else message
+        names_a_field = re.match(r"[\w.]+(, [\w.]+)*: ", message)
+        return f"{where}{'.' if names_a_field else ': '}{message}" if where else message
     return f"{where}: {message}, found {value!r}"

@@ -1,12 +1,12 @@
 """The sizes of the tiny Qwen2.5-VL (a settings file of its own, so that the workflow can check it without torch)."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class TinyArchitecture(BaseModel):
     """Sizes in units or layers. The defaults make 1.4M parameters (DESIGN §6)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     hidden_size: int = Field(128, ge=16)
     intermediate_size: int = Field(384, ge=16)
@@ -24,3 +24,15 @@ class TinyArchitecture(BaseModel):
         description="standard deviation of the first weights, about 1/sqrt(hidden): at the 0.02 of large models this "
         "one learns the format within 170 steps, and no digit",
     )
+
+    @model_validator(mode="after")
+    def _heads_divide_what_they_share(self) -> "TinyArchitecture":
+        # A head's rotary dimensions come in pairs, and an eighth of them is time's.
+        for name, value, divisor in (
+            ("hidden_size", self.hidden_size, 8 * self.heads),
+            ("heads", self.heads, self.key_value_heads),
+            ("vision_hidden_size", self.vision_hidden_size, 4 * self.vision_heads),
+        ):
+            if value % divisor:
+                raise ValueError(f"{name}: expected a multiple of {divisor}, found {value}")
+        return self

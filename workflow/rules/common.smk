@@ -2,6 +2,7 @@
 import json
 import math
 import re
+import shlex
 import sys
 from functools import cache
 from pathlib import Path
@@ -11,10 +12,11 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from mmr1.errors import UserError
 from mmr1.files import digest
 from mmr1.provenance.code import code_digest
-from mmr1.recipe import DigitsData, HubBase, load_recipe
+from mmr1.recipe import DigitsData, Endpoint, HubBase, check_files, load_recipe
 
 try:
     RECIPE = load_recipe(config)
+    check_files(RECIPE)
 except UserError as error:
     print(f"recipe: {error}", file=sys.stderr)
     sys.exit(2)
@@ -464,7 +466,7 @@ def last_checkpoints(wildcards):
 
 
 def subjects():
-    """What is evaluated, as a mapping of (model, subject) to its checkpoint."""
+    """What is evaluated, as a mapping of (model, subject) to its checkpoint: a folder or an endpoint."""
     found = {}
     for model in RECIPE.models:
         found[model, "base"] = f"{R}/{model}/base"
@@ -473,18 +475,38 @@ def subjects():
         found[model, f"{run}-seed{seed}"] = f"{last_round(model, run, seed)}/checkpoint"
     for name, run in RECIPE.runs.items():
         if run.checkpoint is not None:
-            found |= {
-                (model, name): run.checkpoint for model in run.models or RECIPE.models
-            }
+            models = run.models or list(RECIPE.models)[:1]
+            found |= {(model, name): run.checkpoint for model in models}
     return found
 
 
 SUBJECTS = subjects()
+SERVED_SUBJECTS = sorted(
+    {subject for (_, subject), found in SUBJECTS.items() if isinstance(found, Endpoint)}
+)
+LOCAL_SUBJECTS = sorted({subject for _, subject in SUBJECTS} - {*SERVED_SUBJECTS})
 
 
 def evaluated_checkpoint(wildcards):
     """The checkpoint that an evaluation is of."""
     return SUBJECTS[wildcards.model, wildcards.subject]
+
+
+def endpoint(name):
+    """A function of wildcards that gives the url or the model of the endpoint that an evaluation is of."""
+    return lambda wildcards: shlex.quote(
+        getattr(SUBJECTS[wildcards.model, wildcards.subject], name)
+    )
+
+
+def judge(sections):
+    """--judge-url and --judge-model, where the recipe has a judge."""
+    judge = sections.evaluation.judge
+    return (
+        f"--judge-url {shlex.quote(judge.url)} --judge-model {shlex.quote(judge.model)}"
+        if judge
+        else ""
+    )
 
 
 def evaluated(name):
@@ -590,28 +612,50 @@ TABLES = [
 ]
 
 
-def tables_index(wildcards):
-    """The tables' index as JSON: see mmr1.tables_paper."""
-    evaluation = RECIPE.evaluation
-    kept = ("model", "subject", "seed", "benchmark", "scores")
-    evaluations = [
-        {name: value for name, value in one.items() if name in kept}
-        | {"checkpoint": SUBJECTS[model, subject]}
-        for model, subject in SUBJECTS
-        for one in (
-            evaluation_files(model, subject, name) for name in evaluation.benchmarks
-        )
-    ]
-    settings = {
-        "prompt": str(RECIPE.prompts.evaluation),
+def evaluation_settings(sections):
+    """What a table says of how answers were sampled and judged."""
+    evaluation = sections.evaluation
+    return {
+        "prompt": str(sections.prompts.evaluation),
         "temperature": evaluation.temperature,
         "top_p": evaluation.top_p,
         "responses a problem": evaluation.n,
         "max tokens": evaluation.max_tokens,
-        "engine": RECIPE.rollout.engine,
-    }
+        "engine": sections.rollout.engine,
+    } | ({"judge": evaluation.judge.model} if evaluation.judge else {})
+
+
+def tables_row(model, subject):
+    """What all of a subject's evaluations have in common: its checkpoint, and settings that are its own."""
+    found = SUBJECTS[model, subject]
+    served = isinstance(found, Endpoint)
+    usual = evaluation_settings(RECIPE)
+    settings = evaluation_settings(resolved(model)) | (
+        {"engine": "endpoint"} if served else {}
+    )
+    return {
+        "checkpoint": f"{found.model} at {found.url}" if served else found,
+        "settings": {
+            name: value for name, value in settings.items() if usual.get(name) != value
+        },
+    } | ({"label": subject} if subject in RECIPE.runs else {})
+
+
+def tables_index(wildcards):
+    """The tables' index as JSON: see mmr1.tables_paper."""
+    kept = ("model", "subject", "seed", "benchmark", "scores")
+    evaluations = [
+        {name: value for name, value in one.items() if name in kept}
+        | tables_row(model, subject)
+        for model, subject in SUBJECTS
+        for one in (
+            evaluation_files(model, subject, name)
+            for name in RECIPE.evaluation.benchmarks
+        )
+    ]
     return json.dumps(
-        {"evaluations": evaluations, "settings": settings}, sort_keys=True
+        {"evaluations": evaluations, "settings": evaluation_settings(RECIPE)},
+        sort_keys=True,
     )
 
 
