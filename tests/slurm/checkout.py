@@ -7,13 +7,23 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from slurm.cluster import Cluster, wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "workflow", "scripts", "config", "envs", "slurm")
 RECIPE = "tests/recipes/tiny.yaml"
+SECONDS = 1200  # more than any call takes on a busy machine
+SFT = "results/tiny/tiny/sft/checkpoint"
+
+# How often each quick program was started by then.
+ONCE = {"prepare_digits": 1, "build_tiny_model": 1, "train_sft": 1}
+AFTER_ONE_REPEAT = ONCE | {"train_sft": 2}
 
 # What each program of the early stages writes: options that name files, and options that name folders.
 WRITES = {
@@ -52,8 +62,9 @@ def main() -> None:
         if NAME == os.environ.get("STAND_IN_FAILS"):
             print("the last words of", NAME, file=sys.stderr)
             sys.exit(3)
-        if NAME == os.environ.get("STAND_IN_SLOW") and first:
-            time.sleep(float(os.environ["STAND_IN_SECONDS"]))
+        if NAME == os.environ.get("STAND_IN_WAITS") and first:
+            while not Path("go").exists():
+                time.sleep(0.2)
         for name in FILES:
             getattr(args, name).write_text(NAME)
         for name in FOLDERS:
@@ -108,31 +119,16 @@ class Checkout:
             (self.folder / "scripts" / f"{name}.py").write_text(text)
         return self
 
-    def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
-        """Start Snakemake; its output is one stream."""
-        return subprocess.Popen(
-            [snakemake(), *words],
-            cwd=self.folder,
-            env=_environment() | environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    def start(self, *words: str, **environment: str) -> "Head":
+        """Start Snakemake."""
+        return Head(self.folder, words, environment)
 
     def call(self, *words: str, ok: bool = True, **environment: str) -> str:
         """Run Snakemake to its end and return what it said; it must succeed, or fail where `ok` is not set."""
-        head = self.start(*words, **environment)
-        try:
-            said, _ = head.communicate(timeout=600)
-        except subprocess.TimeoutExpired:
-            os.killpg(head.pid, signal.SIGKILL)
-            raise
-        assert (head.returncode == 0) == ok, said[-6000:]
-        return said
+        return self.start(*words, **environment).end(ok)
 
     def on_slurm(self, target: str, *options: str, recipe: str = RECIPE) -> list[str]:
-        """`--profile slurm`, with what a test needs besides: polling every second, at most two jobs at a time."""
+        """`--profile slurm`, with what a test needs besides: it looks at jobs at once, and submits two at a time."""
         quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", "--jobs", "2"]
         return ["--profile", "slurm", "--configfile", recipe, *quick, *options, "--", target]
 
@@ -154,6 +150,55 @@ class Checkout:
     def started(self) -> Counter[str]:
         """How often each program was started."""
         return Counter(entry["program"] for entry in self.journal() if entry["event"] == "start")
+
+
+class Head:
+    """A running Snakemake. What it says goes to a file: a pipe that nobody reads would stop it."""
+
+    def __init__(self, folder: Path, words: Sequence[str], environment: dict[str, str]) -> None:
+        file, path = tempfile.mkstemp(dir=folder.parent, suffix=".out")
+        self._said = Path(path)
+        with os.fdopen(file) as out:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", snakemake(), *words],  # it ends with the tests
+                cwd=folder,
+                env=_environment() | environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def end(self, ok: bool = True) -> str:
+        """Wait for its end and return what it said; it must succeed, or fail where `ok` is not set."""
+        try:
+            self._process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        said = self._said.read_text()
+        assert (self._process.returncode == 0) == ok, said[-6000:]
+        return said
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kill it and what it started here, not what it submitted."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def start_sft(cluster: Cluster, checkout: Checkout, *options: str) -> tuple[Head, str]:
+    """Start Snakemake, and wait until its SFT job runs, whose first attempt has no end; also gives the job's number."""
+    head = checkout.start(*checkout.on_slurm(SFT, *options), STAND_IN_WAITS="train_sft")
+    wait_for(lambda: checkout.started()["train_sft"] or head.has_ended(), "SFT to start")
+    numbers = [number for number, what in cluster.running(checkout.folder).items() if "train_sft" in what]
+    assert len(numbers) == 1, head.end(ok=False)
+    return head, numbers[0]
 
 
 def snakemake() -> str:

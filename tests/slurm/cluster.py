@@ -1,8 +1,8 @@
-"""A real SLURM of two nodes on this machine: munged, slurmctld and two slurmd, from a configuration written here.
+"""A real SLURM of four nodes on this machine: munged, slurmctld and a slurmd each, from a configuration written here.
 
 The plugin's job step drops SLURM_CONF, so the configuration must lie in /etc/slurm; what was there is put back. Each
 node claims more CPUs and memory than the machine has, and eight GPUs, which SLURM counts and hands out as it would real
-ones (any device file will do for one).
+ones (any device file will do for one). Test processes share one cluster: it ends with the last of them.
 """
 
 import fcntl
@@ -17,11 +17,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 ETC = Path("/etc/slurm")
 FILES = ("slurm.conf", "gres.conf")
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun", "setpriv")
 GPUS = 8
+NODES = ("n1", "n2", "n3", "n4")
+FRAGILE = "fragile"  # a partition whose nodes a test may set down: nothing else runs there
 
 MARK = "# Written by tests/slurm, for as long as they run."
 
@@ -52,8 +55,9 @@ SlurmdParameters=config_overrides
 ReturnToService=1
 KillWait=10
 MessageTimeout=60
-NodeName=n[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[{ports}] CPUs=8 RealMemory={memory} Gres=gpu:{gpus}
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+NodeName=n[1-4] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[{ports}] CPUs=64 RealMemory={memory} Gres=gpu:{gpus}
+PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP
+PartitionName={fragile} Nodes=n[3-4] MaxTime=INFINITE State=UP
 """
 
 
@@ -64,7 +68,8 @@ def unavailable() -> str | None:
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing:
         return f"SLURM is not installed (no {missing[0]}): apt-get install slurm-wlm munge"
-    if subprocess.run(["scontrol", "ping"], capture_output=True, text=True).stdout.count("UP"):
+    answer = subprocess.run(["scontrol", "ping"], capture_output=True, text=True).stdout
+    if "UP" in answer and not _ours():
         return "SLURM tests would replace /etc/slurm/slurm.conf, and a SLURM is running with it"
     if len(_devices()) < GPUS:
         return f"SLURM tests need {GPUS} device files in /dev to stand for GPUs"
@@ -72,31 +77,35 @@ def unavailable() -> str | None:
 
 
 class Cluster:
-    """A running cluster, and what its users ask of it."""
+    """A running cluster, and what its users ask of it. A test's jobs are known by the folder in which they work."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def state(self, number: str) -> str:
+        """The state of a job that SLURM remembers."""
+        return command("squeue", "--noheader", "--states=all", f"--jobs={number}", "--format=%T").strip()
 
-    def queue(self) -> dict[str, str]:
-        """The state of every job that SLURM remembers, by its number."""
-        lines = command("squeue", "--noheader", "--states=all", "--format=%i %T").splitlines()
-        return dict(line.split() for line in lines)
-
-    def running(self) -> dict[str, str]:
+    def running(self, folder: Path) -> dict[str, str]:
         """The rule and wildcards (the plugin's comment) of every running job, by its number."""
-        lines = command("squeue", "--noheader", "--states=running", "--format=%i %k").splitlines()
-        return dict(line.split(maxsplit=1) for line in lines)
+        return self._jobs(folder, "%k", "--states=running")
 
-    def active(self) -> list[str]:
+    def active(self, folder: Path) -> list[str]:
         """The jobs that wait, run or are ending."""
-        return command("squeue", "--noheader", "--format=%i").split()
+        return list(self._jobs(folder, "%T"))
 
-    def drain(self) -> None:
+    def drain(self, folder: Path) -> None:
         """Cancel what is left, and wait until it is gone."""
-        if jobs := self.active():
-            command("scancel", "--signal=KILL", *jobs)
-            subprocess.run(["scancel", *jobs], check=False, capture_output=True)
-        wait_for(lambda: not self.active(), 30, "jobs to end")
+        if jobs := self.active(folder):
+            for how in (["--signal=KILL"], []):
+                subprocess.run(["scancel", *how, *jobs], check=False, capture_output=True)
+        wait_for(lambda: not self.active(folder), "jobs to end")
+
+    def end_now(self, number: str) -> None:
+        """Let a job's time be over: SLURM looks every half minute. (A time limit has whole minutes.)"""
+        command("scontrol", "update", f"jobid={number}", "endtime=now")
+
+    def _jobs(self, folder: Path, what: str, *options: str) -> dict[str, str]:
+        lines = command("squeue", "--noheader", *options, f"--format=%i|%Z|{what}").splitlines()
+        jobs = [line.split("|", 2) for line in lines]
+        return {number: found for number, where, found in jobs if where == str(folder)}
 
 
 def command(*words: str) -> str:
@@ -104,8 +113,8 @@ def command(*words: str) -> str:
     return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def wait_for(true: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until something is true; fail after that many seconds."""
+def wait_for(true: Callable[[], object], what: str, seconds: float = 600) -> None:
+    """Wait until something is true; fail after that many seconds, which are more than a busy machine takes."""
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
@@ -115,10 +124,14 @@ def wait_for(true: Callable[[], object], seconds: float, what: str) -> None:
 
 @contextmanager
 def started() -> Iterator[Cluster]:
-    """Start the cluster, and end it; one at a time on a machine, for the next process waits."""
+    """Start the cluster, or join the one that another test process has started; who started it ends it, as the last."""
     ETC.mkdir(parents=True, exist_ok=True)
     with (ETC / ".tests.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while not _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            fcntl.flock(lock, fcntl.LOCK_SH)  # waits while another process starts or ends it
+            if _ours():
+                yield Cluster()
+                return
         folder = Path(tempfile.mkdtemp(prefix="mmr1-slurm-", dir="/tmp"))
         folder.chmod(0o755)  # munged is another user
         kept = _kept()
@@ -127,11 +140,11 @@ def started() -> Iterator[Cluster]:
             _configure(folder)
             daemons.append(_munged(folder))
             daemons.append(_daemon(folder, "slurmctld", "-D", "-c"))
-            daemons += [_daemon(folder, "slurmd", "-D", "-N", name) for name in ("n1", "n2")]
-            wait_for(lambda: _idle_nodes() == 2, 30, f"two idle nodes; see {folder}")
-            cluster = Cluster(folder)
-            yield cluster
-            cluster.drain()
+            daemons += [_daemon(folder, "slurmd", "-D", "-N", name) for name in NODES]
+            wait_for(lambda: _idle_nodes() == len(NODES), f"idle nodes; see {folder}", 120)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield Cluster()
+            fcntl.flock(lock, fcntl.LOCK_EX)  # waits for those who joined
         finally:
             for daemon in reversed(daemons):
                 daemon.terminate()
@@ -147,18 +160,31 @@ def started() -> Iterator[Cluster]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _locked(file: TextIO, how: int) -> bool:
+    try:
+        fcntl.flock(file, how)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _ours() -> bool:
+    """Whether the configuration in /etc/slurm is one of these tests."""
+    path = ETC / "slurm.conf"
+    return path.exists() and MARK in path.read_text()
+
+
 def _kept() -> dict[str, bytes]:
     """The site's own configuration, to be put back: not what an earlier, killed test run left."""
-    found = {name: (ETC / name).read_bytes() for name in FILES if (ETC / name).exists()}
-    return {} if MARK.encode() in found.get("slurm.conf", b"") else found
+    return {} if _ours() else {name: (ETC / name).read_bytes() for name in FILES if (ETC / name).exists()}
 
 
 def _configure(folder: Path) -> None:
-    for name in ("state", "spool-n1", "spool-n2"):
+    for name in ("state", *(f"spool-{node}" for node in NODES)):
         (folder / name).mkdir()
-    controller, first = _free_ports(1), _free_ports(2)
-    values = {"controller": controller, "ports": f"{first}-{first + 1}", "gpus": GPUS, "memory": 64000}
-    (ETC / "slurm.conf").write_text(CONF.format(mark=MARK, folder=folder, **values))
+    controller, first = _free_ports(1), _free_ports(len(NODES))
+    values = {"controller": controller, "ports": f"{first}-{first + len(NODES) - 1}", "gpus": GPUS, "memory": 256000}
+    (ETC / "slurm.conf").write_text(CONF.format(mark=MARK, folder=folder, fragile=FRAGILE, **values))
     (ETC / "gres.conf").write_text("".join(f"Name=gpu File={device}\n" for device in _devices()[:GPUS]))
 
 
@@ -173,7 +199,7 @@ def _munged(folder: Path) -> subprocess.Popen[bytes]:
     names = {"key-file": "key", "pid-file": "pid", "log-file": "log", "seed-file": "seed", "socket": "socket"}
     options = [f"--{option}={own / name}" for option, name in names.items()]
     daemon = _daemon(folder, "munged", "--foreground", *options, user=user.pw_uid, group=user.pw_gid)
-    wait_for((own / "socket").exists, 10, f"munged; see {folder}")
+    wait_for((own / "socket").exists, f"munged; see {folder}", 60)
     return daemon
 
 
