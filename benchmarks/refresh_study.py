@@ -186,8 +186,12 @@ def program(name: str, options: dict[str, object]) -> None:
 
 
 def runs_table(runs: dict[str, list[Trained]]) -> str:
-    """What each run spent and came to: means over seeds, and the sample standard deviation where there are several."""
-    budget = min(one.curve()[-1][0] for trained in runs.values() for one in trained)
+    """What each run spent and came to: means over seeds, and the sample standard deviation where there are several.
+
+    The common budget is that of the cheapest run with scores; a run that spends less (plain GRPO) stands at its end.
+    """
+    scored = [one for trained in runs.values() for one in trained if one.score_rollouts()]
+    budget = min(one.curve()[-1][0] for one in scored)
     header = [
         "run",
         "rollouts for scores",
@@ -213,8 +217,8 @@ def runs_table(runs: dict[str, list[Trained]]) -> str:
 
 
 def within(curve: Sequence[tuple[int, float]], budget: int) -> float:
-    """The last point of a curve that the budget reaches."""
-    return [accuracy for rollouts, accuracy in curve if rollouts <= budget][-1]
+    """The last point of a curve that the budget reaches; its first, before any training, if it reaches none."""
+    return [accuracy for rollouts, accuracy in curve if rollouts <= budget or rollouts == curve[0][0]][-1]
 
 
 def rows(path: Path) -> int:
