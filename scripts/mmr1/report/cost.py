@@ -1,18 +1,23 @@
-"""What it cost, from the records: time, processors, memory and GPUs by stage, and VPS passes beside training."""
+"""What it cost, from the records: time, processors, memory and GPUs by stage, and VPS passes beside training.
+
+A job that went on where earlier attempts had stopped cost their time too. It is known of those that could say when they
+ended (at a time limit, or when cancelled); a job that was killed outright says nothing.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 
-from mmr1.provenance.ledger import Record
+from mmr1.provenance.ledger import Execution, Record
 
 TRAINING, SCORING = "train_grpo", "score_vps"
 
 
 @dataclass(frozen=True)
 class StageCost:
-    """One rule's jobs together.
+    """One rule's jobs together, with their earlier attempts.
 
     `gpu_hours` counts every GPU that a job was given, on all its nodes; None if no job had any. `gpu_utilization` is
     in percent, the mean over those hours; None where no record tells.
@@ -29,15 +34,19 @@ class StageCost:
 
 @dataclass(frozen=True)
 class PassCost:
-    """One run's VPS passes (rollouts and scores) beside its training, in seconds of jobs."""
+    """One run's VPS passes (rollouts and scores) beside its training: seconds of jobs, and GPU hours (0 for none)."""
 
     run: str
     vps_seconds: float
+    vps_gpu_hours: float
     training_seconds: float
+    training_gpu_hours: float
 
     @property
     def share(self) -> float:
-        """VPS passes as a share of training; 0 for a run that needs none."""
+        """VPS passes as a share of training, in GPU hours where it had GPUs, else in time; 0 for a run without any."""
+        if self.training_gpu_hours:
+            return self.vps_gpu_hours / self.training_gpu_hours
         return self.vps_seconds / self.training_seconds
 
 
@@ -67,25 +76,46 @@ def total(stages: Iterable[StageCost]) -> StageCost:
 def vps_passes(records: Iterable[Record]) -> list[PassCost]:
     """One row a `model/run/seedS` that trained. Rollouts that runs share count for each run that uses them."""
     known = {record.digest: record for record in records}
-    training: dict[str, float] = defaultdict(float)
-    scoring: dict[str, dict[str, float]] = defaultdict(dict)
+    training: dict[str, dict[str, Execution]] = defaultdict(dict)
+    scoring: dict[str, dict[str, Execution]] = defaultdict(dict)
     for record in known.values():
         if record.key.program == TRAINING:
-            training[_run(record.place)] += record.execution.seconds
+            training[_run(record.place)][record.digest] = record.execution
         elif record.key.program == SCORING:
             makers = [known[parent.digest] for parent in record.parents if parent.digest in known]
             for one in (record, *(maker for maker in makers if maker.key.program == "generate")):
-                scoring[_run(record.place)][one.digest] = one.execution.seconds
-    return [PassCost(run, sum(scoring[run].values()), seconds) for run, seconds in training.items()]
+                scoring[_run(record.place)][one.digest] = one.execution
+    return [
+        PassCost(run, *_seconds_and_gpu_hours(scoring[run].values()), *_seconds_and_gpu_hours(jobs.values()))
+        for run, jobs in training.items()
+    ]
+
+
+def seconds(execution: Execution) -> float:
+    """How long a job ran, over all its attempts that say when they ended."""
+    spans = [(one["start"], one["end"]) for one in execution.earlier if one.get("end")]
+    earlier = [datetime.fromisoformat(end) - datetime.fromisoformat(start) for start, end in spans]
+    return execution.seconds + sum(span.total_seconds() for span in earlier)
+
+
+def _seconds_and_gpu_hours(jobs: Iterable[Execution]) -> tuple[float, float]:
+    executions = list(jobs)
+    return sum(map(seconds, executions)), sum(hours for one in executions for hours, _ in _gpu_hours(one))
+
+
+def _gpu_hours(execution: Execution) -> list[tuple[float, float | None]]:
+    """The hours and utilization of each GPU of one of the job's nodes; the hours are those of all its nodes."""
+    hours = seconds(execution) * execution.nodes / 3600
+    return [(hours, gpu.get("utilization")) for gpu in execution.gpu]
 
 
 def _stage(rule: str, group: list[Record]) -> StageCost:
     executions = [record.execution for record in group]
-    gpus = [(one.seconds * one.nodes / 3600, gpu.get("utilization")) for one in executions for gpu in one.gpu]
+    gpus = [gpu for one in executions for gpu in _gpu_hours(one)]
     return StageCost(
         rule=rule,
         jobs=len(group),
-        seconds=sum(one.seconds for one in executions),
+        seconds=sum(map(seconds, executions)),
         cpu_hours=sum(one.cpu_seconds for one in executions) / 3600,
         gpu_hours=sum(hours for hours, _ in gpus) if gpus else None,
         gpu_utilization=_weighted_mean(gpus),
