@@ -32,8 +32,10 @@ test: export OMP_NUM_THREADS ?= 1
 test: env ## all tests (ARGS= go to pytest: ARGS='tests/test_schedule.py -k permutation')
 	@$(CPU)/python -m pytest -rs $(or $(ARGS),-n 2 --dist loadfile --ignore tests/slurm)
 
+# Four workers, for they wait more than they compute; without tests/conftest.py, which loads torch.
+test-slurm: export OMP_NUM_THREADS ?= 1
 test-slurm: env ## the tests on a real SLURM, which they start on this machine (root, slurm-wlm, munge)
-	@$(CPU)/python -m pytest -rs tests/slurm $(ARGS)
+	@$(CPU)/python -m pytest -rs -n 4 --dist loadfile --confcutdir tests/slurm tests/slurm $(ARGS)
 
 lint: env ## style, types, and the workflow's own checks
 	@$(DRIVER)/ruff check
