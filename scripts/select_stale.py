@@ -1,7 +1,7 @@
 """Choose the problems whose scores are worth renewing (`refresh: stale`) and write them as a problems table.
 
 Generate rollouts for that table, then run `score_vps.py --previous` with the same scores. Problems are ranked by the
-posterior standard deviation of p(1-p), with evidence that fades as the policy moves on (`mmr1.vas.refresh`).
+posterior standard deviation of the pass rate, with evidence that fades as the policy moves on (`mmr1.vas.refresh`).
 """
 
 import argparse

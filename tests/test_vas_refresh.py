@@ -5,22 +5,31 @@ import pytest
 from scipy.stats import beta
 
 from mmr1.errors import UserError
-from mmr1.vas.refresh import ovs_deviation, select_stale
+from mmr1.vas.refresh import pass_rate_deviation, select_stale
 
 
 @pytest.mark.parametrize(("passes", "n", "age"), [(0, 8, 0), (4, 8, 0), (3, 8, 28), (30, 32, 14), (1, 1, 100)])
 def test_the_deviation_is_the_posteriors(passes: int, n: int, age: int) -> None:
-    """Against scipy's numerical expectation under the Beta posterior with faded counts."""
+    """Against scipy's Beta posterior with faded counts."""
     weight = 0.5 ** (age / 28)
     posterior = beta(1 + weight * passes, 1 + weight * (n - passes))
-    mean = posterior.expect(lambda p: p * (1 - p))
-    square = posterior.expect(lambda p: (p * (1 - p)) ** 2)
-    found = ovs_deviation(np.array([float(passes)]), np.array([n]), np.array([age]), half_life=28)
-    assert found[0] == pytest.approx(np.sqrt(square - mean**2), rel=1e-6)
+    found = pass_rate_deviation(np.array([float(passes)]), np.array([n]), np.array([age]), half_life=28)
+    assert found[0] == pytest.approx(posterior.std(), rel=1e-12)
 
 
 def test_no_evidence_is_the_prior() -> None:
-    assert ovs_deviation(np.zeros(1), np.zeros(1), np.zeros(1), 28)[0] == pytest.approx(180**-0.5)
+    assert pass_rate_deviation(np.zeros(1), np.zeros(1), np.zeros(1), 28)[0] == pytest.approx(12**-0.5)
+
+
+def test_what_is_drawn_most_is_renewed_before_what_was_all_wrong_until_that_is_old() -> None:
+    def chosen(scored_at: list[int]) -> int:
+        found = select_stale(
+            np.array([8, 8]), np.array([0.5, 0.0]), np.array(scored_at), step=60, share=0.5, half_life=28
+        )
+        return int(np.flatnonzero(found)[0])
+
+    assert chosen([60, 60]) == 0
+    assert chosen([60, 0]) == 1
 
 
 def test_old_and_thin_evidence_is_renewed_first() -> None:

@@ -12,27 +12,26 @@ from mmr1.errors import UserError
 from mmr1.vas.arrays import Floats, Ints
 
 
-def ovs_deviation(passes: Floats, n: Floats | Ints, age: Floats | Ints, half_life: float) -> Floats:
-    """How uncertain the OVS of each problem is: the posterior standard deviation of p(1-p), in (0, 0.0746).
+def pass_rate_deviation(passes: Floats, n: Floats | Ints, age: Floats | Ints, half_life: float) -> Floats:
+    """How uncertain the pass rate p of each problem is: its posterior standard deviation, in (0, 0.289).
 
-    The pass rate has the posterior Beta(a, b), a = 1 + w·s, b = 1 + w·(n-s), under a uniform prior, after s = `passes`
-    of n responses that are `age` steps old. The policy has moved since, so evidence fades: w = 2^(-age/half_life).
-    Old or few responses tend to the prior's 1/sqrt(180). With E[p^k (1-p)^k] = B(a+k, b+k) / B(a, b):
+    The posterior is Beta(a, b), a = 1 + w·s, b = 1 + w·(n-s), under a uniform prior, after s = `passes` of n responses
+    that are `age` steps old: sqrt(ab / ((a+b)² (a+b+1))). The policy has moved since, so evidence fades:
+    w = 2^(-age/half_life), and old or few responses tend to the prior's 1/sqrt(12).
 
-        mean = ab / (t(t+1)),  mean of square = a(a+1)b(b+1) / (t(t+1)(t+2)(t+3)),  t = a + b
+    Not the deviation of p(1-p), although OVS is the score: near p = 1/2 p(1-p) is flat, so that it would renew problems
+    that were all right or all wrong, and leave those that are drawn most at scores of a policy that has moved on
+    (docs/vas.md has what both were measured to keep).
     """
     faded = np.exp2(-np.asarray(age, np.float64) / half_life)
     a, b = 1 + faded * passes, 1 + faded * (n - passes)
-    t = a + b
-    mean = a * b / (t * (t + 1))
-    square = mean * (a + 1) * (b + 1) / ((t + 2) * (t + 3))
-    return np.sqrt(np.maximum(square - mean**2, 0))
+    return np.sqrt(a * b / (a + b + 1)) / (a + b)
 
 
 def select_stale(
     n: Ints, pass_rate: Floats, scored_at: Ints, *, step: int, share: float, half_life: float
 ) -> NDArray[np.bool_]:
-    """The ⌈share·M⌉ problems with the most uncertain OVS at `step`, as a mask (M,); equal ones in the set's order.
+    """The ⌈share·M⌉ problems with the most uncertain pass rates at `step`, a mask (M,); equals in the set's order.
 
     Raises UserError for a share outside (0, 1], a half-life that is not positive, a score from after `step`.
     """
@@ -42,7 +41,7 @@ def select_stale(
         raise UserError(f"half_life: expected a positive number of steps, found {half_life}")
     if (late := scored_at > step).any():
         raise UserError(f"scored_at: expected at most step {step}, found {scored_at[late][0]}")
-    deviation = ovs_deviation(pass_rate * n, n, step - scored_at, half_life)
+    deviation = pass_rate_deviation(pass_rate * n, n, step - scored_at, half_life)
     mask = np.zeros(len(n), bool)
     mask[np.argsort(-deviation, kind="stable")[: math.ceil(share * len(n))]] = True
     return mask
