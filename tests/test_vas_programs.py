@@ -115,11 +115,11 @@ def test_stale_scores_are_chosen_generated_and_merged(run: Run, four: list[str])
     Path("s.parquet").rename("old.parquet")
     run("select_stale", "--problems p.parquet --scores old.parquet --out some.parquet --first-step 8 --share 0.5")
     chosen = [problem.id for problem in read_problems("some.parquet")]
-    assert chosen == ["p1", "p3"], "all right or all wrong says least about the variance"
-    write_rollouts(Path("r2.parquet"), rollouts_of("p1", "71"), rollouts_of("p3", "71"))
+    assert chosen == ["p0", "p2"], "half and three quarters right: the pass rate is least certain"
+    write_rollouts(Path("r2.parquet"), rollouts_of("p0", "77"), rollouts_of("p2", "71"))
     rows = score(run, "--rollouts r2.parquet --rewards w2.parquet --previous old.parquet --first-step 8")
-    assert [row["scored_at"] for row in rows] == [0, 8, 0, 8]
-    assert [row["ovs"] for row in rows] == [0.25, 0.25, 0.1875, 0.25]
+    assert [row["scored_at"] for row in rows] == [8, 0, 8, 0]
+    assert [row["ovs"] for row in rows] == [0.0, 0.0, 0.25, 0.0]
 
 
 def test_groups_are_the_same_however_the_file_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
