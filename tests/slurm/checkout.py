@@ -18,7 +18,7 @@ from slurm.cluster import Cluster, wait_for
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "workflow", "scripts", "config", "envs", "slurm")
 RECIPE = "tests/recipes/tiny.yaml"
-SECONDS = 1200  # more than any call takes on a busy machine
+SECONDS = 2400  # more than any call takes on a busy machine
 SFT = "results/tiny/tiny/sft/checkpoint"
 
 # How often each quick program was started by then.
@@ -128,8 +128,8 @@ class Checkout:
         return self.start(*words, **environment).end(ok)
 
     def on_slurm(self, target: str, *options: str, recipe: str = RECIPE) -> list[str]:
-        """`--profile slurm`, with what a test needs besides: it looks at jobs at once, and submits two at a time."""
-        quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", "--jobs", "2"]
+        """`--profile slurm`, with what a test needs besides: it looks at jobs at once, and submits four at a time."""
+        quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", "--jobs", "4"]
         return ["--profile", "slurm", "--configfile", recipe, *quick, *options, "--", target]
 
     def here(self, *targets: str) -> list[str]:

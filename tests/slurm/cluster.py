@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -146,6 +146,7 @@ def started() -> Iterator[Cluster]:
             yield Cluster()
             fcntl.flock(lock, fcntl.LOCK_EX)  # waits for those who joined
         finally:
+            _cancel_everything()
             for daemon in reversed(daemons):
                 daemon.terminate()
             for daemon in daemons:
@@ -172,6 +173,15 @@ def _ours() -> bool:
     """Whether the configuration in /etc/slurm is one of these tests."""
     path = ETC / "slurm.conf"
     return path.exists() and MARK in path.read_text()
+
+
+def _cancel_everything() -> None:
+    """Leave no job of a test that failed behind: jobs outlive their slurmd."""
+    for how in (["--signal=KILL"], []):
+        subprocess.run(["scancel", "--user=root", *how], check=False, capture_output=True)
+    # Where SLURM is gone already, or a job does not end, the daemons go all the same.
+    with suppress(subprocess.SubprocessError, TimeoutError):
+        wait_for(lambda: not command("squeue", "--noheader").strip(), "jobs to end", 60)
 
 
 def _kept() -> dict[str, bytes]:

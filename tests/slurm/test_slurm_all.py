@@ -9,7 +9,7 @@ import pytest
 from slurm.checkout import RECIPE, Checkout
 from slurm.cluster import Cluster, wait_for
 
-pytestmark = pytest.mark.timeout(2400)
+pytestmark = pytest.mark.timeout(3600)
 
 
 @pytest.fixture(scope="module")
