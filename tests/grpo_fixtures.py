@@ -4,6 +4,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
@@ -21,6 +22,9 @@ from mmr1.rewards.reward import Judged
 from mmr1.rollout.engine import Rollout
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
+
+# For property tests: a busy machine is slow, and that is no mistake of what is tested.
+PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 TINY = {
     "group_size": 4,

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpo_fixtures import PlainPolicy, learner, random_groups, settings
+from grpo_fixtures import PATIENT, PlainPolicy, learner, random_groups, settings
 from mmr1.grpo.batching import PlacedPrompt, Sample, deal, padding_share, plan
 from mmr1.grpo.minibatch import until_end
 from mmr1.problems import Problem
@@ -25,6 +25,7 @@ def sample(group: int, shared: PlacedPrompt, length: int) -> Sample:
     return Sample(group, shared, torch.ones(length, dtype=torch.long))
 
 
+@PATIENT
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(64, 2000), st.booleans())
 def test_every_sample_is_in_one_row_and_budgets_hold(lengths: list[int], budget: int, share: bool) -> None:
     prompts = [prompt(20), prompt(50)]
@@ -41,6 +42,7 @@ def test_every_sample_is_in_one_row_and_budgets_hold(lengths: list[int], budget:
         assert share or len(row.members) == 1
 
 
+@PATIENT
 @given(st.integers(1, 40), st.integers(1, 8))
 def test_dealing_gives_each_micro_batch_to_one_rank_and_all_ranks_as_many(count: int, ranks: int) -> None:
     hands = [deal(count, rank, ranks) for rank in range(ranks)]

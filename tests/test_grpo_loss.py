@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grpo_fixtures import PATIENT
 from mmr1.grpo.advantages import group_advantages
 from mmr1.grpo.loss import sequence_weights, token_losses
 
@@ -20,6 +21,16 @@ def test_advantages_are_standardised_within_a_group() -> None:
     assert group_advantages(rewards, 1e-6).tolist() == [pytest.approx(row, abs=1e-12) for row in expected]
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 1e-6])
+def test_equal_rewards_have_no_advantage_whatever_the_rounding(epsilon: float) -> None:
+    rewards = torch.tensor([[0.1] * 3, [0.1, 0.1, 0.3]], dtype=torch.float64)
+    assert rewards[0].mean() != 0.1  # so that a plain quotient is not zero
+    advantages = group_advantages(rewards, epsilon)
+    assert advantages[0].tolist() == [0.0, 0.0, 0.0]
+    assert advantages[1].abs().min() > 0.5
+
+
+@PATIENT
 @given(LENGTHS, st.sampled_from(["micro_batch", "sequence", "batch"]), st.integers(1, 9))
 def test_weights_of_kept_tokens_sum_to_one(pairs: list[tuple[int, bool]], average: str, size: int) -> None:
     lengths, kept = [length for length, _ in pairs], [keep for _, keep in pairs]

@@ -1,5 +1,6 @@
 """Which entries are sampled with which seeds, and the filter that passes over groups without variance."""
 
+import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from transformers import AutoProcessor
 from grpo_fixtures import ALONE, no_interruption, settings
 from mmr1 import tables
 from mmr1.errors import UserError
-from mmr1.grpo.experience import Entry, read_schedule
+from mmr1.grpo.experience import Entry, Group, read_schedule
 from mmr1.grpo.interruption import Preempted
 from mmr1.grpo.loop import _chosen
-from mmr1.grpo.metrics import Stopwatch, group_metrics
+from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
 from mmr1.grpo.sampling import Sampler
 from mmr1.problems import Problem
 from mmr1.prompts import PromptEncoder
@@ -92,6 +93,37 @@ def test_sigterm_before_generation_leaves_at_once(tiny_model_dir: Path, digit_pr
     with pytest.raises(Preempted):
         asked.collect(0, [Entry(0, digit_problems[0])], Stopwatch())
     assert engine.calls == []
+
+
+def test_ranks_that_share_an_engine_do_not_leave_it_one_by_one(
+    tiny_model_dir: Path, digit_problems: list[Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM in the middle of a generation: a rank that left would be waited for inside the engine."""
+    engine = ScriptedEngine({digit_problems[0].id: 2})
+    asked = sampler(engine, tiny_model_dir)
+    answer = engine._answer
+
+    def told(request: Request) -> Rollout:
+        asked.interruption._on_signal(signal.SIGTERM, None)
+        return answer(request)
+
+    monkeypatch.setattr(engine, "_answer", told)
+    with pytest.raises(Preempted):
+        asked.collect(0, [Entry(0, digit_problems[0])], Stopwatch())
+    asked.settings.engine.tensor_parallel = 2
+    (group,) = asked.collect(0, [Entry(0, digit_problems[0])], Stopwatch())
+    assert len(group.rollouts) == 4
+
+
+def test_speeds_by_phase(digit_problems: list[Problem]) -> None:
+    """Two rollouts of three tokens behind a prompt of ten: 26 tokens, six of them generated."""
+    engine = ScriptedEngine({digit_problems[0].id: 1})
+    rollouts = engine.generate([Request(digit_problems[0], index, index) for index in range(2)], Sampling(1.0, 3))
+    watch = Stopwatch({"generate": 2.0, "reward": 0.5, "train": 4.0})
+    found = timings([Group(Entry(0, digit_problems[0]), rollouts, [])], [10], watch, devices=2)
+    assert found["tokens_per_second_generate"] == 3.0
+    assert found["tokens_per_second_train"] == 6.5
+    assert found["tokens_per_second"] == 2 * found["tokens_per_second_per_device"]
 
 
 def test_a_schedule_that_does_not_fit_is_refused(tmp_path: Path, digit_problems: list[Problem]) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from transformers import AutoConfig, AutoProcessor
 
+from grpo_fixtures import PATIENT
 from mmr1.rollout.gumbel import draw, gumbel_noise, mix
 from mmr1.rollout.policy import keep_top_p, policy_logits, suppressed_tokens
 
@@ -23,6 +24,7 @@ def splitmix64(state: int) -> int:
     return state ^ (state >> 31)
 
 
+@PATIENT
 @given(st.integers(0, 2**64 - 1))
 def test_mix_is_splitmix64(state: int) -> None:
     signed = torch.tensor(np.uint64(state).astype(np.int64))
@@ -34,8 +36,8 @@ def test_first_output_of_seed_zero() -> None:
     assert splitmix64(0x9E3779B97F4A7C15) == 0xE220A8397B1DCDAF
 
 
+@settings(PATIENT, max_examples=30)
 @given(st.integers(0, 2**63 - 1), st.integers(0, 4096))
-@settings(max_examples=30)
 def test_noise_depends_on_seed_and_position_only(seed: int, position: int) -> None:
     others = torch.tensor([1, seed, 2**63 - 1])
     alone, among = gumbel_noise(torch.tensor([seed]), position, 50), gumbel_noise(others, position, 50)
@@ -98,6 +100,7 @@ def test_top_p_keeps_the_smallest_sufficient_set(top_p: float, kept: set[int]) -
     assert set(filtered.isfinite().nonzero()[:, 1].tolist()) == kept
 
 
+@PATIENT
 @given(st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=20), st.floats(0.01, 1))
 def test_top_p_against_its_definition(logits: list[float], top_p: float) -> None:
     probabilities = torch.tensor(logits).softmax(-1).double()

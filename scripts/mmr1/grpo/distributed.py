@@ -3,12 +3,17 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from mmr1.errors import UserError
+
+# How long a rank waits for another. NCCL's own 10 minutes are too few: all wait while the first hashes a saved state,
+# which is hundreds of gigabytes for 32B.
+PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def join() -> Ranks:
         torch.cuda.set_device(local)
     if not dist.is_initialized():
         if "MASTER_ADDR" in os.environ:
-            dist.init_process_group(backend, rank=rank, world_size=size)
+            dist.init_process_group(backend, rank=rank, world_size=size, timeout=PATIENCE)
         else:
             os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
             dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)

@@ -114,21 +114,20 @@ def timings(groups: Sequence[Group], prompt_tokens: Sequence[int], watch: Stopwa
     """Seconds by phase and in all, this process's CPU seconds, and tokens a second as the speed anchors count them.
 
     That (EasyR1's `perf/throughput`) is prompt and response tokens of all rollouts over the time of the step, and by
-    device.
+    device. A phase's tokens a second are the same tokens over its own time; `generate` counts response tokens.
     """
-    tokens = sum(
-        prompt + len(one.token_ids)
-        for group, prompt in zip(groups, prompt_tokens, strict=True)
-        for one in group.rollouts
-    )
+    responses = sum(len(one.token_ids) for group in groups for one in group.rollouts)
+    tokens = responses + sum(prompt * len(group.rollouts) for group, prompt in zip(groups, prompt_tokens, strict=True))
     speed = tokens / watch.total()
     if torch.cuda.is_available():
         memory = torch.cuda.max_memory_allocated() / 2**20
     else:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    phases = {f"seconds_{phase}": watch.seconds.get(phase, 0.0) for phase in ("generate", "reward", "train", "sync")}
+    phases = {phase: watch.seconds.get(phase, 0.0) for phase in ("generate", "reward", "train", "sync")}
+    counted = {phase: responses if phase == "generate" else tokens for phase in ("generate", "reward", "train")}
     return {
-        **phases,
+        **{f"seconds_{phase}": seconds for phase, seconds in phases.items()},
+        **{f"tokens_per_second_{name}": count / max(phases[name], 1e-9) for name, count in counted.items()},
         "seconds": watch.total(),
         "cpu_seconds": time.process_time() - watch.started_cpu,
         "tokens_per_second": speed,

@@ -168,12 +168,12 @@ def suppressed_of(folder: Path) -> list[int]:
 def check_state_of_round_before(folder: Path, model: Path, first: int) -> None:
     """Raises UserError if the state of the round before is damaged, or is not of this checkpoint and step."""
     manifest = check_state(folder)
-    if manifest["step"] != first:
+    if manifest.get("step") != first:
         raise UserError(
-            f"{folder}: expected the state after {first} steps (the schedule's first), found {manifest['step']}"
+            f"{folder}: expected the state after {first} steps (the schedule's first), found {manifest.get('step')}"
         )
     found = folder_digest(model, "*.safetensors")
-    if manifest["checkpoint"] != found:
+    if manifest.get("checkpoint") != found:
         raise UserError(f"{folder}: expected the state saved with {model}, found one of another checkpoint")
 
 

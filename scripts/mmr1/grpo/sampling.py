@@ -1,6 +1,7 @@
 """Generate and reward: from entries of the schedule to groups of judged rollouts, each rank its share."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Entry, Group
@@ -66,8 +67,11 @@ class Sampler:
     ) -> list[Group]:
         """One group an entry, on every rank. Raises Preempted on all ranks if any of them leaves."""
         mine: list[Group] | None = None
+        # All ranks get the signal, or the others finish and hear of it below. Ranks that share an engine cannot leave
+        # it one by one: the others would wait for them inside it.
+        leaving = self.interruption.may_leave() if self.settings.engine.tensor_parallel == 1 else nullcontext()
         try:
-            with self.interruption.may_leave():  # all ranks get the signal, or the others finish and hear of it below
+            with leaving:
                 mine = self._share(entries[self.share :: self.shares], n, purpose, sampling, watch)
         except Preempted:
             pass

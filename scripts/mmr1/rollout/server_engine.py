@@ -132,7 +132,13 @@ def serve(
         "max_tokens": max_tokens,
         "notes": engine.notes(),
     }
-    return HTTPServer((host, port), type("Handler", (_Handler,), {"engine": engine, "hello": hello}))
+    return _Server((host, port), type("Handler", (_Handler,), {"engine": engine, "hello": hello}))
+
+
+class _Server(HTTPServer):
+    """Answers one rank after the other; the others' connections wait in line."""
+
+    request_queue_size = 1024
 
 
 class _Handler(BaseHTTPRequestHandler):
