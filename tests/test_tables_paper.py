@@ -70,6 +70,31 @@ def test_another_checkpoint_stands_beside_the_row_it_is_named_after(tmp_path: Pa
     assert [row[0] for row in table.rows[:2]] == ["VL-Cogito-7B (ours)", "VL-Cogito-7B (paper)"]
 
 
+def test_a_checkpoint_from_elsewhere_says_what_differs_for_it(tmp_path: Path) -> None:
+    made = index(tmp_path, {("3b", "vas", 1): 0.42, ("3b", "VL-Cogito-7B", None): 0.5}).model_dump()
+    for one in made["evaluations"]:
+        if one["subject"] == "VL-Cogito-7B":
+            one |= {"label": "VL-Cogito-7B", "settings": {"engine": "endpoint"}, "checkpoint": "m at http://host/v1"}
+    table = make("2", Index.model_validate(made), PAPER)
+    assert "VL-Cogito-7B: checkpoint m at http://host/v1; engine endpoint" in table.notes
+    records = list(csv.DictReader(io.StringIO(comma_separated(table))))
+    [found] = [
+        one for one in records if (one["row"], one["column"], one["score"]) == ("VL-Cogito-7B", AVERAGE, "paper")
+    ]
+    assert found["settings"] == "temperature: 0; engine: endpoint"
+    assert found["checkpoint"] == "m at http://host/v1"
+    assert found["note"] == "The paper prints 58.2 as the average of VL-Cogito-7B; its row has the mean 58.4."
+
+
+def test_every_format_says_where_the_paper_disagrees_with_itself_and_how_answers_were_sampled(tmp_path: Path) -> None:
+    table = make("2", index(tmp_path, {("3b", "vas", 1): 0.42}), PAPER)
+    for rendered in (markdown, comma_separated, latex, html_fragment):
+        text = rendered(table)
+        assert "58.2 as the average of VL-Cogito-7B; its row has the mean 58.4" in text
+        assert "temperature: 0" in text
+        assert "3b/vas" in text
+
+
 def test_seeds_make_one_row_with_their_mean_and_spread(tmp_path: Path) -> None:
     table = make("2", index(tmp_path, {("3b", "vas", 1): 0.40, ("3b", "vas", 2): 0.44}), PAPER)
     assert table.rows[0][1] == "42.0 ± 2.8 [40.0, 44.0]"

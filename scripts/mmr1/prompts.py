@@ -53,19 +53,7 @@ class PromptEncoder:
 
     def messages(self, problem: Problem) -> list[dict[str, Any]]:
         """The chat turns for a problem, each `<image>` mark a part of its own."""
-        question = shown_question(problem)
-        turns = []
-        if self.system_prompt and self.position == "system":
-            turns.append({"role": "system", "content": [{"type": "text", "text": self.system_prompt}]})
-        elif self.system_prompt:
-            question = f"{self.system_prompt} {question}"
-        parts: list[dict[str, Any]] = []
-        for index, text in enumerate(question.split(IMAGE_MARK)):
-            if index:
-                parts.append({"type": "image"})
-            if text:
-                parts.append({"type": "text", "text": text})
-        return [*turns, {"role": "user", "content": parts}]
+        return chat_turns(problem, self.system_prompt, self.position)
 
     def text(self, problem: Problem) -> str:
         """The prompt as text, one `<|image_pad|>` per image: what vLLM is given, which expands it itself."""
@@ -121,6 +109,23 @@ class PromptEncoder:
                 first_image, first_patch = first_image + len(some), first_patch + patches
             prompts.append(EncodedPrompt(torch.as_tensor(input_ids), pixels, grid))
         return prompts
+
+
+def chat_turns(problem: Problem, system_prompt: str | None, position: PromptPosition) -> list[dict[str, Any]]:
+    """The chat turns for a problem, each `<image>` mark a part of its own, with the system prompt in its place."""
+    question = shown_question(problem)
+    turns = []
+    if system_prompt and position == "system":
+        turns.append({"role": "system", "content": [{"type": "text", "text": system_prompt}]})
+    elif system_prompt:
+        question = f"{system_prompt} {question}"
+    parts: list[dict[str, Any]] = []
+    for index, text in enumerate(question.split(IMAGE_MARK)):
+        if index:
+            parts.append({"type": "image"})
+        if text:
+            parts.append({"type": "text", "text": text})
+    return [*turns, {"role": "user", "content": parts}]
 
 
 def shown_question(problem: Problem) -> str:

@@ -42,8 +42,14 @@ PAPER_ROWS = {
 SAME = (("2", "MMR1-3B"), ("3", "+VAS"))
 
 
+Settings = dict[str, str | int | float]
+
+
 class Evaluation(BaseModel):
-    """The scores of one checkpoint on one benchmark. `subject` is base, sft, or the name of a run, which has a seed."""
+    """The scores of one checkpoint on one benchmark. `subject` is base, sft, or the name of a run, which has a seed.
+
+    `label` is what its row is called, `settings` those of the index's that this checkpoint has otherwise.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,6 +59,8 @@ class Evaluation(BaseModel):
     benchmark: str
     scores: Path
     checkpoint: str | None = None
+    label: str | None = None
+    settings: Settings = {}
 
 
 class Index(BaseModel):
@@ -64,7 +72,7 @@ class Index(BaseModel):
 
     evaluations: tuple[Evaluation, ...] = Field(min_length=1)
     labels: dict[str, str] = {}
-    settings: dict[str, str | int | float] = {}
+    settings: Settings = {}
     paper_rows: dict[str, str] = {}
 
     def label(self, name: str) -> str:
@@ -92,6 +100,7 @@ class Ours:
     cells: Mapping[str, Mapping[str, Cell]]
     checkpoints: tuple[str, ...]
     paper: str | None
+    settings: Mapping[str, str | int | float]
 
 
 @dataclass(frozen=True)
@@ -140,9 +149,11 @@ def our_rows(index: Index, table: Name) -> list[Ours]:
     rows = []
     for (model, subject), evaluations in groups.items():
         paper = index.paper_rows.get(f"{model}/{subject}") or PAPER_ROWS.get((table, model, subject))
-        label = f"{index.label(model)} {index.label(subject)}" if several else index.label(subject)
+        named = f"{index.label(model)} {index.label(subject)}" if several else index.label(subject)
+        first = evaluations[0]
+        beside = None if table == "accuracy" else paper or subject
         checkpoints = tuple(dict.fromkeys(one.checkpoint for one in evaluations if one.checkpoint))
-        rows.append(Ours(label, _cells(evaluations), checkpoints, None if table == "accuracy" else paper or subject))
+        rows.append(Ours(first.label or named, _cells(evaluations), checkpoints, beside, first.settings))
     return rows
 
 
@@ -160,7 +171,7 @@ def make(table: Name, index: Index, paper: Paper) -> Table:
     for row in rows:
         printed = paper.get((table, row.paper or ""), {})
         lines += _lines(row, shown, printed, "" if table == "accuracy" else "ours")
-        records += _records(table, row, shown, printed)
+        records += _records(table, row, shown, printed, index.settings)
     matched = {row.paper for row in rows}
     for (of, name), values in paper.items():
         if of == table and name not in matched:
@@ -168,20 +179,14 @@ def make(table: Name, index: Index, paper: Paper) -> Table:
             records += [_record(table, name, "paper", column, paper=values[column]) for column in shown]
     title = "Accuracy" if table == "accuracy" else f"Table {table}, beside the paper's"
     notes = [*_settings(index, rows, columns), *([] if table == "accuracy" else paper_notes(table, paper))]
+    for record in records:
+        record["note"] = _paper_note(table, record, paper)
     return Table(title, header, lines, notes, records)
 
 
 def paper_notes(table: str, paper: Paper) -> list[str]:
     """Where the paper's own numbers do not agree: averages that are not their row's mean, one model in two tables."""
-    notes = []
-    for (of, name), values in paper.items():
-        numbers = [number for column in COLUMNS if (number := values[column]) is not None]
-        printed = values[AVERAGE]
-        if of != table or printed is None or len(numbers) < len(COLUMNS):
-            continue
-        rounded = (sum(numbers, Decimal(0)) / len(numbers)).quantize(Decimal("0.1"), ROUND_HALF_UP)
-        if rounded != printed:
-            notes.append(f"The paper prints {printed} as the average of {name}; its row has the mean {rounded}.")
+    notes = [note for of, name in paper if of == table and (note := _average_note(name, paper[of, name]))]
     (one, first), (other, second) = SAME
     if table in (one, other) and (one, first) in paper and (other, second) in paper:
         for column in (*COLUMNS, AVERAGE):
@@ -193,6 +198,27 @@ def paper_notes(table: str, paper: Paper) -> list[str]:
                     f"{values_of[1]} in Table {other}."
                 )
     return notes
+
+
+def _average_note(name: str, values: Mapping[str, Decimal | None]) -> str:
+    """What is to be said of a printed average that is not its row's mean; nothing of others."""
+    numbers = [number for column in COLUMNS if (number := values[column]) is not None]
+    printed = values[AVERAGE]
+    if printed is None or len(numbers) < len(COLUMNS):
+        return ""
+    rounded = (sum(numbers, Decimal(0)) / len(numbers)).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    return (
+        ""
+        if rounded == printed
+        else f"The paper prints {printed} as the average of {name}; its row has the mean {rounded}."
+    )
+
+
+def _paper_note(table: str, record: Mapping[str, Any], paper: Paper) -> str:
+    """The note on the paper's number that a record holds."""
+    name = record["paper_row"] or record["row"]
+    known = record["column"] == AVERAGE and record["paper"] != "" and (table, name) in paper
+    return _average_note(name, paper[table, name]) if known else ""
 
 
 def average(cells: Sequence[Cell]) -> Cell:
@@ -266,10 +292,19 @@ def _lines(row: Ours, shown: Sequence[str], printed: Mapping[str, Decimal | None
 
 
 def _records(
-    table: str, row: Ours, shown: Sequence[str], printed: Mapping[str, Decimal | None]
+    table: str,
+    row: Ours,
+    shown: Sequence[str],
+    printed: Mapping[str, Decimal | None],
+    usual: Mapping[str, str | int | float],
 ) -> list[dict[str, Any]]:
+    how = {
+        "checkpoint": ", ".join(row.checkpoints),
+        "settings": "; ".join(f"{name}: {value}" for name, value in {**usual, **row.settings}.items()),
+    }
     return [
         _record(table, row.label, score, name, _with_average(cells, shown).get(name), printed.get(name), row.paper)
+        | how
         for score, cells in row.cells.items()
         for name in shown
     ]
@@ -300,6 +335,8 @@ def _record(
         "paper": "" if paper is None else paper,
         "difference": _difference(ours, paper) if both else "",
         "paper_in_interval": _inside(ours, paper) if both else "",
+        "checkpoint": "",
+        "settings": "",
     }
 
 
@@ -314,7 +351,10 @@ def _settings(index: Index, rows: Sequence[Ours], columns: Sequence[str]) -> lis
     if any(cell.seeds > 1 for row in rows for cells in row.cells.values() for cell in cells.values()):
         notes.append("± is the standard deviation over seeds, which the intervals do not cover.")
     notes += [f"{name}: {told}" for name, told in index.settings.items()]
-    notes += [f"{row.label}: checkpoint {', '.join(row.checkpoints)}" for row in rows if row.checkpoints]
+    for row in rows:
+        told = [f"checkpoint {', '.join(row.checkpoints)}"] if row.checkpoints else []
+        told += [f"{name} {value}" for name, value in row.settings.items()]
+        notes += [f"{row.label}: {'; '.join(told)}"] if told else []
     if rows:
         notes.append("In brackets: 95% interval over problems.")
     return notes

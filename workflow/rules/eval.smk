@@ -11,6 +11,8 @@ rule generate_predictions:
         record=run_record("generate_predictions", "{model}/{subject}/{benchmark}"),
     log:
         **logs("generate_predictions", "{model}/{subject}/{benchmark}"),
+    wildcard_constraints:
+        subject=any_of(LOCAL_SUBJECTS),
     conda:
         STACK
     threads: resource("evaluate", "threads")
@@ -41,6 +43,42 @@ rule generate_predictions:
         " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
 
 
+# Endpoints are reached from where Snakemake runs; where one listens is no reason to ask again.
+rule ask_endpoint:
+    input:
+        problems=f"{R}/data/benchmarks/{{benchmark}}.parquet",
+        prompt=prompt_file("evaluation"),
+    output:
+        predictions=f"{EVAL}/predictions.parquet",
+        record=run_record("ask_endpoint", "{model}/{subject}/{benchmark}"),
+    log:
+        **logs("ask_endpoint", "{model}/{subject}/{benchmark}"),
+    wildcard_constraints:
+        subject=any_of(SERVED_SUBJECTS),
+    localrule: True
+    conda:
+        CPU
+    resources:
+        url=endpoint("url"),
+    params:
+        model=endpoint("model"),
+        n=setting("evaluation.n"),
+        temperature=setting("evaluation.temperature"),
+        top_p=setting("evaluation.top_p"),
+        max_tokens=setting("evaluation.max_tokens"),
+        prompt=prompt("evaluation"),
+        position=setting("prompts.position"),
+        seed=RECIPE.seed,
+        cache=f"{R}/work/ask_endpoint/{{model}}/{{subject}}/{{benchmark}}.jsonl",
+        code=code_digest("ask_endpoint"),
+    shell:
+        "python scripts/ask_endpoint.py --url {resources.url} --model {params.model} --problems {input.problems}"
+        " --out {output.predictions} --cache {params.cache}"
+        " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
+        " {params.prompt} --prompt-position {params.position} --seed {params.seed}"
+        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+
+
 rule score_benchmark:
     input:
         problems=f"{R}/data/benchmarks/{{benchmark}}.parquet",
@@ -58,9 +96,11 @@ rule score_benchmark:
         **job_resources("score"),
     params:
         threads=resource("score", "threads"),
+        judge=from_sections(judge),
+        cache=f"{R}/work/judge/{{model}}/{{subject}}/{{benchmark}}.jsonl",
         code=code_digest("score_benchmark"),
     shell:
         "python scripts/score_benchmark.py --benchmark {wildcards.benchmark} --problems {input.problems}"
         " --predictions {input.predictions} --out {output.scores} --items {output.verdicts}"
-        " --workers {params.threads}"
+        " --workers {params.threads} {params.judge} --judge-cache {params.cache}"
         " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
