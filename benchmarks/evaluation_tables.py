@@ -45,8 +45,8 @@ The published letters are a language model's, which infers them from the meaning
 quarter of the items only. Ours are read by rules: where the text names no letter, or names another one first, the two
 differ. From the published letters no item differs.
 
-| model | item | gold | published letters | ours |
-| --- | --- | --- | --- | --- |"""
+| model | item | gold | published letters | ours | reason |
+| --- | --- | --- | --- | --- | --- |"""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def main() -> None:
             "logicvista": logicvista_table(logic, verifier),
             "cleaning": cleaning_table(args.data, vista, logic, verifier),
         }
-        listed = disagreements(vista, logic, verifier)
+        listed = disagreements(vista, logic)
         print(f"time-outs of math-verify: {verifier.timeouts}", file=sys.stderr)
     for name, table in tables.items():
         print(f"### {name}\n\n{table}\n")
@@ -224,7 +224,7 @@ def undressed(benchmark: str, problems: Sequence[Problem], without: frozenset[st
     return correct(judge_items(BENCHMARKS[benchmark], pairs, verifier), "paper")
 
 
-def disagreements(vista: Sequence[Outputs], logic: Sequence[Outputs], verifier: Verifier) -> str:
+def disagreements(vista: Sequence[Outputs], logic: Sequence[Outputs]) -> str:
     """Every item on which our official verdict differs from the published one, with the reason."""
     lines = [VISTA_REASON]
     for model in vista:
@@ -235,13 +235,26 @@ def disagreements(vista: Sequence[Outputs], logic: Sequence[Outputs], verifier: 
                 lines.append(f"| {model.model} | {problem.id} | {problem.answer} | {shown} | {theirs} | {ours} |")
     lines.append(LOGIC_REASON)
     for model in logic:
-        for item, letters, theirs in zip(model.score(verifier), model.extractions, model.published, strict=True):
-            decision = item.decisions["official"]
+        rows = zip(model.problems, model.texts, model.extractions, model.published, strict=True)
+        for problem, text, letters, theirs in rows:
+            decision = BENCHMARKS["logicvista"].official(problem, Response(text))
             if decision.correct != theirs:
                 published = letters.strip("[]").replace("'", "")
                 found = (decision.extracted or "").replace("zzzzz", "none")
-                lines.append(f"| {model.model} | {item.problem.id} | {item.problem.answer} | {published} | {found} |")
+                reason = logic_reason(published, found)
+                lines.append(f"| {model.model} | {problem.id} | {problem.answer} | {published} | {found} | {reason} |")
     return "\n".join(lines) + "\n"
+
+
+def logic_reason(published: str, found: str) -> str:
+    """Why our letters are others than the published ones."""
+    if found == "none":
+        return "the text names no option; the published letter was inferred"
+    if "zzzzz" in published:
+        return "the text names an option in passing, which the published extraction did not take"
+    if "," in published:
+        return "the published extraction took several letters, ours the one that is stated or marked"
+    return "the text names another option or a number first"
 
 
 def correct(items: Sequence[Item], rule: str) -> list[bool]:

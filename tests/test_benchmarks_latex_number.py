@@ -61,9 +61,9 @@ def test_what_is_no_number(text: str) -> None:
      "2^" * 50_000 + "2", r"\binom{999999999}{99999}", r"\sqrt{" * 5000, "1+" * 50_000 + "1"],
 )  # fmt: skip
 def test_nothing_hangs(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     evaluate(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 numbers = st.integers(0, 99)

@@ -99,6 +99,17 @@ def test_logicvista_verdicts_are_the_published_ones_from_the_published_letters(m
         )
 
 
+def test_every_disagreement_is_listed_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    import evaluation_tables as tables
+
+    vista = [tables.read_mathvista(path) for path in tables.files(SHARED, "mathvista")]
+    logic = [tables.read_logicvista(path, SHARED) for path in tables.files(SHARED, "logicvista")]
+    assert tables.DISAGREEMENTS.read_text() == tables.disagreements(vista, logic), (
+        "run `python benchmarks/evaluation_tables.py --write`"
+    )
+
+
 def boxed(problems: list[Problem], texts: list[str]) -> list[tuple[Problem, Response]]:
     return [(problem, Response(f"So \\boxed{{{text}}}")) for problem, text in zip(problems, texts, strict=True)]
 
