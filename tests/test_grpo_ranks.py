@@ -11,7 +11,7 @@ import pytest
 from mmr1 import digits, tables
 from mmr1.files import read_jsonl
 from mmr1.problems import Problem
-from trainer_harness import Setup, Trainers, small_setup, trainers
+from trainer_harness import Setup, Trainers, division, small_setup, trainers
 
 STEPS = 3
 
@@ -54,7 +54,7 @@ def test_two_and_three_ranks_have_the_losses_of_one(server: Trainers, setup: Set
     replay = with_rewards(setup, setup.folder / "sampled" / "rollouts.parquet")
     curves = []
     for name, ranks, stage in (("one", 1, 2), ("two", 2, 2), ("three", 3, 2), ("two-zero3", 2, 3)):
-        chosen = setup.settings(name, **changes, deepspeed=f"config/deepspeed/zero{stage}.json")
+        chosen = setup.settings(name, **changes, deepspeed=division(stage))
         command = setup.arguments(name, chosen, schedule, replay=replay)
         codes = run_ranks(server, setup, name, ranks, [command] * ranks)
         assert codes == [0] * ranks, setup.log(f"{name}-0").read_text()[-2000:]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from grpo_fixtures import PlainPolicy
 from grpo_fixtures import settings as settings_of
@@ -18,9 +19,10 @@ from mmr1.grpo.loss import token_losses
 from mmr1.grpo.policy import place
 from mmr1.problems import Problem
 from mmr1.prompts import PromptEncoder
-from trainer_harness import Setup, Trainers, small_setup, trainers
+from trainer_harness import Setup, Trainers, division, small_setup, trainers
 
 STEPS = 3
+KILLED_STEPS = 6  # no phase is over before its kill: the ten of them together leave less than six steps behind
 
 # Each phase, and where in the code a kill lands in it.
 PHASES = {
@@ -52,23 +54,18 @@ def setup(tmp_path_factory: pytest.TempPathFactory, digit_problems: list[Problem
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [2, 3])
 def test_killed_anywhere_and_run_again_gives_the_same_bits(server: Trainers, setup: Setup, stage: int) -> None:
-    settings = setup.settings(
-        f"zero{stage}", group_size=2, mini_batch_size=2, save_every=1, deepspeed=f"config/deepspeed/zero{stage}.json"
-    )
-    schedule = setup.schedule(range(STEPS), size=4)
+    settings = setup.settings(f"zero{stage}", group_size=2, mini_batch_size=2, save_every=1, deepspeed=division(stage))
+    schedule = setup.schedule(range(KILLED_STEPS), size=4, name="killed")
     straight, killed = f"straight{stage}", f"killed{stage}"
     assert server.wait(server.start(setup.arguments(straight, settings, schedule), setup.log(straight))) == 0
 
     generator = np.random.default_rng(stage)
-    kills = 0
     command = setup.arguments(killed, settings, schedule)
     for phase, where in PHASES.items():
         call = 1 if phase in ONCE else int(generator.integers(1, 3))
-        kill = (where, call, float(generator.uniform(0, 0.02)))
+        kill = (where, call, float(generator.uniform(0.001, 0.05)))
         code = server.wait(server.start(command, setup.log(killed), kill))
-        assert code in (0, -signal.SIGKILL), setup.log(killed).read_text()[-2000:]
-        kills += code == -signal.SIGKILL
-    assert kills >= len(PHASES) - 1
+        assert code == -signal.SIGKILL, (phase, setup.log(killed).read_text()[-2000:])
     assert server.wait(server.start(command, setup.log(killed))) == 0
     assert setup.hashes(killed) == setup.hashes(straight)
     assert not (setup.folder / killed / "work").exists()
@@ -89,7 +86,7 @@ def outputs(setup: Setup, name: str) -> tuple[list[dict], list[dict]]:
 )
 def test_two_rounds_equal_one_of_twice_the_steps(server: Trainers, setup: Setup, stage: int, changes: dict) -> None:
     """Under bf16 the checkpoint alone would not do: the next round needs the float32 master weights."""
-    zero = {"deepspeed": f"config/deepspeed/zero{stage}.json"}
+    zero = {"deepspeed": division(stage)}
     settings = setup.settings(f"chain{stage}", group_size=2, mini_batch_size=2, **zero, **changes)
     whole = setup.schedule(range(4), size=4, name="whole")
     halves = [setup.schedule(steps, size=4, name=f"half{steps.start}") for steps in (range(2), range(2, 4))]
@@ -181,7 +178,10 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch(server: Trainers, setup:
     assert server.wait(server.start(setup.arguments("burst", settings, schedule), setup.log("burst"))) == 1
     log = setup.log("burst").read_text()
     assert "NonFinite: step 1: gradient norm is inf; problems test-00004, test-00005, " in log
-    assert not math.isfinite(reproduced_gradient_norm(setup.folder / "burst" / "work" / "non_finite", setup))
+    saved = setup.folder / "burst" / "work" / "non_finite"
+    weights = load_file(saved / "checkpoint" / "model.safetensors")
+    assert all(weight.isfinite().all() for weight in weights.values())  # the bad gradient did not reach them
+    assert not math.isfinite(reproduced_gradient_norm(saved, setup))
     assert not (setup.folder / "burst" / "out").exists()
 
 

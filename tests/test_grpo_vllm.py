@@ -7,15 +7,17 @@ import pytest
 from mmr1 import tables
 from mmr1.files import read_jsonl
 from mmr1.problems import Problem
-from trainer_harness import Setup, trainers
+from trainer_harness import Setup, division, trainers
 
 
 @pytest.mark.slow
-def test_a_round_with_vllm(tmp_path: Path, tiny_model_dir: Path, digit_problems: list[Problem]) -> None:
+@pytest.mark.parametrize("stage", [2, 3])
+def test_a_round_with_vllm(tmp_path: Path, tiny_model_dir: Path, digit_problems: list[Problem], stage: int) -> None:
     pytest.importorskip("vllm")
     setup = Setup(tmp_path, tiny_model_dir, digit_problems)
     engine = {"name": "vllm", "batch_size": 16}
-    settings = setup.settings(group_size=4, mini_batch_size=2, learning_rate=1e-3, engine=engine)
+    zero = {"deepspeed": division(stage)}
+    settings = setup.settings(group_size=4, mini_batch_size=2, learning_rate=1e-3, engine=engine, **zero)
     schedule = setup.schedule(range(3), size=4)
     with trainers() as server:
         code = server.wait(server.start(setup.arguments("vllm", settings, schedule), setup.log("vllm")))

@@ -12,7 +12,7 @@ from typing import Any
 
 from grpo_fixtures import TINY
 from mmr1 import tables
-from mmr1.files import files_under, sha256
+from mmr1.files import files_under, read_json, sha256
 from mmr1.problems import Problem, write_problems
 from mmr1.tiny_model import TinyArchitecture, build
 
@@ -128,6 +128,14 @@ class Setup:
             for path in files_under(root)
             if path.name != "timings.jsonl"
         }
+
+
+def division(stage: int) -> dict[str, Any]:
+    """A ZeRO configuration of the recipes, but that small weights are divided too: a tiny model has no others."""
+    found = read_json(Path(__file__).parents[1] / "config" / "deepspeed" / f"zero{stage}.json")
+    if stage == 3:
+        found["zero_optimization"]["stage3_param_persistence_threshold"] = 0
+    return found
 
 
 def small_setup(folder: Path, problems: list[Problem]) -> Setup:

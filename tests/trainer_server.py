@@ -17,7 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 
 def install_kill(where: str, call: int, delay: float, number: int = signal.SIGKILL) -> None:
-    """Send this process a signal `delay` seconds into the `call`-th call of `module:Class.function`."""
+    """Send this process a signal `delay` seconds into the `call`-th call of `module:Class.function`.
+
+    If the call takes less, SIGKILL comes as it returns: the process never outlives it.
+    """
     import importlib
 
     module, _, path = where.partition(":")
@@ -30,9 +33,17 @@ def install_kill(where: str, call: int, delay: float, number: int = signal.SIGKI
 
     def wrapped(*args, **kwargs):
         calls[0] += 1
-        if calls[0] == call:
-            threading.Timer(delay, os.kill, (os.getpid(), number)).start()
-        return function(*args, **kwargs)
+        if calls[0] != call:
+            return function(*args, **kwargs)
+        if not delay:
+            os.kill(os.getpid(), number)
+            return function(*args, **kwargs)
+        threading.Timer(delay, os.kill, (os.getpid(), number)).start()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            if number == signal.SIGKILL:
+                os.kill(os.getpid(), number)
 
     setattr(owner, name, wrapped)
 
