@@ -1,14 +1,19 @@
-"""Supervised fine-tuning of a base model on problems with worked responses (the cold start, §5)."""
+"""Supervised fine-tuning of a base model on problems with worked responses (the cold start, §5).
+
+Run it by hand on one device, or with `torchrun` on several: the first rank writes the outputs and the record.
+"""
 
 import argparse
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
 from mmr1.errors import UserError, run
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.provenance.record import Job, add_job_arguments, job
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", type=Path, required=True, help="settings.json with the fields of SFTSettings")
     parser.add_argument("--model", type=Path, required=True, help="the base model, a Hugging Face folder")
     parser.add_argument("--conversations", type=Path, required=True, help="problems with a column `response`")
@@ -28,7 +33,8 @@ def main() -> None:
     inputs = {
         name: getattr(args, name) for name in ("settings", "model", "conversations", "validation", "system_prompt")
     }
-    with job(args, inputs=inputs, outputs={"out": args.out, "metrics": args.metrics}) as work:
+    recorded = job(args, inputs=inputs, outputs={"out": args.out, "metrics": args.metrics})
+    with recorded if int(os.environ.get("RANK", 0)) == 0 else nullcontext(Job()) as work:
         import torch  # after the arguments were checked: it takes seconds
 
         from mmr1.checkpoints import check_checkpoint

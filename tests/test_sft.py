@@ -1,19 +1,27 @@
 """Supervised fine-tuning: it learns the responses only, keeps the best checkpoint, and goes on where it was killed."""
 
+import os
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from mmr1 import digits
-from mmr1.files import read_jsonl
+from mmr1.conversations import write_conversations
+from mmr1.errors import UserError
+from mmr1.files import read_json, read_jsonl, write_json
 from mmr1.problems import Problem
 from mmr1.prompts import PromptEncoder
 from mmr1.sft.settings import SFTSettings
-from mmr1.sft.train import IGNORED, Collator, Conversations, train_sft
+from mmr1.sft.train import IGNORED, Collator, Conversations, forward_passes, train_sft
+
+ROOT = Path(__file__).parents[1]
 
 SETTINGS = SFTSettings(
     epochs=1,
@@ -52,7 +60,9 @@ def test_only_the_response_is_learned(tiny_model_dir: Path, pairs: list[tuple[Pr
     item = data[7]
     learned = item["labels"][item["labels"] != IGNORED]
     assert processor.tokenizer.decode(learned) == pairs[7][1] + "<|im_end|>"
-    batch = Collator(processor.tokenizer.pad_token_id, processor.image_token_id)(data.__getitems__([0, 7]))
+    batch = Collator(processor.tokenizer.pad_token_id, AutoConfig.from_pretrained(tiny_model_dir))(
+        data.__getitems__([0, 7])
+    )
     assert (batch["labels"][batch["attention_mask"] == 0] == IGNORED).all()
     images = sum(len(pairs[i][0].images) for i in (0, 7))
     assert len(batch["image_grid_thw"]) == int(batch["mm_token_type_ids"].sum()) == images
@@ -86,3 +96,92 @@ def test_a_killed_run_goes_on_from_its_state_to_the_same_weights(
     train(tiny_model_dir, pairs, tmp_path)
     resumed, whole = (load_file(folder / "out" / "model.safetensors") for folder in (tmp_path, straight))
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def test_a_short_run_that_is_never_evaluated_is_evaluated_at_its_end(
+    tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path
+) -> None:
+    settings = SETTINGS.model_copy(update={"batch_size": 16, "save_every": 100, "evaluate_every": 100})
+    metrics = train_sft(
+        tiny_model_dir, pairs, pairs[:4], settings, None, 0, tmp_path / "work", tmp_path / "out", tmp_path / "m.jsonl"
+    )
+    (row,) = read_jsonl(tmp_path / "m.jsonl")
+    assert metrics == {"steps": 1.0, "eval_loss": row["eval_loss"]}
+
+
+def test_the_batch_is_what_all_ranks_pass_forward_together() -> None:
+    settings = SETTINGS.model_copy(update={"batch_size": 128, "micro_batch_size": 2})
+    assert [forward_passes(settings, ranks) for ranks in (1, 4, 64)] == [64, 16, 1]
+    for ranks in (3, 128):
+        with pytest.raises(UserError, match=rf"batch_size: expected a multiple of {2 * ranks} .* found 128"):
+            forward_passes(settings, ranks)
+
+
+def test_a_blank_image_changes_nothing_that_is_learned(tiny_model_dir: Path, pairs: list[tuple[Problem, str]]) -> None:
+    """Conversations without images: the same loss as the model's own, and no gradient for the vision tower."""
+    model = AutoModelForImageTextToText.from_pretrained(tiny_model_dir, dtype=torch.float32)
+    processor = AutoProcessor.from_pretrained(tiny_model_dir)
+    data = Conversations(without_images(pairs[:2]), PromptEncoder(processor, "Think."), cutoff=128)
+    items = data.__getitems__([0, 1])
+    batch = Collator(processor.tokenizer.pad_token_id, model.config)(items)
+    assert batch["image_grid_thw"].tolist() == [[1, 2, 2]]
+    loss = model(**batch).loss
+    loss.backward()
+    plain = [model(input_ids=item["input_ids"][None], labels=item["labels"][None]).loss for item in items]
+    learned = [int((item["labels"] != IGNORED).sum()) for item in items]
+    expected = sum(one * count for one, count in zip(plain, learned, strict=True)) / sum(learned)
+    torch.testing.assert_close(loss, expected)
+    vision = [value.grad for name, value in model.named_parameters() if "visual" in name]
+    assert vision
+    assert all(gradient is not None and not gradient.any() for gradient in vision)
+
+
+def without_images(pairs: list[tuple[Problem, str]]) -> list[tuple[Problem, str]]:
+    return [(replace(problem, question="The sum?", images=()), response) for problem, response in pairs]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [None, 3])
+def test_two_ranks_learn_what_one_does(
+    tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path, stage: int | None
+) -> None:
+    """The program under torchrun, with and without ZeRO-3; in some micro-batches no conversation has an image."""
+    mixed = [*pairs[:6], *without_images(pairs[6:12])]
+    changes = {"micro_batch_size": 1, "evaluate_every": 3, "save_every": 3}
+    settings = SETTINGS.model_copy(update=changes)
+    train_sft(
+        tiny_model_dir, mixed, mixed[4:8], settings, None, 0, tmp_path / "w", tmp_path / "one", tmp_path / "one.jsonl"
+    )
+
+    division = None if stage is None else str(ROOT / f"config/deepspeed/zero{stage}.json")
+    write_json(tmp_path / "settings.json", settings.model_dump(mode="json") | {"deepspeed": division})
+    write_conversations(tmp_path / "train.parquet", mixed)
+    write_conversations(tmp_path / "validation.parquet", mixed[4:8])
+    words = ["--settings", "settings.json", "--model", str(tiny_model_dir), "--conversations", "train.parquet"]
+    words += ["--validation", "validation.parquet", "--out", "two", "--metrics", "two.jsonl", "--work", "work"]
+    words += ["--record", "records/train_sft/tiny.json"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, str(ROOT / "scripts/train_sft.py"), *words],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+    one, two = (read_jsonl(tmp_path / f"{name}.jsonl") for name in ("one", "two"))
+    assert [row["step"] for row in one] == [row["step"] for row in two] == [1, 2, 3]
+    for name in ("loss", "gradient_norm"):
+        assert [row[name] for row in two] == pytest.approx([row[name] for row in one], rel=1e-3)
+    assert two[2]["eval_loss"] == pytest.approx(one[2]["eval_loss"], rel=1e-3)
+    base, expected, found = (
+        load_file(folder / "model.safetensors") for folder in (tiny_model_dir, tmp_path / "one", tmp_path / "two")
+    )
+    assert base.keys() == expected.keys() == found.keys()
+    # Adam moves a weight without a gradient by the rounding of its zero: compared is how far they are apart in all.
+    apart, moved = (sum(float((one[name] - expected[name]).abs().sum()) for name in expected) for one in (found, base))
+    assert apart < 0.05 * moved
+    assert type(AutoProcessor.from_pretrained(tmp_path / "two")).__name__ == "Qwen2_5_VLProcessor"
+    record = read_json(tmp_path / "records/train_sft/tiny.json")
+    assert {Path(file["path"]).name for file in record["outputs"]["out"]} >= {"model.safetensors", "config.json"}

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class SFTSettings(BaseModel):
     """What `train_sft.py` reads. Defaults are the paper's Table 5."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     epochs: float = Field(3, gt=0, description="passes over the conversations (Table 5: 3; §6.1: 5)")
     batch_size: int = Field(128, ge=1, description="conversations an optimizer step, over all ranks")
@@ -29,3 +29,14 @@ class SFTSettings(BaseModel):
     prompt_position: Literal["system", "user"] = "system"
     min_pixels: int | None = Field(None, ge=1)
     max_pixels: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SFTSettings":
+        if self.save_every != self.evaluate_every:
+            raise ValueError(
+                f"save_every: expected the same as evaluate_every ({self.evaluate_every}), for the best of the states "
+                f"that were saved is kept, found {self.save_every}"
+            )
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels: expected at most max_pixels ({self.max_pixels}), found {self.min_pixels}")
+        return self

@@ -1,6 +1,8 @@
 """Supervised fine-tuning with `transformers.Trainer`: the cold start of §5, and the digits model from scratch."""
 
 import json
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,16 @@ from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
     PrinterCallback,
+    Qwen2_5_VLConfig,
     Trainer,
     TrainerCallback,
     TrainingArguments,
     set_seed,
 )
 
-from mmr1.files import atomic, write_jsonl
+from mmr1.errors import UserError
+from mmr1.files import atomic, read_json, write_jsonl
+from mmr1.grpo.distributed import join
 from mmr1.problems import Problem
 from mmr1.progress import log
 from mmr1.prompts import EncodedPrompt, PromptEncoder
@@ -58,13 +63,21 @@ class Conversations(Dataset):
 
 
 class Collator:
-    """Pads a list of conversations on the right and joins their pixels."""
+    """Pads a list of conversations on the right and joins their pixels.
 
-    def __init__(self, pad_token_id: int, image_token_id: int) -> None:
+    Where no conversation has an image, a blank one stands behind the first, unlearned and unseen by what is learned:
+    under ZeRO-3 ranks meet in the vision tower's collectives, so that none may pass it by.
+    """
+
+    def __init__(self, pad_token_id: int, config: Qwen2_5_VLConfig) -> None:
         self.pad_token_id = pad_token_id
-        self.image_token_id = image_token_id
+        self.image_token_id = config.image_token_id
+        self.vision = config.vision_config
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        if all(item["pixel_values"] is None for item in items):
+            items = [self._with_blank_image(items[0]), *items[1:]]
+
         def pad(name: str, value: int) -> torch.Tensor:
             return torch.nn.utils.rnn.pad_sequence(
                 [item[name] for item in items], batch_first=True, padding_value=value
@@ -84,6 +97,17 @@ class Collator:
                 batch[name] = torch.cat(parts)
         return batch
 
+    def _with_blank_image(self, item: dict[str, Any]) -> dict[str, Any]:
+        """A conversation with one more token, an image of one visual token, whose label is ignored."""
+        side = self.vision.spatial_merge_size
+        width = self.vision.in_channels * self.vision.temporal_patch_size * self.vision.patch_size**2
+        return {
+            "input_ids": torch.cat([item["input_ids"], torch.tensor([self.image_token_id])]),
+            "labels": torch.cat([item["labels"], torch.tensor([IGNORED])]),
+            "pixel_values": torch.zeros(side * side, width),
+            "image_grid_thw": torch.tensor([[1, side, side]]),
+        }
+
 
 def train_sft(
     model_folder: Path,
@@ -99,9 +123,10 @@ def train_sft(
     """Fine-tune and save the checkpoint with the best validation loss; returns the last metrics.
 
     `work` keeps Trainer's own states, from which a killed run goes on. Writes `out`, a Hugging Face folder with the
-    processor, and `metrics`, one object a logged step.
+    processor, and `metrics`, one object a logged step. Under torchrun every rank calls this, and the first one writes.
     """
     set_seed(seed)
+    arguments = _arguments(settings, seed, work)  # before the model: under ZeRO-3 it is divided while it is loaded
     processor = AutoProcessor.from_pretrained(model_folder)
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     model = AutoModelForImageTextToText.from_pretrained(model_folder, dtype=dtype)
@@ -115,32 +140,47 @@ def train_sft(
     )
     trainer = _Trainer(
         model=model,
-        args=_arguments(settings, seed, work),
+        args=arguments,
         train_dataset=Conversations(train, encoder, settings.cutoff),
         eval_dataset=Conversations(validation, encoder, settings.cutoff),
-        data_collator=Collator(processor.tokenizer.pad_token_id, model.config.image_token_id),
+        data_collator=Collator(processor.tokenizer.pad_token_id, model.config),
         callbacks=[_Lines()],
     )
     trainer.remove_callback(PrinterCallback)
     resume = any(work.glob("checkpoint-*/trainer_state.json"))
     trainer.train(resume_from_checkpoint=resume or None)
-    if trainer.is_world_process_zero():
+    if trainer.state.best_metric is None:  # fewer steps than `evaluate_every`
+        trainer.evaluate()
+    first = trainer.is_world_process_zero()
+    if first:
         write_jsonl(metrics, _metrics(trainer.state.log_history))
-    with atomic(out) as folder:
-        trainer.save_model(str(folder))
-        processor.save_pretrained(folder)
-        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle with paths and times of this run
-    return {"eval_loss": float(trainer.state.best_metric), "steps": float(trainer.state.global_step)}
+    with atomic(out) if first else nullcontext(out) as folder:
+        trainer.save_model(str(folder))  # on every rank, for ZeRO-3 has to gather its weights; the first one writes
+        if first:
+            processor.save_pretrained(folder)
+            (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle with paths and times of this run
+    losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    return {"eval_loss": float(min(losses)), "steps": float(trainer.state.global_step)}
+
+
+def forward_passes(settings: SFTSettings, ranks: int) -> int:
+    """How many forward passes of each rank make one optimizer step. Raises UserError if none add up to the batch."""
+    at_once = settings.micro_batch_size * ranks
+    if settings.batch_size % at_once:
+        raise UserError(
+            f"batch_size: expected a multiple of {at_once} (micro_batch_size {settings.micro_batch_size} on "
+            f"{ranks} ranks), found {settings.batch_size}"
+        )
+    return settings.batch_size // at_once
 
 
 def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArguments:
-    ranks = max(1, torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1)
     return TrainingArguments(
         output_dir=str(work),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.micro_batch_size,
         per_device_eval_batch_size=settings.micro_batch_size,
-        gradient_accumulation_steps=max(1, settings.batch_size // (settings.micro_batch_size * ranks)),
+        gradient_accumulation_steps=forward_passes(settings, int(os.environ.get("WORLD_SIZE", 1))),
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
         warmup_steps=settings.warmup_ratio,
@@ -150,12 +190,12 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
         max_grad_norm=settings.max_grad_norm,
         bf16=settings.precision == "bf16",
         gradient_checkpointing=settings.gradient_checkpointing,
-        deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
+        deepspeed=_deepspeed(settings.deepspeed) if settings.deepspeed else None,
         eval_strategy="steps",
         eval_steps=settings.evaluate_every,
         save_steps=settings.save_every,
         save_total_limit=2,
-        load_best_model_at_end=settings.save_every == settings.evaluate_every,
+        load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
         logging_steps=1,
@@ -169,6 +209,20 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
         dataloader_pin_memory=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
     )
+
+
+def _deepspeed(path: Path) -> dict[str, Any]:
+    """A DeepSpeed configuration that ends in whole weights: ZeRO-3 would leave each rank its part."""
+    import deepspeed
+
+    # A kernel for CPU inference, which would be compiled at the first start.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    join()
+    deepspeed.init_distributed()  # takes over our process group: ZeRO-3 needs to know it when the model is loaded
+    config = read_json(path)
+    if config.get("zero_optimization", {}).get("stage") == 3:
+        config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
+    return config
 
 
 def _metrics(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -207,6 +261,8 @@ class _Lines(TrainerCallback):
     """One plain line every few steps in place of Trainer's bar."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
         if logs and ("eval_loss" in logs or state.global_step % 10 == 0 or state.global_step == state.max_steps):
             shown = {name: round(float(value), 4) for name, value in logs.items() if "loss" in name or "norm" in name}
             if shown:
