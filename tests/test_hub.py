@@ -86,7 +86,7 @@ def download(
          "--kind", kind, "--repository", "some/thing", "--revision", revision,
          "--out", str(folder / "out"), "--work", str(folder / "work"),
          "--record", str(folder / "records/download_dataset/rl.json"), *words],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, env=os.environ | {"HF_HOME": str(folder / "home")},
+        cwd=ROOT, capture_output=True, text=True, timeout=600, env=os.environ | {"HF_HOME": str(folder / "home")},
     )  # fmt: skip
 
 

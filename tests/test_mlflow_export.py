@@ -39,7 +39,7 @@ class Store:
 
     def export(self, uri: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run the export to its end, in the folder that records see their paths from."""
-        return subprocess.run(self.command(uri), cwd=self.folder, capture_output=True, text=True, timeout=240)
+        return subprocess.run(self.command(uri), cwd=self.folder, capture_output=True, text=True, timeout=800)
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Ask the database."""
@@ -74,13 +74,23 @@ class Store:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two runs of two rounds, exported by two exports that begin at once on no database. Read only."""
     store = Store(tmp_path_factory.mktemp("mlflow"))
-    SyntheticResults(store.results)
+    report(SyntheticResults(store.results))
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": store.folder}
     both = [subprocess.Popen(store.command(), **pipes) for _ in range(2)]
-    outputs = [process.communicate(timeout=240) for process in both]
+    outputs = [process.communicate(timeout=800) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert sorted("0 new runs" in output for output, _ in outputs) == [False, True]
     return store
+
+
+def report(made: SyntheticResults) -> None:
+    """The report with a figure, and a table, as their jobs leave them."""
+    page, figure, table = (made.root / name for name in ("report.html", "figures/loss.png", "tables/accuracy.csv"))
+    for path in (page, figure, table):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(path.name.encode())
+    made.record("make_report", "report", {}, {"out": [page], "figures": [figure]})
+    made.record("make_tables", "accuracy", {}, {"csv": [table]})
 
 
 @pytest.fixture
@@ -138,11 +148,20 @@ def test_a_parent_has_the_settings_the_curves_of_all_rounds_and_the_final_accura
 
 
 def test_small_outputs_and_the_record_are_artifacts_and_checkpoints_are_not(store: Store) -> None:
-    run = store.run_of("train_grpo", "tiny/vas/seed0/round1")["id"]
-    folder = store.folder / "artifacts" / run / "artifacts"
-    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    names = artifacts(store, "train_grpo", "tiny/vas/seed0/round1")
     assert {"record/round1.json", "metrics/metrics.jsonl", "timings/timings.jsonl"} <= names
     assert not any("checkpoint" in name for name in names)
+
+
+def test_the_report_its_figures_and_tables_are_artifacts(store: Store) -> None:
+    assert artifacts(store, "make_report", "report") == {"record/report.json", "out/report.html", "figures/loss.png"}
+    assert artifacts(store, "make_tables", "accuracy") == {"record/accuracy.json", "csv/accuracy.csv"}
+
+
+def artifacts(store: Store, rule: str, wildcards: str) -> set[str]:
+    """The files that MLflow keeps of a record's run."""
+    folder = store.folder / "artifacts" / store.run_of(rule, wildcards)["id"] / "artifacts"
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_lineage_leads_from_an_evaluated_checkpoint_to_the_run_that_made_it(store: Store) -> None:
@@ -291,7 +310,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 300
+    end = time.monotonic() + 600
     while time.monotonic() < end and process.poll() is None:
         try:
             urllib.request.urlopen(url).close()

@@ -209,7 +209,7 @@ def test_a_failing_job_leaves_a_failed_attempt_and_no_record(
 
 def test_a_killed_job_still_says_running_and_stays_known_when_the_job_is_done_at_last(place: Workplace) -> None:
     text = place.write("a.txt", "ab")
-    process = subprocess.Popen(place.command(text, "b.txt", "x", "--seconds", "60"), cwd=place.folder)
+    process = subprocess.Popen(place.command(text, "b.txt", "x", "--seconds", "3600"), cwd=place.folder)
     marker = place.folder / "results/logs/repeat/x.attempt.json"
     while not marker.exists():
         assert process.poll() is None

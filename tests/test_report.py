@@ -49,7 +49,7 @@ def make_report(index: Path, out: Path) -> subprocess.CompletedProcess[str]:
     words = ["--index", index, "--out", out / "report.html", "--figures", out / "figures"]
     words += ["--record", out / "records/make_report/all.json"]
     command = [sys.executable, ROOT / "scripts/make_report.py", *words]
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=240)
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=800)
 
 
 class Page(HTMLParser):
