@@ -346,11 +346,11 @@ def _settings(index: Index, rows: Sequence[Ours], columns: Sequence[str]) -> lis
         name: {cells[name].n for row in rows for cells in row.cells.values() if name in cells} for name in columns
     }
     if any(counts.values()):
-        told = (f"{index.label(name)} {'/'.join(map(str, sorted(found)))}" for name, found in counts.items() if found)
-        notes.append(f"Responses a row and seed: {', '.join(told)}.")
+        sizes = (f"{index.label(name)} {'/'.join(map(str, sorted(found)))}" for name, found in counts.items() if found)
+        notes.append(f"Responses a row and seed: {', '.join(sizes)}.")
     if any(cell.seeds > 1 for row in rows for cells in row.cells.values() for cell in cells.values()):
         notes.append("± is the standard deviation over seeds, which the intervals do not cover.")
-    notes += [f"{name}: {told}" for name, told in index.settings.items()]
+    notes += [f"{name}: {value}" for name, value in index.settings.items()]
     for row in rows:
         told = [f"checkpoint {', '.join(row.checkpoints)}"] if row.checkpoints else []
         told += [f"{name} {value}" for name, value in row.settings.items()]

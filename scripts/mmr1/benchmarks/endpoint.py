@@ -6,7 +6,7 @@ key comes from the environment and goes into the request's header only.
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import TracebackType
@@ -45,7 +45,7 @@ class Endpoint:
             raise NoAnswer("expected a choice, found none")
         return reply.choices[0].message.content or "", reply.choices[0].finish_reason or "stop"
 
-    def ask_all(self, what: str, questions: dict[str, Callable[[], Any]], cache: Path) -> dict[str, Any]:
+    def ask_all(self, what: str, questions: Mapping[str, Callable[[], Any]], cache: Path) -> dict[str, Any]:
         """The answer to each question, by its name (a hash of all that it depends on): from `cache`, else asked.
 
         Raises UserError if the endpoint gives none; what it gave by then is kept in `cache` (JSON lines).

@@ -32,16 +32,18 @@ def responses(
     generate.py gives the same response. Raises UserError if the endpoint stays down.
     """
     questions: dict[str, Callable[[], list[str]]] = {}
-    rows = []
+    rows: list[dict[str, Any]] = []
+
+    def question(problem: Problem, asked: dict[str, Any]) -> Callable[[], list[str]]:
+        """The turns are made again when they are sent: all of them together would hold every image, as text."""
+        return lambda: list(endpoint.chat(turns(problem, system_prompt, position), **asked))
+
     for problem in problems:
         messages = turns(problem, system_prompt, position)
         for request in group_requests(problem, n, seed, "eval", 0):
             asked = {**sampling, "seed": request.seed}
             name = digest({"model": endpoint.model, "messages": messages, **asked})
-            # The turns are made again when they are sent: all of them hold every image, as text.
-            questions[name] = lambda problem=problem, asked=asked: list(
-                endpoint.chat(turns(problem, system_prompt, position), **asked)
-            )
+            questions[name] = question(problem, asked)
             rows.append({"problem_id": problem.id, "rollout": request.rollout, "seed": request.seed, "name": name})
     answers = endpoint.ask_all("endpoint", questions, cache)
     return [_row(row, *answers[row.pop("name")]) for row in rows]
