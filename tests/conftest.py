@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from mmr1 import digits
 from mmr1.problems import Problem
 from mmr1.tiny_model import TinyArchitecture, build
+
+# How long an example takes says nothing on a machine that does other things too.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
