@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmr1 import digits
 from mmr1.conversations import write_conversations
-from mmr1.errors import run
+from mmr1.errors import UserError, run
 from mmr1.problems import write_problems
 from mmr1.provenance.record import add_job_arguments, job
 
@@ -27,7 +27,11 @@ def parse_arguments() -> argparse.Namespace:
         parser.add_argument(f"--{option}-size", type=int, required=True, help=f"{what}: how many")
     parser.add_argument("--seed", type=int, default=0)
     add_job_arguments(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    for name in TABLES:
+        if (size := getattr(args, f"{name}_size")) < 1:
+            raise UserError(f"--{name.replace('_', '-')}-size: expected at least 1, found {size}")
+    return args
 
 
 def main() -> None:
