@@ -1,4 +1,4 @@
-"""What it costs and keeps to spend fewer rollouts on scores, and VAS beside DAPO's filter: two tables of docs/vas.md.
+"""What it costs and keeps to spend fewer rollouts on scores, and VAS beside DAPO's filter: three tables of docs/vas.md.
 
     snakemake --profile workflow/profiles/local --configfile config/digits-refresh.yaml -- evaluate
     python benchmarks/refresh_study.py [--results results/digits-refresh] [--write]
@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from mmr1.recipe import Recipe, load_recipe  # noqa: E402
 from mmr1.vas.compare import rank_correlation, top_overlap  # noqa: E402
+from mmr1.vas.refresh import pass_rate_deviation  # noqa: E402
 from mmr1.vas.scores import beta_ovs, plain_ovs  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "vas.md"
@@ -112,7 +113,11 @@ def main() -> None:
         print(f"{args.results}: no results of {args.recipe.name} yet, see --help")
         return
     runs = {run: [Trained(recipe, args.results, run, seed) for seed in seeds] for run in recipe.runs}
-    tables = {"refresh: scores": scores_table(runs), "refresh: runs": runs_table(runs)}
+    tables = {
+        "refresh: scores": scores_table(runs),
+        "refresh: criteria": criteria_table(runs["full"]),
+        "refresh: runs": runs_table(runs),
+    }
     for name, table in tables.items():
         print(f"{name}\n{table}\n")
     if args.write:
@@ -138,6 +143,54 @@ def scores_table(runs: dict[str, list[Trained]]) -> str:
             name = run if estimate == "plain" else f"{run}, {estimate}"
             lines.append([name, str(len(pairs)), spread(correlations, 2), spread(overlaps, 0)])
     return markdown(["run", "passes", "rank correlation of VPS", "overlap of the top decile, %"], lines)
+
+
+def criteria_table(full: list[Trained]) -> str:
+    """Of the run that renews all: how well half new, half old scores would have agreed, by which half is new."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for one in full:
+        half_life = one.recipe.resolve(MODEL, one.run).vas.stale_half_life
+        for r in one.rounds[1:]:
+            before = pl.read_parquet(one.round(r - 1) / "scores.parquet").sort("problem_id")
+            n, passes = before["n"].to_numpy(), (before["n"] * before["pass_rate"]).to_numpy()
+            old, new = (vps(one, one.round(number) / "scores.parquet") for number in (r - 1, r))
+            truth = vps(one, reference(one, r))
+            age = np.full(len(n), one.recipe.schedule.update_every)
+            urgency = {
+                "none": None,
+                "at random": np.random.default_rng(one.seed).random(len(n)),
+                "most uncertain p(1-p)": ovs_deviation(passes, n, age, half_life),
+                "most uncertain p (`stale`)": pass_rate_deviation(passes, n, age, half_life),
+                "all": np.zeros(len(n)),
+            }
+            for name, values in urgency.items():
+                share = {"none": 0.0, "all": 1.0}.get(name, 0.5)
+                renewed = np.zeros(len(n), bool)
+                if values is not None:
+                    renewed[np.argsort(-values, kind="stable")[: round(share * len(n))]] = True
+                mixed = np.where(renewed, new, old)
+                pair = rank_correlation(mixed, truth) or 0.0, 100 * top_overlap(mixed, truth)
+                found.setdefault(name, []).append(pair)
+    header = ["which half is renewed", "passes", "rank correlation of VPS", "overlap of the top decile, %"]
+    return markdown(
+        header,
+        [
+            [name, str(len(pairs)), spread([a for a, _ in pairs], 2), spread([b for _, b in pairs], 0)]
+            for name, pairs in found.items()
+        ],
+    )
+
+
+def ovs_deviation(passes: np.ndarray, n: np.ndarray, age: np.ndarray, half_life: float) -> np.ndarray:
+    """The posterior deviation of p(1-p) where `pass_rate_deviation` gives that of p: the choice that was not taken.
+
+    With t = a + b: mean = ab / (t(t+1)), mean of square = a(a+1)b(b+1) / (t(t+1)(t+2)(t+3)).
+    """
+    faded = np.exp2(-age / half_life)
+    a, b = 1 + faded * passes, 1 + faded * (n - passes)
+    t = a + b
+    mean = a * b / (t * (t + 1))
+    return np.sqrt(np.maximum(mean * (a + 1) * (b + 1) / ((t + 2) * (t + 3)) - mean**2, 0))
 
 
 def vps(trained: Trained, path: Path, estimate: str = "plain") -> np.ndarray:
