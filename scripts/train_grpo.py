@@ -59,8 +59,7 @@ def main() -> None:
     import torch  # after the arguments were checked: it takes seconds
 
     from mmr1.grpo import distributed
-    from mmr1.grpo.interruption import EXIT_CODE, Interruption
-    from mmr1.grpo.loop import Interrupted
+    from mmr1.grpo.interruption import EXIT_CODE, Interrupted, Interruption
     from mmr1.grpo.round import train_round
     from mmr1.grpo.settings import GRPOSettings
     from mmr1.settings import read_settings

@@ -1,10 +1,13 @@
 """Supervised fine-tuning of a base model on problems with worked responses (the cold start, §5).
 
-Run it by hand on one device, or with `torchrun` on several: the first rank writes the outputs and the record.
+Run it by hand on one device, or with `torchrun` on several: the first rank writes the outputs and the record. Exit code
+75 means: stopped as asked (SIGTERM, or the deadline came near), the state is saved in --work; run the same again.
 """
 
 import argparse
 import os
+import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -22,6 +25,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="the checkpoint, a Hugging Face folder")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.jsonl")
     parser.add_argument("--work", type=Path, required=True, help="where states are saved to go on from after a kill")
+    parser.add_argument("--deadline-minutes", type=float, help="the job's time limit: save and leave before it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; results depend on it in the last bits")
     add_job_arguments(parser)
@@ -29,40 +33,45 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    started = time.monotonic()
     args = parse_arguments()
     inputs = {
         name: getattr(args, name) for name in ("settings", "model", "conversations", "validation", "system_prompt")
     }
     recorded = job(args, inputs=inputs, outputs={"out": args.out, "metrics": args.metrics})
     with recorded if int(os.environ.get("RANK", 0)) == 0 else nullcontext(Job()) as work:
-        import torch  # after the arguments were checked: it takes seconds
+        work.metrics |= train(args, started)
 
-        from mmr1.checkpoints import check_checkpoint
-        from mmr1.conversations import read_conversations
-        from mmr1.settings import read_settings, read_text
-        from mmr1.sft.settings import SFTSettings
-        from mmr1.sft.train import train_sft
 
-        torch.set_num_threads(args.threads)
-        settings = read_settings(args.settings, SFTSettings)
-        train, validation = read_conversations(args.conversations), read_conversations(args.validation)
-        if settings.batch_size > len(train):
-            raise UserError(
-                f"{args.settings}: batch_size: expected at most {len(train)}, as in {args.conversations}, "
-                f"found {settings.batch_size}"
-            )
-        check_checkpoint(args.model)
-        work.metrics |= train_sft(
-            args.model,
-            train,
-            validation,
-            settings,
-            read_text(args.system_prompt),
-            args.seed,
-            args.work,
-            args.out,
-            args.metrics,
+def train(args: argparse.Namespace, started: float) -> dict[str, float]:
+    """Check the inputs against the settings and train; ends the process with code 75 where it has to leave."""
+    import torch  # after the arguments were checked: it takes seconds
+
+    from mmr1.checkpoints import check_checkpoint
+    from mmr1.conversations import read_conversations
+    from mmr1.grpo.interruption import EXIT_CODE, Interrupted, Interruption
+    from mmr1.settings import read_settings, read_text
+    from mmr1.sft.settings import SFTSettings
+    from mmr1.sft.train import train_sft
+
+    interruption = Interruption(args.deadline_minutes, started)
+    torch.set_num_threads(args.threads)
+    settings = read_settings(args.settings, SFTSettings)
+    rows, validation = read_conversations(args.conversations), read_conversations(args.validation)
+    if settings.batch_size > len(rows):
+        raise UserError(
+            f"{args.settings}: batch_size: expected at most {len(rows)}, as in {args.conversations}, "
+            f"found {settings.batch_size}"
         )
+    check_checkpoint(args.model)
+    prompt = read_text(args.system_prompt)
+    try:
+        return train_sft(
+            args.model, rows, validation, settings, prompt, args.seed, args.work, args.out, args.metrics, interruption
+        )
+    except Interrupted as reason:
+        print(f"train_sft.py: {reason}; run again to go on", file=sys.stderr)
+        sys.exit(EXIT_CODE)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from mmr1 import digits
 from mmr1.conversations import write_conversations
 from mmr1.errors import UserError
 from mmr1.files import read_json, read_jsonl, write_json
+from mmr1.grpo.interruption import Interrupted, Interruption
 from mmr1.problems import Problem
 from mmr1.prompts import PromptEncoder
 from mmr1.sft.settings import SFTSettings
@@ -41,10 +43,11 @@ def pairs(digit_problems: list[Problem]) -> list[tuple[Problem, str]]:
     return [(problem, digits.worked_response(problem)) for problem in digit_problems]
 
 
-def train(model: Path, pairs: list[tuple[Problem, str]], folder: Path) -> dict[str, float]:
-    return train_sft(
-        model, pairs, pairs[:4], SETTINGS, "Think.", 0, folder / "work", folder / "out", folder / "metrics.jsonl"
-    )
+def train(
+    model: Path, pairs: list[tuple[Problem, str]], folder: Path, interruption: Interruption | None = None
+) -> dict[str, float]:
+    files = folder / "work", folder / "out", folder / "metrics.jsonl"
+    return train_sft(model, pairs, pairs[:4], SETTINGS, "Think.", 0, *files, interruption or Interruption())
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +101,41 @@ def test_a_killed_run_goes_on_from_its_state_to_the_same_weights(
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
+def test_a_run_that_is_told_to_stop_saves_and_goes_on_to_the_same_weights(
+    straight: Path, tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path
+) -> None:
+    """Between two saves, by SIGTERM, and by a time limit that has passed; 4 steps in all."""
+    asked = Interruption()
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="SIGTERM: saved with 1 steps done"):
+        train(tiny_model_dir, pairs, tmp_path, asked)
+    with pytest.raises(Interrupted, match="the time limit is near: saved with 2 steps done"):
+        train(tiny_model_dir, pairs, tmp_path, Interruption(minutes=0))
+    assert not (tmp_path / "out").exists()
+    half = tmp_path / "work" / "checkpoint-3"  # as a kill in the middle of a save leaves it
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    train(tiny_model_dir, pairs, tmp_path)
+    resumed, whole = (load_file(folder / "out" / "model.safetensors") for folder in (tmp_path, straight))
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+    assert read_jsonl(tmp_path / "metrics.jsonl") == read_jsonl(straight / "metrics.jsonl")
+
+
 def test_a_short_run_that_is_never_evaluated_is_evaluated_at_its_end(
     tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path
 ) -> None:
     settings = SETTINGS.model_copy(update={"batch_size": 16, "save_every": 100, "evaluate_every": 100})
     metrics = train_sft(
-        tiny_model_dir, pairs, pairs[:4], settings, None, 0, tmp_path / "work", tmp_path / "out", tmp_path / "m.jsonl"
+        tiny_model_dir,
+        pairs,
+        pairs[:4],
+        settings,
+        None,
+        0,
+        tmp_path / "work",
+        tmp_path / "out",
+        tmp_path / "m.jsonl",
+        Interruption(),
     )
     (row,) = read_jsonl(tmp_path / "m.jsonl")
     assert metrics == {"steps": 1.0, "eval_loss": row["eval_loss"]}
@@ -149,9 +181,8 @@ def test_two_ranks_learn_what_one_does(
     mixed = [*pairs[:6], *without_images(pairs[6:12])]
     changes = {"micro_batch_size": 1, "evaluate_every": 3, "save_every": 3}
     settings = SETTINGS.model_copy(update=changes)
-    train_sft(
-        tiny_model_dir, mixed, mixed[4:8], settings, None, 0, tmp_path / "w", tmp_path / "one", tmp_path / "one.jsonl"
-    )
+    files = tmp_path / "w", tmp_path / "one", tmp_path / "one.jsonl"
+    train_sft(tiny_model_dir, mixed, mixed[4:8], settings, None, 0, *files, Interruption())
 
     division = None if stage is None else str(ROOT / f"config/deepspeed/zero{stage}.json")
     write_json(tmp_path / "settings.json", settings.model_dump(mode="json") | {"deepspeed": division})

@@ -31,4 +31,5 @@ rule train_sft:
         " --conversations {input.conversations} --validation {input.validation} {params.prompt}"
         " --out {output.checkpoint} --metrics {output.metrics} --work {params.work}"
         " --seed {params.seed} --threads {params.threads}"
+        " ${{SLURM_JOB_ID:+--deadline-minutes {resources.deadline}}}"
         " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"

@@ -10,6 +10,10 @@ from types import FrameType
 EXIT_CODE = 75
 
 
+class Interrupted(Exception):
+    """The job was asked to stop, and its state is saved."""
+
+
 class Preempted(Exception):
     """Raised inside a phase that changes nothing, so that it can be left at once."""
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from mmr1.grpo.experience import Entry, Group, rewards_table, rollouts_table
-from mmr1.grpo.interruption import Interruption, Preempted
+from mmr1.grpo.interruption import Interrupted, Interruption, Preempted
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
 from mmr1.grpo.policy import Policy
@@ -13,10 +13,6 @@ from mmr1.grpo.settings import GRPOSettings
 from mmr1.grpo.state import Work
 from mmr1.problems import Problem
 from mmr1.progress import log
-
-
-class Interrupted(Exception):
-    """The job was asked to stop, and its state is saved."""
 
 
 def train(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from transformers import (
 
 from mmr1.errors import UserError
 from mmr1.files import atomic, read_json, write_jsonl
-from mmr1.grpo.distributed import join
+from mmr1.grpo.distributed import Ranks, join
+from mmr1.grpo.interruption import Interrupted, Interruption
 from mmr1.problems import Problem
 from mmr1.progress import log
 from mmr1.prompts import EncodedPrompt, PromptEncoder
@@ -119,11 +121,13 @@ def train_sft(
     work: Path,
     out: Path,
     metrics: Path,
+    interruption: Interruption,
 ) -> dict[str, float]:
     """Fine-tune and save the checkpoint with the best validation loss; returns the last metrics.
 
     `work` keeps Trainer's own states, from which a killed run goes on. Writes `out`, a Hugging Face folder with the
     processor, and `metrics`, one object a logged step. Under torchrun every rank calls this, and the first one writes.
+    Raises Interrupted once a state is saved, if any rank was asked to stop before the last step.
     """
     set_seed(seed)
     arguments = _arguments(settings, seed, work)  # before the model: under ZeRO-3 it is divided while it is loaded
@@ -144,11 +148,13 @@ def train_sft(
         train_dataset=Conversations(train, encoder, settings.cutoff),
         eval_dataset=Conversations(validation, encoder, settings.cutoff),
         data_collator=Collator(processor.tokenizer.pad_token_id, model.config),
-        callbacks=[_Lines()],
+        callbacks=[_Lines(), _Leave(interruption, _ranks(arguments))],
     )
     trainer.remove_callback(PrinterCallback)
-    resume = any(work.glob("checkpoint-*/trainer_state.json"))
-    trainer.train(resume_from_checkpoint=resume or None)
+    last = _last_state(work)
+    trainer.train(resume_from_checkpoint=last and str(last))
+    if (done := trainer.state.global_step) < trainer.state.max_steps:
+        raise Interrupted(f"{interruption.reason or 'another rank was asked to stop'}: saved with {done} steps done")
     if trainer.state.best_metric is None:  # fewer steps than `evaluate_every`
         trainer.evaluate()
     first = trainer.is_world_process_zero()
@@ -161,6 +167,17 @@ def train_sft(
             (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle with paths and times of this run
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
     return {"eval_loss": float(min(losses)), "steps": float(trainer.state.global_step)}
+
+
+def _ranks(arguments: TrainingArguments) -> Ranks:
+    """The process group that Trainer has joined."""
+    return Ranks(arguments.process_index, arguments.world_size, arguments.device)
+
+
+def _last_state(work: Path) -> Path | None:
+    """The newest whole state: Trainer writes `trainer_state.json` after weights, optimizer and generators."""
+    states = [path.parent for path in work.glob("checkpoint-*/trainer_state.json")]
+    return max(states, key=lambda state: int(state.name.removeprefix("checkpoint-")), default=None)
 
 
 def forward_passes(settings: SFTSettings, ranks: int) -> int:
@@ -267,3 +284,23 @@ class _Lines(TrainerCallback):
             shown = {name: round(float(value), 4) for name, value in logs.items() if "loss" in name or "norm" in name}
             if shown:
                 log(f"step {state.global_step}/{state.max_steps}: {json.dumps(shown)}")
+
+
+class _Leave(TrainerCallback):
+    """Saves and stops after the step in which a rank was told to, or when the time limit is near."""
+
+    def __init__(self, interruption: Interruption, ranks: Ranks) -> None:
+        self.interruption, self.ranks = interruption, ranks
+        self.since = time.monotonic()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.since = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.interruption.took("step", time.monotonic() - self.since)
+        self.since = time.monotonic()
+        if state.global_step < state.max_steps and self.ranks.any(self.interruption.requested()):
+            control.should_save = control.should_training_stop = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.interruption.took("save", time.monotonic() - self.since)  # with the evaluation before it
