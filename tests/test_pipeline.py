@@ -246,7 +246,7 @@ def test_a_failed_job_shows_the_end_of_its_log(project: Path) -> None:
             "recipe: schedule.batch_size: expected at most data.digits.problems (16), found 17",
         ),
         ("vas={samples: many}", "recipe: vas.samples: Input should be a valid integer, unable to parse string as"),
-        ("data={digits: {test: 0}}", "recipe: data.digits.test: expected at least 1, found 0"),
+        ("data={digits: {test: 0}}", "recipe: data.digits.test: expected at least 1, found '0'"),
         ("prompts={training: nowhere.txt}", "recipe: prompts.training: nowhere.txt: no such file or folder"),
     ],
 )
