@@ -6,6 +6,7 @@ library only: the workflow calls this in the driver's environment.
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -36,18 +37,8 @@ def code_files(program: str) -> dict[str, str]:
 @cache
 def _parsed(path: Path) -> tuple[str, tuple[Path, ...]]:
     tree = ast.parse(path.read_text(), filename=str(path))
-    imports = tuple(sorted(_local_imports(tree, path)))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node, clean=False
-        ):
-            node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
-
-
-def _local_imports(tree: ast.Module, path: Path) -> set[Path]:
     modules: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -55,7 +46,20 @@ def _local_imports(tree: ast.Module, path: Path) -> set[Path]:
                 raise ValueError(f"{path}: relative imports are not followed; import from mmr1 by its full name")
             modules.add(node.module)
             modules.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return {file for module in modules for file in _module_files(module)}
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node, clean=False
+        ):
+            node.body = node.body[1:]
+    imports = tuple(sorted({file for module in modules for file in _module_files(module)}))
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """A module and every statement in it: docstrings and imports stand nowhere else, and expressions are many."""
+    yield node
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, name, ()):
+            yield from _statements(inner)
 
 
 def _module_files(module: str) -> list[Path]:
