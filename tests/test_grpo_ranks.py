@@ -1,6 +1,5 @@
 """Several ranks do what one does: on replayed rollouts the same losses, whatever the number of ranks."""
 
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from mmr1 import digits, tables
 from mmr1.files import read_jsonl
 from mmr1.problems import Problem
-from trainer_harness import Setup, Trainers, division, small_setup, trainers
+from trainer_harness import Setup, Trainers, division, run_ranks, small_setup, trainers
 
 STEPS = 3
 
@@ -32,18 +31,6 @@ def setup(tmp_path_factory: pytest.TempPathFactory, digit_problems: list[Problem
     return small_setup(tmp_path_factory.mktemp("ranks"), problems)
 
 
-def run_ranks(server: Trainers, setup: Setup, out: str, ranks: int, commands: list[list[str]]) -> list[int]:
-    """The exit codes of `ranks` processes, each with its own command line."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(ranks)}
-    processes = [
-        server.start(command, setup.log(f"{out}-{rank}"), **place, RANK=str(rank), LOCAL_RANK=str(rank))
-        for rank, command in enumerate(commands)
-    ]
-    return [server.wait(process) for process in processes]
-
-
 @pytest.mark.slow
 def test_two_and_three_ranks_have_the_losses_of_one(server: Trainers, setup: Setup) -> None:
     """Five problems of two rollouts, a few to a micro-batch: neither two nor three ranks divide them."""
@@ -53,10 +40,16 @@ def test_two_and_three_ranks_have_the_losses_of_one(server: Trainers, setup: Set
     assert server.wait(server.start(setup.arguments("sampled", one, schedule), setup.log("sampled"))) == 0
     replay = with_rewards(setup, setup.folder / "sampled" / "rollouts.parquet")
     curves = []
-    for name, ranks, stage in (("one", 1, 2), ("two", 2, 2), ("three", 3, 2), ("two-zero3", 2, 3)):
-        chosen = setup.settings(name, **changes, deepspeed=division(stage))
+    for name, ranks, zero in (
+        ("one", 1, division(2)),
+        ("two", 2, division(2)),
+        ("three", 3, division(2)),
+        ("two-zero3", 2, division(3)),
+        ("two-offload", 2, division(3, offload=True)),
+    ):
+        chosen = setup.settings(name, **changes, deepspeed=zero)
         command = setup.arguments(name, chosen, schedule, replay=replay)
-        codes = run_ranks(server, setup, name, ranks, [command] * ranks)
+        codes = run_ranks(server, setup, name, [command] * ranks)
         assert codes == [0] * ranks, setup.log(f"{name}-0").read_text()[-2000:]
         curves.append(read_jsonl(setup.folder / name / "metrics.jsonl"))
     expected, *others = curves
@@ -86,10 +79,10 @@ def test_ranks_that_sample_for_themselves_chain_and_refuse_another_number(server
     settings = setup.settings("own", group_size=2, mini_batch_size=4)
     halves = [setup.schedule(steps, size=4, name=f"own{steps.start}") for steps in (range(1), range(1, 2))]
     first = setup.arguments("own-first", settings, halves[0])
-    assert run_ranks(server, setup, "own-first", 2, [first] * 2) == [0, 0]
+    assert run_ranks(server, setup, "own-first", [first] * 2) == [0, 0]
     before = setup.folder / "own-first"
     second = setup.arguments("own-second", settings, halves[1], model=before / "out", state=before / "state-out")
-    assert run_ranks(server, setup, "own-second", 2, [second] * 2) == [0, 0]
+    assert run_ranks(server, setup, "own-second", [second] * 2) == [0, 0]
     rows = read_jsonl(setup.folder / "own-second" / "metrics.jsonl")
     assert rows[0]["logprob_difference_mean"] < 1e-5
 
@@ -108,7 +101,7 @@ def test_ranks_that_disagree_stop_at_once(server: Trainers, setup: Setup, tmp_pa
     settings = setup.settings("disagree", group_size=2)
     schedules = [setup.schedule(range(STEPS), size=size, name=f"disagree{size}") for size in (4, 5)]
     commands = [setup.arguments("disagree", settings, schedule) for schedule in schedules]
-    assert run_ranks(server, setup, "disagree", 2, commands) == [2, 2]
+    assert run_ranks(server, setup, "disagree", commands) == [2, 2]
     for rank in (0, 1):
         lines = setup.log(f"disagree-{rank}").read_text().splitlines()
         assert any("error: schedule: expected the same on all ranks, found" in line for line in lines)

@@ -2,9 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,9 +131,31 @@ class Setup:
         }
 
 
-def division(stage: int) -> dict[str, Any]:
+def run_ranks(
+    server: Trainers,
+    setup: Setup,
+    out: str,
+    commands: Sequence[Sequence[str]],
+    kills: Mapping[int, Sequence[Any]] | None = None,
+) -> list[int]:
+    """The exit codes of one process a command line, each a rank of one job; `kills` are by rank, as in `start`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(len(commands))}
+    kills = kills or {}
+    processes = [
+        server.start(
+            command, setup.log(f"{out}-{rank}"), kills.get(rank), **place, RANK=str(rank), LOCAL_RANK=str(rank)
+        )
+        for rank, command in enumerate(commands)
+    ]
+    return [server.wait(process) for process in processes]
+
+
+def division(stage: int, offload: bool = False) -> dict[str, Any]:
     """A ZeRO configuration of the recipes, but that small weights are divided too: a tiny model has no others."""
-    found = read_json(Path(__file__).parents[1] / "config" / "deepspeed" / f"zero{stage}.json")
+    name = f"zero{stage}-offload.json" if offload else f"zero{stage}.json"
+    found = read_json(Path(__file__).parents[1] / "config" / "deepspeed" / name)
     if stage == 3:
         found["zero_optimization"]["stage3_param_persistence_threshold"] = 0
     return found
