@@ -8,14 +8,15 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
-from mmr1.benchmarks import mathvista
+from mmr1.benchmarks import mathvision_rules, mathvista
 from mmr1.benchmarks.base import Response
 from mmr1.benchmarks.clean import STEPS, clean
 from mmr1.benchmarks.load import load_problems, load_rows
@@ -34,9 +35,13 @@ Written by `benchmarks/evaluation_tables.py`. MathVision has none.
 ## MathVista, from the published extraction
 
 All of one kind: the published verdict was made with `int(text)`, which refuses `5.0`; the procedure has been
-`int(float(text))` since, which takes 5.0 and truncates 5.5. With `int(text)` none of these differs.
+`int(float(text))` since, which takes 5.0 and truncates 5.5. Under `official_int` none of these differs. The second
+table has what differs there: the verdicts of a model that were published after the change.
 
 | model | item | gold | extraction | published | ours |
+| --- | --- | --- | --- | --- | --- |"""
+VISTA_INT_REASON = """
+| model | item | gold | extraction | published | ours, `official_int` |
 | --- | --- | --- | --- | --- | --- |"""
 LOGIC_REASON = """
 ## LogicVista, from the raw text
@@ -86,14 +91,15 @@ def main() -> None:
             "mathvision": mathvision_table(vision, verifier),
             "mathvista": mathvista_table(vista, verifier),
             "logicvista": logicvista_table(logic, verifier),
-            "cleaning": cleaning_table(args.data, vista, logic, verifier),
+            **cleaning_tables(args.data, vision, vista, logic, verifier),
         }
         listed = disagreements(vista, logic)
         print(f"time-outs of math-verify: {verifier.timeouts}", file=sys.stderr)
     for name, table in tables.items():
         print(f"### {name}\n\n{table}\n")
     if args.write:
-        write(tables, listed)
+        write(DOCUMENT, tables)
+        DISAGREEMENTS.write_text(listed)
 
 
 def files(data: Path, benchmark: str) -> list[Path]:
@@ -142,17 +148,15 @@ def mathvision_table(models: Sequence[Outputs], verifier: Verifier) -> str:
 def mathvista_table(models: Sequence[Outputs], verifier: Verifier) -> str:
     rows = []
     for model in models:
-        pairs = list(zip(model.problems, model.extractions, strict=True))
-        now = [mathvista.scored(problem, text).correct for problem, text in pairs]
-        then = [mathvista.scored(problem, text, truncate=False).correct for problem, text in pairs]
-        raw = model.score(verifier)
+        given, raw = model.score(verifier, given=True), model.score(verifier)
+        now, first = correct(given, "official"), correct(given, "official_int")
         rows.append([
             model.model, number(percent(model.published)), number(percent(now)), number(model.agreement(now)),
-            number(model.agreement(then)), number(percent(correct(raw, "official"))),
+            number(percent(first)), number(model.agreement(first)), number(percent(correct(raw, "official"))),
             number(percent(correct(raw, "paper"))), number(model.agreement(correct(raw, "paper"))),
         ])  # fmt: skip
-    header = ["model", "published", "official", "agree, %", "agree with `int(x)`, %", "official, raw text",
-              "paper, raw text", "agree, %"]  # fmt: skip
+    header = ["model", "published", "`official`", "agree, %", "`official_int`", "agree, %", "`official`, raw text",
+              "`paper`, raw text", "agree, %"]  # fmt: skip
     return table(header, rows)
 
 
@@ -171,28 +175,63 @@ def logicvista_table(models: Sequence[Outputs], verifier: Verifier) -> str:
     return table(header, rows)
 
 
-def cleaning_table(data: Path, vista: Sequence[Outputs], logic: Sequence[Outputs], verifier: Verifier) -> str:
-    """Accuracy with each cleaning step left out: what the step is worth on the outputs, and on bare golds."""
-    variants: dict[str, frozenset[str]] = {"all steps": frozenset()}
-    variants |= {f"without {name}": frozenset({name}) for name in STEPS}
-    variants["without any"] = frozenset(STEPS)
+def cleaning_tables(
+    data: Path, vision: Sequence[Outputs], vista: Sequence[Outputs], logic: Sequence[Outputs], verifier: Verifier
+) -> dict[str, str]:
+    """Both scores, and how far each agrees with the published verdicts, with one step left out: a table a benchmark.
+
+    The last one has no published verdicts: the share of golds that are right when dressed as models dress values.
+    """
+    raw = (("`official`", "official", False), ("`paper`", "paper", False))
+    given = ("`paper`, published extraction", "paper", True)
+    tables = {
+        "cleaning-mathvision": agreement_table(vision, raw[:1], verifier),
+        "cleaning-mathvista": agreement_table(vista, (*raw, given), verifier),
+        "cleaning-logicvista": agreement_table(logic, raw, verifier),
+    }
     bare = {
         "mathverse": [*golds(data, "mathverse/text_only_half.json"), *golds(data, "mathverse/testmini_sample.jsonl")],
         "chartqa": golds(data, "chartqa/test.jsonl"),
     }
+    rows = [
+        [name, *(number(percent(undressed(*some, without, nearest, verifier)), 2) for some in bare.items())]
+        for name, (without, nearest) in VARIANTS.items()
+    ]
+    tables["cleaning-golds"] = table(["", "MathVerse golds, dressed", "ChartQA golds, dressed"], rows)
+    return tables
+
+
+def one_by_one(steps: Iterable[str]) -> dict[str, tuple[frozenset[str], bool]]:
+    """What to leave out, each alone and all at once, and whether an answer may go to the most similar choice."""
+    found = {"all steps": (frozenset[str](), True)}
+    found |= {f"without {name}": (frozenset({name}), True) for name in steps}
+    return found | {"without any": (frozenset(steps), True)}
+
+
+VISION_VARIANTS = one_by_one(mathvision_rules.STEPS)
+VARIANTS = {
+    **one_by_one(STEPS),
+    "all steps, without nearest choice": (frozenset[str](), False),
+    "without any, without nearest choice": (frozenset(STEPS), False),
+}
+
+
+def agreement_table(models: Sequence[Outputs], scores: Sequence[tuple[str, str, bool]], verifier: Verifier) -> str:
+    """Means over models, for each (title, rule, whether from the published extraction) of `scores`."""
     rows = []
-    for name, without in variants.items():
+    variants = VISION_VARIANTS if models[0].benchmark == "mathvision" else VARIANTS
+    for name, (without, nearest) in variants.items():
+        scored = {
+            given: [model.score(verifier, given=given, without=without) for model in models]
+            for given in sorted({given for _, _, given in scores})
+        }
         row = [name]
-        for models, given in ((vista, False), (vista, True), (logic, False)):
-            items = [model.score(verifier, given=given, without=without) for model in models]
-            row.append(number(sum(percent(correct(some, "paper")) for some in items) / len(items), 2))
-        row += [
-            number(percent(undressed(benchmark, problems, without, verifier)), 2)
-            for benchmark, problems in bare.items()
-        ]
+        for _, rule, given in scores:
+            verdicts = [correct(items, rule, nearest) for items in scored[given]]
+            agreed = [model.agreement(found) for model, found in zip(models, verdicts, strict=True)]
+            row += [number(mean(map(percent, verdicts)), 2), number(mean(agreed), 2)]
         rows.append(row)
-    header = ["`paper` score", "MathVista, raw text", "MathVista, published extraction", "LogicVista, raw text",
-              "MathVerse golds, dressed", "ChartQA golds, dressed"]  # fmt: skip
+    header = ["mean over models", *(cell for title, _, _ in scores for cell in (title, "agree, %"))]
     return table(header, rows)
 
 
@@ -213,7 +252,9 @@ DRESSES: tuple[Callable[[str], str], ...] = (
 )
 
 
-def undressed(benchmark: str, problems: Sequence[Problem], without: frozenset[str], verifier: Verifier) -> list[bool]:
+def undressed(
+    benchmark: str, problems: Sequence[Problem], without: frozenset[str], nearest: bool, verifier: Verifier
+) -> list[bool]:
     """Whether each gold's bare value, dressed as models dress values, is right; letters and words only as text."""
     pairs = []
     for index, problem in enumerate(problems):
@@ -221,19 +262,14 @@ def undressed(benchmark: str, problems: Sequence[Problem], without: frozenset[st
         numeric = value[-1:].isdigit() and "," not in value and "=" not in value
         dress = DRESSES[index % len(DRESSES)] if numeric and not problem.choices else DRESSES[index % 3]
         pairs.append((problem, Response(f"\\boxed{{{dress(value)}}}", without=without)))
-    return correct(judge_items(BENCHMARKS[benchmark], pairs, verifier), "paper")
+    return correct(judge_items(BENCHMARKS[benchmark], pairs, verifier), "paper", nearest)
 
 
 def disagreements(vista: Sequence[Outputs], logic: Sequence[Outputs]) -> str:
     """Every item on which our official verdict differs from the published one, with the reason."""
     lines = [VISTA_REASON]
-    for model in vista:
-        for problem, text, theirs in zip(model.problems, model.extractions, model.published, strict=True):
-            ours = mathvista.scored(problem, text).correct
-            if ours != theirs:
-                shown = text if len(text) < 20 else f"{text[:12]}… ({len(text)} characters)"
-                lines.append(f"| {model.model} | {problem.id} | {problem.answer} | {shown} | {theirs} | {ours} |")
-    lines.append(LOGIC_REASON)
+    lines += [*vista_disagreements(vista, truncate=True), VISTA_INT_REASON]
+    lines += [*vista_disagreements(vista, truncate=False), LOGIC_REASON]
     for model in logic:
         rows = zip(model.problems, model.texts, model.extractions, model.published, strict=True)
         for problem, text, letters, theirs in rows:
@@ -244,6 +280,16 @@ def disagreements(vista: Sequence[Outputs], logic: Sequence[Outputs]) -> str:
                 reason = logic_reason(published, found)
                 lines.append(f"| {model.model} | {problem.id} | {problem.answer} | {published} | {found} | {reason} |")
     return "\n".join(lines) + "\n"
+
+
+def vista_disagreements(models: Sequence[Outputs], truncate: bool) -> Iterator[str]:
+    """A line for each item on which `official` (without `truncate`: `official_int`) differs from what was published."""
+    for model in models:
+        for problem, text, theirs in zip(model.problems, model.extractions, model.published, strict=True):
+            ours = mathvista.scored(problem, text, truncate=truncate).correct
+            if ours != theirs:
+                shown = text if len(text) < 20 else f"{text[:12]}… ({len(text)} characters)"
+                yield f"| {model.model} | {problem.id} | {problem.answer} | {shown} | {theirs} | {ours} |"
 
 
 def logic_reason(published: str, found: str) -> str:
@@ -257,8 +303,10 @@ def logic_reason(published: str, found: str) -> str:
     return "the text names another option or a number first"
 
 
-def correct(items: Sequence[Item], rule: str) -> list[bool]:
-    return [item.decisions[rule].correct for item in items]
+def correct(items: Sequence[Item], rule: str, nearest: bool = True) -> list[bool]:
+    """A rule's verdicts; without `nearest`, what went to the most similar choice is wrong."""
+    decisions = [item.decisions[rule] for item in items]
+    return [one.correct and (nearest or not one.rule.startswith("nearest")) for one in decisions]
 
 
 def percent(verdicts: Sequence[bool]) -> float:
@@ -274,14 +322,14 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def write(tables: dict[str, str], listed: str) -> None:
-    text = DOCUMENT.read_text()
+def write(document: Path, tables: dict[str, str]) -> None:
+    """Put each table into a page, between the markers of its name."""
+    text = document.read_text()
     for name, made in tables.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, rest = text.split(begin)
         text = f"{before}{begin}\n{made}\n{end}{rest.split(end)[1]}"
-    DOCUMENT.write_text(text)
-    DISAGREEMENTS.write_text(listed)
+    document.write_text(text)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from evaluation_tables import write  # noqa: E402
+
 from mmr1.recipe import Recipe, load_recipe  # noqa: E402
 from mmr1.vas.compare import rank_correlation, top_overlap  # noqa: E402
 from mmr1.vas.refresh import pass_rate_deviation  # noqa: E402
@@ -121,7 +123,7 @@ def main() -> None:
     for name, table in tables.items():
         print(f"{name}\n{table}\n")
     if args.write:
-        write(tables)
+        write(DOCUMENT, tables)
 
 
 def scores_table(runs: dict[str, list[Trained]]) -> str:
@@ -289,15 +291,6 @@ def deviation(values: Sequence[float]) -> str:
 def markdown(header: list[str], lines: list[list[str]]) -> str:
     rule = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *lines])
-
-
-def write(tables: dict[str, str]) -> None:
-    text = DOCUMENT.read_text()
-    for name, made in tables.items():
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n{made}\n{end}{rest.split(end)[1]}"
-    DOCUMENT.write_text(text)
 
 
 if __name__ == "__main__":

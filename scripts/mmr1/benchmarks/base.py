@@ -18,7 +18,7 @@ class Response:
     """What a model answered.
 
     `given` is an extraction that someone else made (an LLM, say); rules then use it as it is. `without` names steps of
-    `clean.STEPS` to leave out, to measure what each is worth.
+    `clean.STEPS` (of `mathvision_rules.STEPS` for MathVision) to leave out, to measure what each is worth.
     """
 
     text: str

@@ -29,7 +29,7 @@ def to_problem(row: Row, number: int) -> Problem:
 
 def official(problem: Problem, response: Response) -> Decision:
     """The published procedure: the gold letter, or the text of its option, as text or as a number to two decimals."""
-    answer = mathvision_rules.extract(response.text) if response.given is None else response.given
+    answer = mathvision_rules.extract(response.text, response.without) if response.given is None else response.given
     if mathvision_rules.equal(problem.answer, answer):
         return Decision(True, "answer", answer, answer)
     option = _gold_option(problem)

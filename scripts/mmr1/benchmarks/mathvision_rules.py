@@ -6,6 +6,7 @@ only some units are removed, and option texts are compared as they are printed i
 """
 
 import re
+from collections.abc import Callable, Collection, Mapping
 
 from mmr1.benchmarks.latex_number import evaluate
 
@@ -24,24 +25,13 @@ _SECOND = (("\\%", ""), (" .", " 0."), ("{.", "{0."))
 _LETTER_MARKS = tuple((f"{left}{letter}{right}", letter) for left, right in ("()", "{}") for letter in "abcde")
 
 
-def extract(response: str) -> str:
-    """The answer in a response, cleaned and lowercase; may be empty."""
-    answer = response.strip()
-    for letter in "ABCDE":
-        if answer.endswith((f" {letter}.", f" ({letter}).")) or answer.startswith(
-            (f"{letter}\n", f"({letter})\n", f"({letter}) {letter}\n")
-        ):
-            answer = letter
-    after_is = answer.split("is ")[-1].rstrip(".")
-    if _is_float(after_is):
-        answer = after_is
-    if _BOX not in answer:
-        answer = _after_phrases(answer)
-    elif answer.count(_BOX) > 1:
-        answer = "\\boxed{" + answer.split(_BOX)[-1]
-    answer = clean(answer)
-    for mark, letter in _LETTER_MARKS:
-        answer = answer.replace(mark, letter)
+def extract(response: str, without: Collection[str] = ()) -> str:
+    """The answer in a response, cleaned and lowercase; may be empty.
+
+    `without` names steps of `STEPS` to leave out, to measure what each is worth.
+    """
+    answer = _each(_FINDING, response.strip(), without).lower().replace("{}", "")
+    answer = _each(_CLEANING, answer, without)
     return answer.rstrip(".").lstrip(":").strip()
 
 
@@ -59,23 +49,61 @@ def equal(gold: str, answer: str) -> bool:
     return left is not None and right is not None and round(left, 2) == round(right, 2)
 
 
-def clean(text: str) -> str:
-    """The content of the last box, or the whole text, stripped of the LaTeX that the published scorer strips."""
-    text = text.lower().replace("{}", "")
+def _each(steps: Mapping[str, Callable[[str], str]], text: str, without: Collection[str]) -> str:
+    for name, step in steps.items():
+        if name not in without:
+            text = step(text)
+    return text
+
+
+def _stated_letter(answer: str) -> str:
+    """The letter that a response begins or ends with."""
+    for letter in "ABCDE":
+        if answer.endswith((f" {letter}.", f" ({letter}).")) or answer.startswith(
+            (f"{letter}\n", f"({letter})\n", f"({letter}) {letter}\n")
+        ):
+            answer = letter
+    return answer
+
+
+def _stated_number(answer: str) -> str:
+    """What follows the last "is ", if it is a number."""
+    after_is = answer.split("is ")[-1].rstrip(".")
+    return after_is if _is_float(after_is) else answer
+
+
+def _statement(answer: str) -> str:
+    """From the last of several boxes on; without a box, what follows the last of some phrases."""
+    if _BOX not in answer:
+        return _after_phrases(answer)
+    return "\\boxed{" + answer.split(_BOX)[-1] if answer.count(_BOX) > 1 else answer
+
+
+def _box(text: str) -> str:
+    """The content of the box, and nothing that stands behind a brace which was never opened."""
     box, last_brace = text.find(_BOX), text.rfind("}")
     if 0 <= box <= last_brace - len(_BOX):
         text = text[box + len(_BOX) : last_brace]
     closing, opening = text.find("}"), text.find("{")
     if closing != -1 and (opening == -1 or closing < opening):
         text = text[:closing]
-    text = text.split("=")[-1].split("\\approx")[-1]
+    return text
+
+
+def _last_side(text: str) -> str:
+    """What follows the last `=` or `\\approx`."""
+    return text.split("=")[-1].split("\\approx")[-1]
+
+
+def _symbols(text: str) -> str:
+    """Without spacing, wrappers, degrees, some units and dollar signs; `.5` as `0.5`."""
     text = _replaced(text, _FIRST)
     text = _replaced(text.split("\\text{ ")[0], _SECOND)
-    if text.startswith("."):
-        text = "0" + text
-    for sign in ("=", "\\approx"):
-        if text.count(sign) == 1:
-            text = text.split(sign)[-1]
+    return "0" + text if text.startswith(".") else text
+
+
+def _fractions(text: str) -> str:
+    """Roots and fractions with all their braces, and 0.5 and 1/2 as fractions."""
     if "sqrt" in text:
         # Short fractions are written out only where there is a root: so does the published scorer.
         text = _braced_fractions(_braced_roots(text).replace(" ", ""))
@@ -83,6 +111,11 @@ def clean(text: str) -> str:
     if text == "0.5":
         return "\\frac{1}{2}"
     return _slash_as_fraction(text)
+
+
+def _letter_marks(text: str) -> str:
+    """(a) and {a} as a."""
+    return _replaced(text, _LETTER_MARKS)
 
 
 def _after_phrases(answer: str) -> str:
@@ -153,3 +186,18 @@ def _rounded_tuple(text: str) -> str:
         except ValueError:  # more digits than Python prints
             return text
     return f"{text[0]}{','.join(rounded)}{text[-1]}"
+
+
+_FINDING: dict[str, Callable[[str], str]] = {
+    "stated letter": _stated_letter,
+    "stated number": _stated_number,
+    "statement": _statement,
+}
+_CLEANING: dict[str, Callable[[str], str]] = {
+    "box": _box,
+    "last side": _last_side,
+    "symbols": _symbols,
+    "fractions": _fractions,
+    "letter marks": _letter_marks,
+}
+STEPS = (*_FINDING, *_CLEANING)

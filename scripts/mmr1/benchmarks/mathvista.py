@@ -42,10 +42,15 @@ def official(problem: Problem, response: Response) -> Decision:
     return scored(problem, _extraction(problem, response))
 
 
+def official_int(problem: Problem, response: Response) -> Decision:
+    """The published procedure as it first was, under which most published verdicts were made: see `scored`."""
+    return scored(problem, _extraction(problem, response), truncate=False)
+
+
 def scored(problem: Problem, extraction: str, *, truncate: bool = True) -> Decision:
     """The published comparison. An integer is `int(float(text))`, which makes 5.5 a 5.
 
-    Some published verdicts were made by an earlier revision, with `int(text)`: that is `truncate=False`.
+    It first was `int(text)`, which takes neither "5.5" nor "5.0": that is `truncate=False`.
     """
     answer_type = problem.metadata["answer_type"]
     prediction: str | None
@@ -103,4 +108,5 @@ BENCHMARK = Benchmark(
     paper=lambda problem, response: paper.judged(problem, response, same_number),
     breakdowns={name: by(name) for name in BREAKDOWNS},
     official_prompt=_official_prompt,
+    more={"official_int": official_int},
 )
