@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from mmr1.errors import UserError, run
 from mmr1.files import write_json
-from mmr1.provenance.mlflow_export import export, exportable
 from mmr1.provenance.record import add_job_arguments, job
+from mmr1.provenance.tracking.export import export, exportable
 
 
 def parse_arguments() -> argparse.Namespace:

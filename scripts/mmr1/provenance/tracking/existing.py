@@ -1,0 +1,63 @@
+"""What earlier exports left in the experiment: found again, deleted if half-written, set aside if superseded."""
+
+from dataclasses import dataclass, field
+
+from mlflow.entities import Run
+
+from mmr1.provenance.tracking import tags
+from mmr1.provenance.tracking.experiment import Experiment
+
+
+@dataclass
+class Existing:
+    """Runs in force by their names (tags `mmr1.name`), and MLflow's model ids by the digest of a checkpoint."""
+
+    parents: dict[str, Run] = field(default_factory=dict)
+    records: dict[str, Run] = field(default_factory=dict)
+    attempts: dict[str, Run] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
+
+
+def find_existing(experiment: Experiment, current: set[str]) -> Existing:
+    """The runs of earlier exports that stay.
+
+    `current` holds the digests of the records that there are now. A run that an export did not end is deleted; that
+    of a record that is there no longer is marked as superseded.
+    """
+    found = Existing()
+    by_kind = {tags.PARENT_RUN: found.parents, tags.RECORD_RUN: found.records, tags.ATTEMPT_RUN: found.attempts}
+    half_written, shrunk = [], set()
+    for run in experiment.runs():
+        kind, name = run.data.tags.get(tags.KIND), run.data.tags.get(tags.NAME, "")
+        if tags.SUPERSEDED in run.data.tags:
+            continue
+        if run.info.status == "RUNNING":
+            half_written.append(run.info.run_id)
+        elif kind == tags.RECORD_RUN and name not in current:
+            _supersede(experiment, run)
+            shrunk.add(run.data.tags.get(tags.PARENT))
+        elif kind in by_kind:
+            by_kind[kind][name] = run
+    for name, run in list(found.parents.items()):
+        if run.info.run_id in shrunk:  # its curves hold steps that were done again: a new parent shows the new
+            _supersede(experiment, run)
+            del found.parents[name]
+    found.models = _delete(half_written, experiment)
+    return found
+
+
+def _supersede(experiment: Experiment, run: Run) -> None:
+    experiment.set_tag(run.info.run_id, tags.SUPERSEDED, "true")
+
+
+def _delete(half_written: list[str], experiment: Experiment) -> dict[str, str]:
+    """Delete half-written runs after the models that they made; returns the models that stay, by digest."""
+    models = {}
+    for model in experiment.logged_models():
+        if model.source_run_id in half_written:
+            experiment.client.delete_logged_model(model.model_id)
+        else:
+            models[model.tags.get("sha256", "")] = model.model_id
+    for run_id in half_written:
+        experiment.client.delete_run(run_id)
+    return models

@@ -1,0 +1,134 @@
+"""Bring MLflow up to date with a results folder: what is made, in which order, and why it can be done again.
+
+One process writes. Each run carries the digest of the record that it shows; a second export therefore creates
+nothing, and an export that was killed is finished by the next one. Runs in the driver's environment, which has mlflow.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmr1.provenance.ledger import Attempt, Record, read_attempts, read_records
+from mmr1.provenance.tracking import tags
+from mmr1.provenance.tracking.existing import Existing, find_existing
+from mmr1.provenance.tracking.experiment import Experiment
+from mmr1.provenance.tracking.lineage import Lineage
+from mmr1.provenance.tracking.metrics import execution_metrics, record_metrics
+from mmr1.provenance.tracking.params import common_params, record_params
+from mmr1.provenance.tracking.record_files import artifact_files
+from mmr1.provenance.tracking.runs import SHARED, ParentRun, Unfinished, child_name, parent_runs
+from mmr1.provenance.tracking.store import open_experiment, sole_writer
+
+EXPORTER = "export_mlflow"
+
+
+@dataclass
+class Exported:
+    """What the export found or made: MLflow run ids by parent name, record digest and attempt digest."""
+
+    experiment_id: str
+    parents: dict[str, str] = field(default_factory=dict)
+    records: dict[str, str] = field(default_factory=dict)
+    attempts: dict[str, str] = field(default_factory=dict)
+    created: int = 0
+
+
+def export(results: Path, tracking_uri: str, artifacts: Path | None = None) -> Exported:
+    """Bring MLflow up to date with the records and attempts under `results`; its experiment is named like the folder.
+
+    `artifacts` is where a new experiment keeps its files; None leaves that to the server. Raises UserError for a
+    broken record and for a database, server or folder that cannot be written to.
+    """
+    records = exportable(results)
+    attempts = [attempt for attempt in read_attempts(results) if attempt.rule != EXPORTER]
+    with sole_writer(tracking_uri):
+        experiment = Experiment(open_experiment(tracking_uri, results, artifacts))
+        existing = find_existing(experiment, {record.digest for record in records})
+        return _Export(results, experiment, existing).update(records, attempts)
+
+
+def exportable(results: Path) -> list[Record]:
+    """The records to show: all but those of exports, which would otherwise make each export find one more."""
+    return [record for record in read_records(results) if record.key.program != EXPORTER]
+
+
+class _Export:
+    """One export into one experiment."""
+
+    def __init__(self, results: Path, experiment: Experiment, existing: Existing) -> None:
+        self.results, self.experiment, self.existing = results, experiment, existing
+        self.lineage = Lineage(experiment, existing.models)
+        self.exported = Exported(experiment.id)
+
+    def update(self, records: list[Record], attempts: list[Attempt]) -> Exported:
+        """Create what is missing and end every run with its status."""
+        parents = parent_runs(records, attempts)
+        new = []
+        for parent in parents:
+            self._open_parent(parent)
+            for record in parent.records:
+                if record.digest in self.existing.records:
+                    self._adopt(record, parent)
+                else:
+                    self._create_child(record, parent)
+                    new.append((record, parent))
+        for record, parent in new:  # after all were created, so that a model is known before it is used
+            self._fill(record, parent)
+        for parent in parents:
+            for attempt in parent.unfinished:
+                self._show_unfinished(attempt, parent)
+            self.experiment.end_run(self.exported.parents[parent.name], parent.status, parent.end)
+        self.exported.created = self.experiment.created_runs
+        return self.exported
+
+    def _open_parent(self, parent: ParentRun) -> None:
+        """Find or create a parent run. One that replaces a superseded one takes over the curves of what stays."""
+        if parent.name in self.existing.parents:
+            self.exported.parents[parent.name] = self.existing.parents[parent.name].info.run_id
+            return
+        run_id = self.experiment.create_run(parent.name, parent.start, tags.of_parent(parent))
+        self.exported.parents[parent.name] = run_id
+        if parent.name == SHARED:
+            return
+        self.experiment.log_params(run_id, common_params(parent.records))
+        for record in parent.records:
+            if record.digest in self.existing.records:
+                self.experiment.log_metrics(run_id, record_metrics(record, self.results), record.execution.end)
+
+    def _adopt(self, record: Record, parent: ParentRun) -> None:
+        """Keep a record's run of an earlier export, under the parent run of this one."""
+        run, parent_id = self.existing.records[record.digest], self.exported.parents[parent.name]
+        if run.data.tags.get(tags.PARENT) != parent_id:
+            self.experiment.set_tag(run.info.run_id, tags.PARENT, parent_id)
+        self.exported.records[record.digest] = run.info.run_id
+
+    def _create_child(self, record: Record, parent: ParentRun) -> None:
+        """Create a record's run and the models it made."""
+        described = tags.of_record(record, self.exported.parents[parent.name])
+        run_id = self.experiment.create_run(child_name(record, parent.name), record.execution.start, described)
+        self.exported.records[record.digest] = run_id
+        self.lineage.log_outputs(record, run_id)
+
+    def _fill(self, record: Record, parent: ParentRun) -> None:
+        """Log what a record says into its run, its curves into its parent run too, and end it."""
+        run_id, end = self.exported.records[record.digest], record.execution.end
+        self.experiment.log_params(run_id, record_params(record))
+        metrics = record_metrics(record, self.results)
+        self.experiment.log_metrics(run_id, [*metrics, *execution_metrics(record)], end)
+        if parent.name != SHARED:
+            self.experiment.log_metrics(self.exported.parents[parent.name], metrics, end)
+        self.lineage.log_inputs(record, run_id)
+        self.experiment.log_artifact(run_id, record.path, "record")
+        for name, path in artifact_files(record, self.results):
+            self.experiment.log_artifact(run_id, path, name)
+        self.experiment.end_run(run_id, "FINISHED", end)
+
+    def _show_unfinished(self, unfinished: Unfinished, parent: ParentRun) -> None:
+        """Find or create the run of an attempt that came to nothing."""
+        if unfinished.digest in self.existing.attempts:
+            self.exported.attempts[unfinished.digest] = self.existing.attempts[unfinished.digest].info.run_id
+            return
+        attempt = unfinished.attempt
+        described = tags.of_unfinished(unfinished, self.exported.parents[parent.name])
+        run_id = self.experiment.create_run(child_name(attempt, parent.name), attempt.start, described)
+        self.experiment.end_run(run_id, unfinished.status, unfinished.end)
+        self.exported.attempts[unfinished.digest] = run_id
