@@ -7,6 +7,7 @@ The hub's own settings hold: HF_ENDPOINT for a mirror, HF_TOKEN for a repository
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from mmr1.errors import run
@@ -19,11 +20,12 @@ def main() -> None:
     with job(args, inputs={}, outputs={"out": args.out}) as work:
         commit = resolve(args.repository, args.kind, args.revision)
         work.notes["source"] = {"repository": args.repository, "commit": commit}
-        work.metrics["files"] = download(args.repository, args.kind, commit, args.files, args.work, args.out)
+        check: Callable[[Path], object] | None = None
         if args.kind == "model":
             from mmr1.checkpoints import check_checkpoint
 
-            check_checkpoint(args.out)
+            check = check_checkpoint
+        work.metrics["files"] = download(args.repository, args.kind, commit, args.files, args.work, args.out, check)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -15,7 +15,8 @@ from mmr1.benchmarks import prepare
 from mmr1.benchmarks.load import load_rows
 from mmr1.benchmarks.registry import BENCHMARKS, benchmark
 from mmr1.errors import UserError, run
-from mmr1.problems import read_problems, write_problems
+from mmr1.hub import resolve
+from mmr1.problems import write_problems
 from mmr1.progress import log
 from mmr1.provenance.record import add_job_arguments, job
 
@@ -27,7 +28,7 @@ def main() -> None:
         if args.local:
             rows, where = iter(load_rows(args.local)), args.local
         elif chosen.source:
-            commit = prepare.resolve(chosen.source, args.revision or chosen.source.revision)
+            commit = resolve(chosen.source.repository, "dataset", args.revision or chosen.source.revision)
             work.notes["source"] = {"repository": chosen.source.repository, "commit": commit}
             log(f"{chosen.source.repository}@{commit}")
             rows, where = prepare.hub_rows(chosen.source, commit), Path(f"{chosen.source.repository}@{commit}")
@@ -35,8 +36,8 @@ def main() -> None:
             raise UserError(f"--benchmark {chosen.name}: it has no source on the hub; expected --local")
         folder = args.images or where.parent
         made = prepare.problems(chosen, where, prepare.limited(rows, args.limit), args.prompt, folder)
+        prepare.check(where, made)
         write_problems(args.out, made)
-        read_problems(args.out, allow_empty_answer=True)  # every image must decode, every mark must have its image
         work.metrics["problems"] = float(len(made))
         log(f"{chosen.name}: {len(made)} problems")
 

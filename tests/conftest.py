@@ -1,13 +1,18 @@
 """What many tests share: a tiny Qwen2.5-VL folder and a few digit problems."""
 
+import importlib
+import sys
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from benchmark_fixtures import Call
 from mmr1 import digits
 from mmr1.problems import Problem
 from mmr1.tiny_model import TinyArchitecture, build
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 # How long an example takes says nothing on a machine that does other things too.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -26,3 +31,14 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def digit_problems() -> list[Problem]:
     """16 digit problems with one to four images each."""
     return digits.make_problems("test", 16, seed=0, digits=digits.load(held_out=False))
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Call a program's `main` with a command line, in this process."""
+
+    def run(name: str, *arguments: str | Path) -> None:
+        monkeypatch.setattr(sys, "argv", [str(SCRIPTS / f"{name}.py"), *map(str, arguments)])
+        importlib.import_module(name).main()
+
+    return run

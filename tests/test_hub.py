@@ -129,11 +129,18 @@ def test_a_revision_must_be_one_commit(hub: Hub, tmp_path: Path, revision: str, 
     assert f"expected one commit that begins with it, found {found}" in done.stderr
 
 
+def test_without_a_revision_the_newest_commit_is_taken(hub: Hub) -> None:
+    program = "from mmr1.hub import resolve; print(resolve('some/thing', 'dataset', None))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT / "scripts", capture_output=True, text=True)
+    assert done.stdout == f"{OTHER}\n"
+
+
 def test_a_model_must_be_a_checkpoint(hub: Hub, tmp_path: Path) -> None:
     hub.files = {"config.json": b"{}"}
     done = download(tmp_path, kind="model")
     assert done.returncode == 2
     assert "expected a checkpoint, found no tokenizer_config.json" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

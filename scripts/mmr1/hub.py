@@ -24,9 +24,11 @@ ATTEMPTS, FIRST_WAIT = 5, 2.0  # seconds, doubled each time
 FINAL = (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError, UserError)
 
 
-def resolve(repository: str, kind: Kind, revision: str) -> str:
-    """The full commit hash that `revision` begins. Raises UserError if there is none, or more than one."""
+def resolve(repository: str, kind: Kind, revision: str | None) -> str:
+    """The full commit hash that `revision` begins; the newest without one. Raises UserError if it is not one commit."""
     commits = [commit.commit_id for commit in _call(lambda: HfApi().list_repo_commits(repository, repo_type=kind))]
+    if revision is None:
+        return commits[0]
     found = [commit for commit in commits if commit.startswith(revision)]
     if len(found) != 1:
         raise UserError(
@@ -35,11 +37,20 @@ def resolve(repository: str, kind: Kind, revision: str) -> str:
     return found[0]
 
 
-def download(repository: str, kind: Kind, commit: str, patterns: Sequence[str], work: Path, out: Path) -> int:
+def download(
+    repository: str,
+    kind: Kind,
+    commit: str,
+    patterns: Sequence[str],
+    work: Path,
+    out: Path,
+    check: Callable[[Path], object] | None = None,
+) -> int:
     """Make `out` hold the files of a repository that match `patterns` (all without any), and return their number.
 
     Files are gathered in `work`, which is kept when this fails or is killed, so that the next call goes on from there;
-    `out` appears when every file is there and has the hash that the hub gives. Raises UserError for one that has not.
+    `out` appears when every file is there and has the hash that the hub gives, and `check` of the folder has passed.
+    Raises UserError for a file that has another hash, and whatever `check` raises.
     """
     expected = _call(lambda: _hashes(repository, kind, commit))
     _call(
@@ -57,6 +68,8 @@ def download(repository: str, kind: Kind, commit: str, patterns: Sequence[str], 
             raise UserError(f"{file}: expected the hash {expected[name]}, found {found}; removed, run again")
     if not files:
         raise UserError(f"{repository}@{commit}: expected files like {', '.join(patterns) or '*'}, found none")
+    if check is not None:
+        check(work)
     shutil.rmtree(notes, ignore_errors=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.exists():

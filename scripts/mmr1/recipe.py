@@ -78,6 +78,8 @@ BENCHMARKS = ("mathverse", "mathvista", "mathvision", "logicvista", "chartqa", "
 RESERVED_RUNS = {"base", "sft", "eval", "initial", "settings"}
 # What is done once a model: a run that said otherwise would not be heard.
 SHARED_BY_RUNS = {"sft", "evaluation"}
+# What of the evaluation is done once for all models.
+SHARED_BY_MODELS = {"benchmarks", "official_prompt"}
 
 
 class Section(BaseModel):
@@ -226,6 +228,9 @@ class Evaluation(Section):
     """How checkpoints are compared (§6.1)."""
 
     benchmarks: Annotated[list[BenchmarkName], Field(min_length=1), AfterValidator(_all_different)]
+    official_prompt: bool = Field(
+        False, description="ask as each benchmark itself does, in place of prompts.evaluation (the paper's Table 8)"
+    )
     temperature: float = Field(0.0, ge=0, description="the paper gives none; 0 is greedy")
     top_p: float = Field(1.0, gt=0, le=1)
     n: int = Field(1, ge=1, description="responses a problem")
@@ -355,8 +360,8 @@ class Recipe(Stages):
     @model_validator(mode="after")
     def _overrides_have_an_effect(self) -> "Recipe":
         for model, one in self.models.items():
-            if "benchmarks" in (one.overrides.get("evaluation") or {}):
-                raise ValueError(f"models.{model}.overrides.evaluation.benchmarks: all models have the recipe's")
+            for name in SHARED_BY_MODELS & (one.overrides.get("evaluation") or {}).keys():
+                raise ValueError(f"models.{model}.overrides.evaluation.{name}: all models have the recipe's")
         for name, run in self.runs.items():
             for section in SHARED_BY_RUNS & run.overrides.keys():
                 raise ValueError(

@@ -118,7 +118,26 @@ HUB_MODELS = [
     name for name, model in RECIPE.models.items() if isinstance(model.base, HubBase)
 ]
 TINY_MODELS = [name for name in RECIPE.models if name not in HUB_MODELS]
-HUB_BENCHMARKS = [name for name in RECIPE.evaluation.benchmarks if name != "digits"]
+# The validation curve of RL is on a benchmark too, which need not be one that checkpoints are compared on.
+VALIDATION = (
+    [] if isinstance(RECIPE.data, DigitsData) else [str(RECIPE.data.validation)]
+)
+HUB_BENCHMARKS = sorted({*RECIPE.evaluation.benchmarks, *VALIDATION} - {"digits"})
+
+
+# How benchmarks ask: the folder of their problems, which are bare questions for a system prompt of ours, or their own.
+QUESTIONS = {"benchmarks": "bare", "official": "official"}
+
+
+def benchmark_problems(name):
+    """The problems of a benchmark, asked as the recipe says; digits know one way only."""
+    official = RECIPE.evaluation.official_prompt and name != "digits"
+    return f"{R}/data/{'official' if official else 'benchmarks'}/{name}.parquet"
+
+
+def evaluated_problems(wildcards):
+    """The problems that an evaluation is on."""
+    return benchmark_problems(wildcards.benchmark)
 
 
 def base_model(name):
@@ -142,7 +161,12 @@ def downloads(wildcards):
     return (
         datasets
         + models
-        + [f"{R}/data/benchmarks/{name}.parquet" for name in HUB_BENCHMARKS]
+        + [f"{R}/data/benchmarks/{name}.parquet" for name in VALIDATION]
+        + [
+            benchmark_problems(name)
+            for name in RECIPE.evaluation.benchmarks
+            if name != "digits"
+        ]
     )
 
 
@@ -217,15 +241,22 @@ def optional(flag, path):
     return "" if path in (None, "", []) else f"{flag} {path}"
 
 
+def system_prompt(purpose):
+    """A function of sections that gives the file of a system prompt, if there is one."""
+    if purpose == "evaluation" and RECIPE.evaluation.official_prompt:
+        return lambda sections: None
+    return leaf(f"prompts.{purpose}")
+
+
 def prompt(purpose):
     """The option for a system prompt, if the recipe has one."""
-    path = leaf(f"prompts.{purpose}")
+    path = system_prompt(purpose)
     return from_sections(lambda sections: optional("--system-prompt", path(sections)))
 
 
 def prompt_file(purpose):
     """The system prompt's file, so that a change of it is seen."""
-    path = leaf(f"prompts.{purpose}")
+    path = system_prompt(purpose)
     return from_sections(lambda sections: path(sections) or [])
 
 
@@ -565,8 +596,7 @@ def report_contents():
         "recipe": RECIPE.name,
         "results": R,
         "benchmarks": {
-            name: f"{R}/data/benchmarks/{name}.parquet"
-            for name in RECIPE.evaluation.benchmarks
+            name: benchmark_problems(name) for name in RECIPE.evaluation.benchmarks
         },
         "evaluations": [
             evaluation_files(model, subject, benchmark)
@@ -616,7 +646,8 @@ def evaluation_settings(sections):
     """What a table says of how answers were sampled and judged."""
     evaluation = sections.evaluation
     return {
-        "prompt": str(sections.prompts.evaluation),
+        "prompt": system_prompt("evaluation")(sections)
+        or ("official" if evaluation.official_prompt else "none"),
         "temperature": evaluation.temperature,
         "top_p": evaluation.top_p,
         "responses a problem": evaluation.n,

@@ -186,17 +186,20 @@ rule download_dataset:
 
 rule prepare_benchmark:
     output:
-        problems=f"{R}/data/benchmarks/{{benchmark}}.parquet",
-        record=run_record("prepare_benchmark", "{benchmark}"),
+        problems=f"{R}/data/{{questions}}/{{benchmark}}.parquet",
+        record=run_record("prepare_benchmark", "{questions}/{benchmark}"),
     log:
-        **logs("prepare_benchmark", "{benchmark}"),
+        **logs("prepare_benchmark", "{questions}/{benchmark}"),
     wildcard_constraints:
         benchmark=any_of(HUB_BENCHMARKS),
+        questions=any_of(QUESTIONS),
     localrule: True
     conda:
         CPU
     params:
+        prompt=lambda wildcards: QUESTIONS[wildcards.questions],
         code=code_digest("prepare_benchmark"),
     shell:
-        "python scripts/prepare_benchmark.py --benchmark {wildcards.benchmark} --out {output.problems}"
+        "python scripts/prepare_benchmark.py --benchmark {wildcards.benchmark} --prompt {params.prompt}"
+        " --out {output.problems}"
         " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"

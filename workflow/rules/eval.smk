@@ -4,7 +4,7 @@
 rule generate_predictions:
     input:
         model=evaluated_checkpoint,
-        problems=f"{R}/data/benchmarks/{{benchmark}}.parquet",
+        problems=evaluated_problems,
         prompt=prompt_file("evaluation"),
     output:
         predictions=f"{EVAL}/predictions.parquet",
@@ -46,7 +46,7 @@ rule generate_predictions:
 # Endpoints are reached from where Snakemake runs; where one listens is no reason to ask again.
 rule ask_endpoint:
     input:
-        problems=f"{R}/data/benchmarks/{{benchmark}}.parquet",
+        problems=evaluated_problems,
         prompt=prompt_file("evaluation"),
     output:
         predictions=f"{EVAL}/predictions.parquet",
@@ -81,7 +81,7 @@ rule ask_endpoint:
 
 rule score_benchmark:
     input:
-        problems=f"{R}/data/benchmarks/{{benchmark}}.parquet",
+        problems=evaluated_problems,
         predictions=f"{EVAL}/predictions.parquet",
     output:
         scores=f"{EVAL}/scores.json",

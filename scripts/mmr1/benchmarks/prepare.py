@@ -1,7 +1,7 @@
 """From a benchmark's source, on the hub or in local files, to problems with images."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from mmr1.benchmarks.base import Benchmark, Row, Source, with_image
 from mmr1.benchmarks.load import to_problem
 from mmr1.errors import UserError
-from mmr1.problems import Problem
+from mmr1.problems import Problem, check_images, problem_rows, row_problem
 
 Prompt = Literal["bare", "official"]
 
@@ -36,6 +36,18 @@ def problems(benchmark: Benchmark, where: Path, rows: Iterable[Row], prompt: Pro
     return benchmark.complete(made)
 
 
+def check(where: Path, made: Sequence[Problem]) -> None:
+    """Raises UserError for problems that `read_problems` would not read: marks without images, an id that stands twice,
+    an image that does not decode."""
+    seen: dict[str, int] = {}
+    for number, (problem, row) in enumerate(zip(made, problem_rows(made), strict=True)):
+        row_problem(where, number, row, allow_empty_answer=True)
+        if problem.id in seen:
+            raise UserError(f"{where}: row {number}: id: {problem.id!r} stands in row {seen[problem.id]} already")
+        seen[problem.id] = number
+        check_images(where, number, problem)
+
+
 def image(benchmark: Benchmark, row: Row, folder: Path) -> bytes:
     """The encoded bytes of a row's image: embedded, or a file under `folder`."""
     preferred = benchmark.source.image if benchmark.source else "image"
@@ -50,21 +62,6 @@ def image(benchmark: Benchmark, row: Row, folder: Path) -> bytes:
                     return candidate.read_bytes()
             raise UserError(f"{name}: expected an image file {path} under {folder}, found none")
     raise UserError(f"{preferred}: expected an image, found none (columns: {', '.join(row)})")
-
-
-def resolve(source: Source, revision: str | None) -> str:
-    """The full commit hash that `revision` begins, from the repository's history; the newest one without a revision."""
-    from huggingface_hub import HfApi
-
-    try:
-        commits = [commit.commit_id for commit in HfApi().list_repo_commits(source.repository, repo_type="dataset")]
-    except Exception as error:  # the hub's client raises types of several libraries for a network that is not there
-        raise UserError(f"{source.repository}: the hub gave no list of commits: {error!r}") from None
-    wanted = revision or commits[0]
-    found = [commit for commit in commits if commit.startswith(wanted)]
-    if len(found) != 1:
-        raise UserError(f"{source.repository}: expected one commit that begins with {wanted}, found {len(found)}")
-    return found[0]
 
 
 def hub_rows(source: Source, commit: str) -> Iterator[dict[str, Any]]:

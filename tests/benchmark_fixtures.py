@@ -1,0 +1,31 @@
+"""Three charts with answers to them, and what tests of benchmarks share."""
+
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+Call = Callable[..., None]
+
+CHARTS = [
+    {"id": "a", "query": "Which year?", "label": ["2014"], "human_or_machine": 0, "image": "a.png"},
+    {"id": "b", "query": "Which colour?", "label": ["Gray"], "human_or_machine": 1, "image": "b.png"},
+    {"id": "c", "query": "Who leads?", "label": ["Joe Biden"], "human_or_machine": 1, "image": "c.png"},
+]
+ANSWERS = {"a": "\\boxed{1990}", "b": "I see \\boxed{Grey}", "c": "\\boxed{President Biden}"}
+
+
+def json_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, format="PNG")
+    return buffer.getvalue()
