@@ -19,7 +19,7 @@ from mmr1.grpo.loss import token_losses
 from mmr1.grpo.policy import place
 from mmr1.problems import Problem
 from mmr1.prompts import PromptEncoder
-from trainer_harness import Setup, Trainers, division, small_setup, trainers
+from trainer_harness import Setup, Trainers, division, run_ranks, small_setup, trainers
 
 STEPS = 3
 KILLED_STEPS = 6  # no phase is over before its kill: the ten of them together leave less than six steps behind
@@ -38,6 +38,18 @@ PHASES = {
     "handing the state on": "mmr1.grpo.round:copy_state",
 }
 ONCE = ("writing the checkpoint", "writing the outputs", "handing the state on")
+
+# Kills of one of two ranks, or of both, in the second step after a start (of two updates and a saved state): for each
+# phase the place, the call of it and the seconds into it, by rank.
+RANK_KILLS = {
+    "generation": {1: (PHASES["generation"], 2, 0.005)},
+    "backward": {0: (PHASES["backward"], 3, 0.002)},
+    "optimizer step": {1: (PHASES["optimizer step"], 4, 0.0)},
+    "saving a state, one rank there": {0: (PHASES["saving a state"], 2, 0.0)},
+    "saving a state, the other rank there": {1: (PHASES["saving a state"], 2, 0.0)},
+    "writing a state's manifest": {0: ("mmr1.grpo.state:write_json", 4, 0.0)},  # every other call: a step's logs
+}
+WRITING = "deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine:TorchCheckpointEngine.save"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +81,31 @@ def test_killed_anywhere_and_run_again_gives_the_same_bits(server: Trainers, set
     assert server.wait(server.start(command, setup.log(killed))) == 0
     assert setup.hashes(killed) == setup.hashes(straight)
     assert not (setup.folder / killed / "work").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # a rank that did not hear of the other's end would wait for hours
+@pytest.mark.parametrize("stage", [2, 3])
+def test_a_killed_rank_ends_the_other_and_both_run_again_give_the_same_bits(
+    server: Trainers, setup: Setup, stage: int
+) -> None:
+    settings = setup.settings(f"two{stage}", group_size=2, mini_batch_size=2, save_every=1, deepspeed=division(stage))
+    schedule = setup.schedule(range(len(RANK_KILLS) + 2), size=4, name="two")
+    straight, killed = f"two-straight{stage}", f"two-killed{stage}"
+    assert run_ranks(server, setup, straight, [setup.arguments(straight, settings, schedule)] * 2) == [0, 0]
+
+    # Last, both are killed when one has written its part of a state (stage 2 has one file of the second rank's, 3 two).
+    half = {0: (WRITING, 4, 60.0), 1: (WRITING, 2 * (stage - 1), 0.0)}
+    commands = [setup.arguments(killed, settings, schedule)] * 2
+    states = setup.folder / killed / "work" / "states"
+    for done, (phase, kills) in enumerate([*RANK_KILLS.items(), ("half a state written", half)], 1):
+        codes = run_ranks(server, setup, killed, commands, kills)
+        assert codes == [-signal.SIGKILL if rank in kills else 1 for rank in (0, 1)], phase
+        assert max(states.glob("[0-9]*")).name == f"{done:06d}", phase
+    (left,) = states.glob(f".{done + 1:06d}.*")
+    assert [path.name for path in left.rglob("*optim_states.pt")] == ["zero_pp_rank_0_mp_rank_00_optim_states.pt"]
+    assert run_ranks(server, setup, killed, commands) == [0, 0]
+    assert setup.hashes(killed) == setup.hashes(straight)
 
 
 def outputs(setup: Setup, name: str) -> tuple[list[dict], list[dict]]:

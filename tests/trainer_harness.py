@@ -141,7 +141,11 @@ def run_ranks(
     """The exit codes of one process a command line, each a rank of one job; `kills` are by rank, as in `start`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(len(commands))}
+        place = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(free.getsockname()[1]),
+            "WORLD_SIZE": str(len(commands)),
+        }
     kills = kills or {}
     processes = [
         server.start(

@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class VllmEngine:
         self._vllm = _import_vllm(batch_invariant)
         config = AutoConfig.from_pretrained(folder)
         longest = None if max_prompt_tokens is None else max_prompt_tokens + max_tokens
-        with _numba_out_of_sight():
+        with _numba_out_of_sight(), _collectives_by_torch() if launched else nullcontext():
             self._llm = self._vllm.LLM(
                 model=str(folder),
                 max_model_len=longest,
@@ -265,3 +265,24 @@ def _numba_out_of_sight() -> Iterator[None]:
         yield
     finally:
         ffi.lib = library  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _collectives_by_torch() -> Iterator[None]:
+    """Let ranks on CPUs that share an engine speak through torch.distributed, not through vLLM's shared memory.
+
+    vLLM 0.32 names that memory after the address it was started with, and under a launcher all jobs have the same
+    ("env://"): a start fails where another job runs or was killed, and a rank would wait in it for a dead one for ever.
+    vLLM does without if the ranks' names for it differ.
+    """
+    if torch.cuda.is_available():
+        yield
+        return
+    from vllm.distributed.device_communicators.cpu_communicator import _CPUSHMDistributed
+
+    name = _CPUSHMDistributed.make_group_name
+    _CPUSHMDistributed.make_group_name = staticmethod(lambda communicator: f"process {os.getpid()}")
+    try:
+        yield
+    finally:
+        _CPUSHMDistributed.make_group_name = staticmethod(name)
