@@ -25,7 +25,8 @@ def json_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def png() -> bytes:
+def png(side: int = 4) -> bytes:
+    """A black square."""
     buffer = io.BytesIO()
-    Image.new("RGB", (4, 4)).save(buffer, format="PNG")
+    Image.new("RGB", (side, side)).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -1,9 +1,12 @@
-"""A copy of the project's files, in which a test or a benchmark may run the workflow and change things."""
+"""A copy of the project's files, in which a test or a benchmark may change things, and Snakemake, run in it."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+TINY = "tests/recipes/tiny.yaml"
 PARTS = ("Snakefile", "workflow", "config", "envs", "scripts", "tests/recipes")
 
 
@@ -18,3 +21,30 @@ def copy_project(folder: Path) -> Path:
             shutil.copy2(source, target)
     (folder / "slurm").symlink_to("workflow/profiles/slurm")
     return folder
+
+
+def command(*words: str, recipe: str = TINY) -> list[str]:
+    """Snakemake's command line, with the driver's Snakemake."""
+    snakemake = str(ROOT / ".envs/driver/bin/snakemake")
+    return [snakemake, "--configfile", recipe, "--profile", "workflow/profiles/local", *words]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The environment's variables as `make` sets them, and some more."""
+    path = f"{ROOT}/.envs/cpu/bin:{ROOT}/.envs/driver/bin:{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, **variables}
+
+
+def snakemake(project: Path, *words: str, recipe: str = TINY, rc: int = 0, **variables: str) -> str:
+    """Run Snakemake in a project, check its exit code, and return what it printed."""
+    done = subprocess.run(
+        command(*words, recipe=recipe),
+        cwd=project,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    printed = done.stdout + done.stderr
+    assert done.returncode == rc, printed[-4000:]
+    return printed

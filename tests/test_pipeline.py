@@ -17,33 +17,14 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mmr1.files import read_json, read_jsonl
 from mmr1.provenance.record import parents
-from project import copy_project
+from project import TINY as RECIPE
+from project import command, copy_project, environment, snakemake
 
 ROOT = Path(__file__).parents[1]
-RECIPE = "tests/recipes/tiny.yaml"
 R = "results/tiny"
 MINUTES = 60
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(40 * MINUTES)]
-
-
-def command(*words: str, recipe: str = RECIPE) -> list[str]:
-    snakemake = str(ROOT / ".envs/driver/bin/snakemake")
-    return [snakemake, "--configfile", recipe, "--profile", "workflow/profiles/local", *words]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{ROOT}/.envs/cpu/bin:{ROOT}/.envs/driver/bin:{os.environ['PATH']}"}
-
-
-def snakemake(project: Path, *words: str, recipe: str = RECIPE, rc: int = 0) -> str:
-    """Run Snakemake in a project, check its exit code, and return what it printed."""
-    done = subprocess.run(
-        command(*words, recipe=recipe), cwd=project, env=environment(), capture_output=True, text=True, check=False
-    )
-    printed = done.stdout + done.stderr
-    assert done.returncode == rc, printed[-4000:]
-    return printed
 
 
 def planned(project: Path, *words: str, recipe: str = RECIPE) -> dict[str, int]:
