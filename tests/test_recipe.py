@@ -9,7 +9,7 @@ import yaml
 
 from mmr1.benchmarks import registry
 from mmr1.errors import UserError
-from mmr1.recipe import BENCHMARKS, Recipe, check_files, load_recipe
+from mmr1.recipe import BENCHMARKS, Endpoint, Recipe, check_files, load_recipe
 
 ROOT = Path(__file__).parents[1]
 DIGITS = yaml.safe_load((ROOT / "config" / "digits.yaml").read_text())
@@ -53,6 +53,20 @@ def test_every_recipe_is_valid(file: Path) -> None:
         ("vas", 3, "vas: expected a section with settings of its own, found 3"),
         ("vas.mix", float("nan"), "vas.mix: Input should be a finite number, found nan"),
         ("vas.outcome_weight", float("inf"), "vas.outcome_weight: Input should be a finite number, found inf"),
+        ("grpo.learning_rate", float("inf"), "grpo.learning_rate: Input should be a finite number, found inf"),
+        ("grpo.validation", {"temperature": float("nan")}, "grpo.validation.temperature: Input should be a finite"),
+        (
+            "runs.served",
+            {"checkpoint": {"url": "host:8000", "model": "m"}},
+            "runs.served.checkpoint.url: expected a URL",
+        ),
+        ("runs.served", {"checkpoint": {"url": "http://host/v1"}}, "runs.served.checkpoint.model: expected a value"),
+        ("evaluation.judge", {"url": "http://a b", "model": "m"}, "evaluation.judge.url: expected a URL"),
+        (
+            "models.tiny.overrides",
+            {"evaluation": {"official_prompt": True}},
+            "models.tiny.overrides.evaluation.official_prompt: all models have the recipe's",
+        ),
         ("resources.trian", {}, "resources.trian: Input should be 'data', 'sft', 'generate', 'score', 'train'"),
         ("evaluation.benchmarks", ["mathvisa"], "evaluation.benchmarks.0: no benchmark mathvisa; there are mathverse,"),
         ("runs.vas", {"models": []}, "runs.vas.models: List should have at least 1 item"),
@@ -112,6 +126,14 @@ def test_digits_are_evaluated_where_they_are_made() -> None:
     paper["evaluation"]["benchmarks"] = ["digits"]
     with pytest.raises(UserError, match=r"digits need data\.digits"):
         load_recipe(paper)
+
+
+def test_a_served_checkpoint_is_a_row_and_not_trained() -> None:
+    recipe = load_recipe(changed("runs.served", {"checkpoint": {"url": "https://host:8000/v1", "model": "some/model"}}))
+    assert "served" not in {run for _, run, _ in recipe.trained()}
+    checkpoint = recipe.runs["served"].checkpoint
+    assert isinstance(checkpoint, Endpoint)
+    assert (checkpoint.url, checkpoint.model) == ("https://host:8000/v1", "some/model")
 
 
 def test_the_benchmarks_of_recipes_are_those_there_are() -> None:

@@ -63,6 +63,13 @@ def _a_tracking_uri(value: str) -> str:
     return value
 
 
+def _a_url(value: str) -> str:
+    if not re.fullmatch(URL, value):
+        raise ValueError(f"expected a URL, as in http://host:8000/v1, found {value}")
+    return value
+
+
+URL = r"https?://[A-Za-z0-9._:/\[\]-]+"
 Share = Annotated[
     float, AfterValidator(_in_unit_interval), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
 ]
@@ -220,7 +227,9 @@ class Validation(Section):
 class Endpoint(Section):
     """A model behind an OpenAI-compatible endpoint. Its key comes from the environment."""
 
-    url: str = Field(pattern=r"^https?://[A-Za-z0-9._:/\[\]-]+$", description="up to /v1; it is recorded: no key in it")
+    url: Annotated[str, AfterValidator(_a_url), WithJsonSchema({"type": "string", "pattern": f"^{URL}$"})] = Field(
+        description="up to /v1; it is recorded: no key in it"
+    )
     model: str = Field(min_length=1, description="the model's name there")
 
 
@@ -286,6 +295,15 @@ class Model(Section):
     overrides: dict[str, Any] = Field({}, description="sections as in the recipe")
 
 
+def _folder_or_endpoint(checkpoint: Any) -> str:
+    return "<endpoint>" if isinstance(checkpoint, dict | Endpoint) else "<folder>"
+
+
+Checkpoint = Annotated[
+    Annotated[str, Tag("<folder>")] | Annotated[Endpoint, Tag("<endpoint>")], Discriminator(_folder_or_endpoint)
+]
+
+
 class Run(BaseModel):
     """One way of doing RL: sections that differ from the recipe's, and where it runs."""
 
@@ -295,7 +313,7 @@ class Run(BaseModel):
         None, description="only for these; all by default"
     )
     seeds: Seeds | None = Field(None, description="instead of the recipe's")
-    checkpoint: str | Endpoint | None = Field(
+    checkpoint: Checkpoint | None = Field(
         None,
         description="no training: evaluate this Hugging Face folder, or this served model, as one more row; with the "
         "first model's settings, or those of `models`",

@@ -9,7 +9,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class FilterSettings(Settings):
@@ -56,7 +56,9 @@ class GRPOSettings(Settings):
 
     # The batch. Problems a step come from the schedule.
     group_size: int = Field(8, ge=2, description="rollouts a problem (n)")
-    mini_batch_size: int = Field(512, ge=1, description="problems an optimizer update (`global batch`)")
+    mini_batch_size: int = Field(
+        512, ge=1, description="problems an optimizer update (`global batch`); at most all of the step"
+    )
     epochs: int = Field(
         1, ge=1, description="passes over a rollout batch; Table 6 prints 20 PPO epochs, the code has 1"
     )
