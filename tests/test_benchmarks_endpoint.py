@@ -196,3 +196,10 @@ def test_a_served_model_answers_like_a_checkpoint(
     assert json.loads((tmp_path / "s.json").read_text())["scores"]["paper"]["correct"] == 4
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(b"sk-a-secret" in content for content in [*written, "".join(capfd.readouterr()).encode()])
+
+
+@pytest.mark.parametrize("program", ["ask_endpoint", "score_benchmark", "prepare_benchmark", "make_tables"])
+def test_what_needs_no_model_loads_no_torch(program: str) -> None:
+    """These run where Snakemake does, or many at a time."""
+    code = f"import sys, {program}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, check=False).returncode == 0

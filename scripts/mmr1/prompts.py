@@ -1,17 +1,16 @@
-"""From a problem to what the model is shown: chat turns, token ids, pixels (images are processed once a problem)."""
+"""From a problem to what the model is shown: its chat turns as token ids and pixels (processed once a problem)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from PIL import Image
 from transformers import Qwen2_5_VLProcessor
 
+from mmr1.chat import PromptPosition, chat_turns
 from mmr1.errors import UserError
-from mmr1.problems import IMAGE_MARK, Problem, open_image
-
-PromptPosition = Literal["system", "user"]
+from mmr1.problems import Problem, open_image
 
 
 @dataclass(frozen=True)
@@ -109,31 +108,6 @@ class PromptEncoder:
                 first_image, first_patch = first_image + len(some), first_patch + patches
             prompts.append(EncodedPrompt(torch.as_tensor(input_ids), pixels, grid))
         return prompts
-
-
-def chat_turns(problem: Problem, system_prompt: str | None, position: PromptPosition) -> list[dict[str, Any]]:
-    """The chat turns for a problem, each `<image>` mark a part of its own, with the system prompt in its place."""
-    question = shown_question(problem)
-    turns = []
-    if system_prompt and position == "system":
-        turns.append({"role": "system", "content": [{"type": "text", "text": system_prompt}]})
-    elif system_prompt:
-        question = f"{system_prompt} {question}"
-    parts: list[dict[str, Any]] = []
-    for index, text in enumerate(question.split(IMAGE_MARK)):
-        if index:
-            parts.append({"type": "image"})
-        if text:
-            parts.append({"type": "text", "text": text})
-    return [*turns, {"role": "user", "content": parts}]
-
-
-def shown_question(problem: Problem) -> str:
-    """The question, and under it the choices with their letters where it has any and does not list them itself."""
-    if not problem.choices or problem.metadata.get("choices_in_question"):
-        return problem.question
-    lines = [f"({chr(ord('A') + index)}) {choice}" for index, choice in enumerate(problem.choices)]
-    return "\n".join([problem.question, "Choices:", *lines])
 
 
 def check_prompt_length(problem: Problem, prompt: EncodedPrompt, limit: int) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from PIL import Image
 
 from mmr1.benchmarks.endpoint import Endpoint
+from mmr1.chat import PromptPosition, chat_turns
 from mmr1.files import digest
 from mmr1.problems import Problem
-from mmr1.prompts import PromptPosition, chat_turns
 from mmr1.rollout.engine import group_requests
 
 KEY_VARIABLE = "ENDPOINT_API_KEY"

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
 from mmr1.problems import Problem
 from mmr1.seeds import derive
+
+if TYPE_CHECKING:  # not loaded by what only makes requests
+    import torch
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Engine(Protocol):
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Rollout]:
         """One rollout per request, in the order of the requests."""
 
-    def load_weights(self, named_tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+    def load_weights(self, named_tensors: Iterable[tuple[str, "torch.Tensor"]]) -> None:
         """Replace the weights in place (names as in the Hugging Face checkpoint) and drop every cache they made."""
 
     def sleep(self) -> None:
