@@ -118,16 +118,23 @@ def outputs(setup: Setup, name: str) -> tuple[list[dict], list[dict]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("stage", "changes"),
-    [(2, {"precision": "bf16"}), (3, {"precision": "bf16", "gradient_checkpointing": True, "epochs": 2})],
+    ("kind", "zero", "changes"),
+    [
+        ("zero2", division(2), {}),
+        ("zero3", division(3), {"gradient_checkpointing": True, "epochs": 2}),
+        ("offload", division(3, offload=True), {}),
+    ],
+    ids=["zero2", "zero3", "offload"],
 )
-def test_two_rounds_equal_one_of_twice_the_steps(server: Trainers, setup: Setup, stage: int, changes: dict) -> None:
+def test_two_rounds_equal_one_of_twice_the_steps(
+    server: Trainers, setup: Setup, kind: str, zero: dict, changes: dict
+) -> None:
     """Under bf16 the checkpoint alone would not do: the next round needs the float32 master weights."""
-    zero = {"deepspeed": division(stage)}
-    settings = setup.settings(f"chain{stage}", group_size=2, mini_batch_size=2, **zero, **changes)
+    common = {"group_size": 2, "mini_batch_size": 2, "precision": "bf16"}
+    settings = setup.settings(f"chain-{kind}", **common, deepspeed=zero, **changes)
     whole = setup.schedule(range(4), size=4, name="whole")
     halves = [setup.schedule(steps, size=4, name=f"half{steps.start}") for steps in (range(2), range(2, 4))]
-    once, first, second = (f"{name}{stage}" for name in ("once", "first", "second"))
+    once, first, second = (f"{name}-{kind}" for name in ("once", "first", "second"))
     assert server.wait(server.start(setup.arguments(once, settings, whole), setup.log(once))) == 0
     assert server.wait(server.start(setup.arguments(first, settings, halves[0]), setup.log(first))) == 0
     before = setup.folder / first
