@@ -10,7 +10,14 @@ if "name" not in config:
     configfile: "config/digits.yaml"
 
 
+# What rules ask for.
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
+include: "workflow/rules/sources.smk"
+include: "workflow/rules/rounds.smk"
+include: "workflow/rules/evaluations.smk"
+include: "workflow/rules/contents.smk"
+# The rules, a file a stage.
 include: "workflow/rules/data.smk"
 include: "workflow/rules/sft.smk"
 include: "workflow/rules/vas.smk"

@@ -1,0 +1,146 @@
+# What the tables and the report are made from, as indices of files. No rule here.
+
+
+def round_files(model, run, seed, r):
+    """One round's files, as the report's index names them."""
+    folder = ROUND.format(model=model, run=run, seed=seed, r=r)
+    names = ["metrics", "timings", "validation", "calibration"]
+    files = {"round": r} | {name: f"{folder}/{name}.jsonl" for name in names}
+    if resolved(model, run).vas.mix > 0:
+        files["scores"] = f"{folder}/scores.parquet"
+    return files
+
+
+def evaluation_files(model, subject, benchmark):
+    """One evaluation's files, as the report's index names them."""
+    folder = EVAL.format(model=model, subject=subject, benchmark=benchmark)
+    run, _, seed = subject.rpartition("-seed")
+    who = {"subject": run, "seed": int(seed)} if run else {"subject": subject}
+    files = {
+        "scores": "scores.json",
+        "items": "items.parquet",
+        "predictions": "predictions.parquet",
+    }
+    return {"model": model, "benchmark": benchmark, **who} | {
+        name: f"{folder}/{file}" for name, file in files.items()
+    }
+
+
+def report_contents():
+    """The report's index: see mmr1.report.index."""
+    trainings = [
+        {
+            "model": model,
+            "run": run,
+            "seed": seed,
+            "rounds": [
+                round_files(model, run, seed, r) for r in range(rounds(model, run))
+            ],
+        }
+        for model, run, seed in RECIPE.trained()
+    ]
+    return {
+        "recipe": RECIPE.name,
+        "results": R,
+        "benchmarks": {
+            name: benchmark_problems(name) for name in RECIPE.evaluation.benchmarks
+        },
+        "evaluations": [
+            evaluation_files(model, subject, benchmark)
+            for model, subject in SUBJECTS
+            for benchmark in RECIPE.evaluation.benchmarks
+        ],
+        "trainings": trainings,
+        "sft": [
+            {"model": model, "metrics": f"{R}/{model}/sft/metrics.jsonl"}
+            for model in RECIPE.models
+        ],
+        "tables": [f"{R}/tables/{table}.html" for table in TABLES],
+    }
+
+
+def report_index(wildcards):
+    """The report's index as JSON."""
+    return json.dumps(report_contents(), sort_keys=True)
+
+
+def report_files(wildcards):
+    """Every file that the report is made from."""
+    contents = report_contents()
+    rounds = [one for training in contents["trainings"] for one in training["rounds"]]
+    return contents["tables"] + [
+        path
+        for one in [
+            contents["benchmarks"],
+            *contents["evaluations"],
+            *contents["sft"],
+            *rounds,
+        ]
+        for path in one.values()
+        if isinstance(path, str) and path.startswith(f"{R}/")
+    ]
+
+
+FORMATS = {"markdown": "md", "csv": "csv", "latex": "tex", "html": "html"}
+PAPERS_BENCHMARKS = {"mathverse", "mathvista", "mathvision", "logicvista", "chartqa"}
+TABLES = [
+    "accuracy",
+    *(["2", "3"] if set(RECIPE.evaluation.benchmarks) >= PAPERS_BENCHMARKS else []),
+]
+
+
+def evaluation_settings(sections):
+    """What a table says of how answers were sampled and judged."""
+    evaluation = sections.evaluation
+    return {
+        "prompt": system_prompt("evaluation")(sections)
+        or ("official" if evaluation.official_prompt else "none"),
+        "temperature": evaluation.temperature,
+        "top_p": evaluation.top_p,
+        "responses a problem": evaluation.n,
+        "max tokens": evaluation.max_tokens,
+        "engine": sections.rollout.engine,
+    } | ({"judge": evaluation.judge.model} if evaluation.judge else {})
+
+
+def tables_row(model, subject):
+    """What all of a subject's evaluations have in common: its checkpoint, and settings that are its own."""
+    found = SUBJECTS[model, subject]
+    served = isinstance(found, Endpoint)
+    usual = evaluation_settings(RECIPE)
+    settings = evaluation_settings(resolved(model)) | (
+        {"engine": "endpoint"} if served else {}
+    )
+    return {
+        "checkpoint": f"{found.model} at {found.url}" if served else found,
+        "settings": {
+            name: value for name, value in settings.items() if usual.get(name) != value
+        },
+    } | ({"label": subject} if subject in RECIPE.runs else {})
+
+
+def tables_index(wildcards):
+    """The tables' index as JSON: see mmr1.tables_paper."""
+    kept = ("model", "subject", "seed", "benchmark", "scores")
+    evaluations = [
+        {name: value for name, value in one.items() if name in kept}
+        | tables_row(model, subject)
+        for model, subject in SUBJECTS
+        for one in (
+            evaluation_files(model, subject, name)
+            for name in RECIPE.evaluation.benchmarks
+        )
+    ]
+    return json.dumps(
+        {"evaluations": evaluations, "settings": evaluation_settings(RECIPE)},
+        sort_keys=True,
+    )
+
+
+def all_tables(wildcards):
+    """Every table in every format."""
+    return [
+        f"{R}/tables/{table}.{ending}"
+        for table in TABLES
+        for ending in FORMATS.values()
+    ]

@@ -1,0 +1,64 @@
+# Which checkpoints are evaluated, and on what. No rule here.
+
+
+def evaluated_problems(wildcards):
+    """The problems that an evaluation is on."""
+    return benchmark_problems(wildcards.benchmark)
+
+
+def subjects():
+    """What is evaluated, as a mapping of (model, subject) to its checkpoint: a folder or an endpoint."""
+    found = {}
+    for model in RECIPE.models:
+        found[model, "base"] = f"{R}/{model}/base"
+        found[model, "sft"] = f"{R}/{model}/sft/checkpoint"
+    for model, run, seed in RECIPE.trained():
+        found[model, f"{run}-seed{seed}"] = f"{last_round(model, run, seed)}/checkpoint"
+    for name, run in RECIPE.runs.items():
+        if run.checkpoint is not None:
+            models = run.models or list(RECIPE.models)[:1]
+            found |= {(model, name): run.checkpoint for model in models}
+    return found
+
+
+SUBJECTS = subjects()
+SERVED_SUBJECTS = sorted(
+    {subject for (_, subject), found in SUBJECTS.items() if isinstance(found, Endpoint)}
+)
+LOCAL_SUBJECTS = sorted({subject for _, subject in SUBJECTS} - {*SERVED_SUBJECTS})
+
+
+def evaluated_checkpoint(wildcards):
+    """The checkpoint that an evaluation is of."""
+    return SUBJECTS[wildcards.model, wildcards.subject]
+
+
+def endpoint(name):
+    """A function of wildcards that gives the url or the model of the endpoint that an evaluation is of."""
+    return lambda wildcards: shlex.quote(
+        getattr(SUBJECTS[wildcards.model, wildcards.subject], name)
+    )
+
+
+def judge(sections):
+    """--judge-url and --judge-model, where the recipe has a judge."""
+    judge = sections.evaluation.judge
+    return (
+        f"--judge-url {shlex.quote(judge.url)} --judge-model {shlex.quote(judge.model)}"
+        if judge
+        else ""
+    )
+
+
+def evaluated(name):
+    """A file of every evaluation."""
+    return [
+        f"{EVAL}/{name}".format(model=model, subject=subject, benchmark=benchmark)
+        for model, subject in SUBJECTS
+        for benchmark in RECIPE.evaluation.benchmarks
+    ]
+
+
+def all_scores(wildcards):
+    """The scores of every checkpoint on every benchmark."""
+    return evaluated("scores.json")

@@ -1,0 +1,67 @@
+# What a job of a stage asks for, and what starts it on several devices. No rule here.
+
+
+def resource(stage, name):
+    """One leaf of what a job of a stage asks for."""
+    return from_sections(
+        lambda sections: getattr(sections.stage_resources(stage), name)
+    )
+
+
+def job_resources(stage):
+    """What Snakemake and SLURM are asked for by a job of a stage; what is None is not asked for.
+
+    GPUs of one node are `gpu`, without `tasks` (which would mean tasks a GPU). Of several nodes each has one task
+    (`mpi`), which the launcher starts. None of these is a parameter: other machines do not make other results due.
+    """
+    asked = {
+        "mem_mb": lambda job: job.mem_mb,
+        "runtime": lambda job: job.runtime,
+        "nodes": lambda job: job.nodes,
+        "cpus_per_task": lambda job: job.threads,
+        "gpu": lambda job: job.gpus if job.gpus and job.nodes == 1 else None,
+        "gres": lambda job: f"gpu:{job.gpus}" if job.gpus and job.nodes > 1 else None,
+        "tasks": lambda job: job.nodes if job.nodes > 1 else None,
+        "tasks_per_gpu": lambda job: 0 if job.gpus else None,
+        "mpi": lambda job: "srun" if job.nodes > 1 else None,
+    }
+    if stage in ("sft", "train"):
+        asked |= {
+            "launcher": launcher,
+            "deadline": lambda job: f"{job.runtime - min(5, job.runtime / 2):g}",
+        }
+    found = {
+        name: from_sections(of_stage(stage, value)) for name, value in asked.items()
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def of_stage(stage, value):
+    """A function of sections, from one of what a job of a stage asks for."""
+    return lambda sections: value(sections.stage_resources(stage))
+
+
+def launcher(job):
+    """The words before a program that runs as one process a GPU: torchrun, started on every node by srun.
+
+    A step of a multi-node job knows its job's number only: what srun is to start is said in full. The first node runs
+    the job's script, so that its name is the address at which the ranks meet.
+    """
+    if job.gpus <= 1 and job.nodes == 1:
+        return "python"
+    torchrun = f"python -m torch.distributed.run --nproc-per-node {max(1, job.gpus)}"
+    if job.nodes == 1:
+        return f"{torchrun} --standalone"
+    gpus = f" --gres=gpu:{job.gpus}" if job.gpus else ""
+    return (
+        f"srun --nodes={job.nodes} --ntasks={job.nodes} --ntasks-per-node=1 --cpus-per-task={job.threads}{gpus}"
+        f" --kill-on-bad-exit=1 {torchrun} --nnodes {job.nodes} --rdzv-backend c10d --rdzv-id $SLURM_JOB_ID"
+        " --rdzv-endpoint $(hostname):$((20000 + SLURM_JOB_ID % 10000))"
+    )
+
+
+def rank_threads(stage):
+    """The CPU threads of each process that the launcher starts."""
+    return from_sections(
+        of_stage(stage, lambda job: max(1, job.threads // max(1, job.gpus)))
+    )

@@ -1,0 +1,199 @@
+# What a round of RL builds on: the round before, its rollouts, its scores. No rule here.
+
+
+def sampling_key(model, run):
+    """Names the rollouts of round 0: they depend on the model, the seed and these settings, not on the run."""
+    sections = resolved(model, run)
+    vas = sections.vas.model_dump(
+        mode="json", include={"samples", "temperature", "top_p"}
+    )
+    rollout = sections.rollout.model_dump(mode="json", exclude={"shards"})
+    prompts = sections.prompts.model_dump(mode="json", exclude={"evaluation"})
+    return digest([vas, rollout, prompts])[:8]
+
+
+SAMPLING = {
+    (model, sampling_key(model, run)): run for model, run, _ in RECIPE.trained()
+}
+
+
+def first_step(wildcards):
+    """The absolute number of a round's first step."""
+    return int(wildcards.r) * stages(wildcards).schedule.update_every
+
+
+def round_steps(wildcards):
+    """How many steps a round has; the last may be short."""
+    schedule = stages(wildcards).schedule
+    return min(schedule.update_every, schedule.steps - first_step(wildcards))
+
+
+def previous(wildcards, name):
+    """A file of the round before."""
+    return f"{ROUND}/{name}".format(**{**wildcards, "r": int(wildcards.r) - 1})
+
+
+def policy(wildcards):
+    """The checkpoint that a round starts from: the last round's, or SFT's."""
+    if int(wildcards.r) == 0:
+        return f"{R}/{wildcards.model}/sft/checkpoint"
+    return previous(wildcards, "checkpoint")
+
+
+def trainer_state(wildcards):
+    """The optimizer's state that a round starts from; round 0 has none."""
+    return [] if int(wildcards.r) == 0 else previous(wildcards, "trainer_state")
+
+
+def refresh(wildcards):
+    """How a round's scores come about: the first round has none to build on, so all of its problems are sampled."""
+    return "full" if int(wildcards.r) == 0 else stages(wildcards).vas.refresh
+
+
+def sampled_problems(wildcards):
+    """The problems that are sampled for a round's scores: all, or those whose scores are old or uncertain."""
+    return (
+        f"{ROUND}/stale.parquet".format(**wildcards)
+        if refresh(wildcards) == "stale"
+        else f"{R}/data/problems.parquet"
+    )
+
+
+def rollouts(wildcards):
+    """The rollouts that a round's scores are made from: every shard, in order, or those of the last round's training."""
+    sections = stages(wildcards)
+    if refresh(wildcards) == "reuse":
+        return [previous(wildcards, "train_rollouts.parquet")]
+    if int(wildcards.r) == 0:
+        key = sampling_key(wildcards.model, wildcards.run)
+        folder = INITIAL.format(
+            model=wildcards.model, sampling=key, seed=wildcards.seed
+        )
+    else:
+        folder = ROUND.format(**wildcards)
+    return [
+        f"{folder}/rollouts/{shard}.parquet" for shard in range(sections.rollout.shards)
+    ]
+
+
+def scores(wildcards):
+    """A round's scores; none where every problem is drawn uniformly."""
+    return (
+        []
+        if stages(wildcards).vas.mix == 0
+        else f"{ROUND}/scores.parquet".format(**wildcards)
+    )
+
+
+def previous_scores(wildcards):
+    """The scores of the round before, where the new ones are built on them."""
+    if int(wildcards.r) == 0 or (
+        refresh(wildcards) == "full" and stages(wildcards).vas.momentum == 0
+    ):
+        return []
+    return previous(wildcards, "scores.parquet")
+
+
+def known_verdicts(wildcards):
+    """The verdicts of the last round's training rollouts, where these are scored again."""
+    return (
+        [previous(wildcards, "train_rewards.parquet")]
+        if refresh(wildcards) == "reuse"
+        else []
+    )
+
+
+def queue_length(sections):
+    """How many batches a step's schedule lists: more than one where DAPO's filter passes groups over."""
+    return (
+        1 if sections.grpo.filter is None else math.ceil(sections.grpo.filter.max_draws)
+    )
+
+
+def scores_option(wildcards):
+    """--scores F, where the round has scores."""
+    return optional("--scores", scores(wildcards))
+
+
+def score_options(wildcards):
+    """The released code's variants of the score, where the recipe asks for them."""
+    vas = stages(wildcards).vas
+    return " ".join(
+        [
+            "--minmax" if vas.minmax else "",
+            f"--momentum {vas.momentum}" if vas.momentum else "",
+            f"--ovs-estimate {vas.ovs_estimate}",
+            f"--seconds {vas.verify_seconds}",
+            optional("--previous", previous_scores(wildcards)),
+            optional("--rewards-in", " ".join(known_verdicts(wildcards))),
+            f"--first-step {first_step(wildcards)}",
+        ]
+    )
+
+
+def state_option(wildcards):
+    """--state DIR, where a round has one before it."""
+    return optional("--state", trainer_state(wildcards))
+
+
+def keep_state(output):
+    """Mark an optimizer's state as temporary, unless the recipe keeps all of them."""
+    return output if RECIPE.keep_states == "all" else temp(output)
+
+
+# Matches the model's part of a path only where the whole path is of a run's last round.
+LAST_ROUNDS = (
+    "(?="
+    + "|".join(
+        f"{model}/{run}/seed{seed}/round{rounds(model, run) - 1}/"
+        for model, run, seed in RECIPE.trained()
+    )
+    + ")[^/]+"
+)
+
+
+def round_number(wildcards):
+    """The round, as a number that enters the seeds of its rollouts; the shared first one is round 0."""
+    return int(getattr(wildcards, "r", 0))
+
+
+def shard(wildcards):
+    """I/K, as generate.py takes it."""
+    return f"{wildcards.shard}/{stages(wildcards).rollout.shards}"
+
+
+def rewards_so_far(wildcards):
+    """The verdicts of a round's training rollouts and of those of all rounds before it."""
+    folders = [
+        ROUND.format(**{**wildcards, "r": r}) for r in range(int(wildcards.r) + 1)
+    ]
+    return [f"{folder}/train_rewards.parquet" for folder in folders]
+
+
+def last_round(model, run, seed):
+    """The folder of a run's last round."""
+    return ROUND.format(model=model, run=run, seed=seed, r=rounds(model, run) - 1)
+
+
+def rounds_of(name):
+    """A file of every round of every run that is trained."""
+    return [
+        f"{ROUND}/{name}".format(model=model, run=run, seed=seed, r=r)
+        for model, run, seed in RECIPE.trained()
+        for r in range(rounds(model, run))
+    ]
+
+
+def scored_rounds(name):
+    """A file of every round that has scores."""
+    return [
+        f"{ROUND}/{name}".format(model=model, run=run, seed=seed, r=r)
+        for model, run, seed in RECIPE.trained()
+        if resolved(model, run).vas.mix > 0
+        for r in range(rounds(model, run))
+    ]
+
+
+def last_checkpoints(wildcards):
+    """The last checkpoint of every run."""
+    return [f"{last_round(*trained)}/checkpoint" for trained in RECIPE.trained()]
