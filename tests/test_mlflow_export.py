@@ -2,11 +2,13 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -15,7 +17,12 @@ from typing import Any
 
 import pytest
 
+from benchmark_fixtures import ANSWERS, CHARTS, json_lines
+from chat_endpoint import Endpoint, serving
+from mmr1.benchmarks.judge import KEY_VARIABLE as JUDGE_KEY
+from mmr1.benchmarks.served import KEY_VARIABLE as ENDPOINT_KEY
 from mmr1.files import read_json, read_jsonl, write_json, write_jsonl
+from mmr1.problems import Problem, write_problems
 from synthetic_results import SyntheticResults, hashed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -271,6 +278,80 @@ def test_a_broken_record_is_one_line_that_names_file_and_field(copy: Store) -> N
     _is_one_line(done, "tiny.json: execution.start: expected a value, found none")
     path.write_text(path.read_text()[:50])
     _is_one_line(copy.export(), "tiny.json: expected JSON")
+
+
+@pytest.mark.slow
+def test_the_keys_of_endpoints_do_not_reach_mlflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digit_problems: list[Problem]
+) -> None:
+    """Jobs and export have them in their environment, and the endpoint repeats them in errors and in an answer."""
+    keys = {name: secrets.token_hex(16) for name in (JUDGE_KEY, ENDPOINT_KEY)}
+    for name, key in keys.items():
+        monkeypatch.setenv(name, key)
+    store = Store(tmp_path)
+    with serving() as url:
+        Endpoint.failures = 100
+        assert _ask_endpoint(store, url, digit_problems) == 2
+        Endpoint.failures, Endpoint.reply = 0, "x" * 60 + keys[JUDGE_KEY]  # neither yes nor no
+        assert _judge(store, url, "neither") == 2
+        Endpoint.failures, Endpoint.reply = 1, None
+        assert _judge(store, url, "done") == 0
+    assert {request["key"] for request in Endpoint.requests} == {f"Bearer {key}" for key in keys.values()}
+    exported = store.export()
+    assert exported.returncode == 0, exported.stderr
+
+    lost = {run["tags"]["mmr1.wildcards"]: run["tags"]["mlflow.note.content"] for run in store.runs("attempt").values()}
+    assert "no, Bearer …;" in lost["asked"]
+    assert "xxx…'" in lost["neither"]
+    kept = {path.relative_to(tmp_path).parts[0] for path in _files_that_hold(url, tmp_path)}
+    assert kept == {"mlflow.db", "artifacts", "results"}, "what is said of an endpoint is found, so a key would be"
+    assert "out/scores.json" in artifacts(store, "score_benchmark", "done")
+    for key in keys.values():
+        for half in (key[:16], key[16:]):
+            assert _files_that_hold(half, tmp_path) == []
+            assert half not in exported.stdout + exported.stderr
+
+
+def _ask_endpoint(store: Store, url: str, problems: list[Problem]) -> int:
+    write_problems(store.results / "problems.parquet", problems)
+    sampling = ["--n", "1", "--temperature", "0", "--max-tokens", "8", "--seed", "0", "--retries", "0"]
+    files = {"problems": "problems.parquet", "cache": "answers.jsonl", "out": "asked.parquet"}
+    return _job(store, "ask_endpoint", "asked", files, "--url", url, "--model", "m", *sampling)
+
+
+def _judge(store: Store, url: str, place: str) -> int:
+    json_lines(store.results / "charts.jsonl", CHARTS)
+    json_lines(store.results / "answered.jsonl", [{"id": id, "response": text} for id, text in ANSWERS.items()])
+    files = {"problems": "charts.jsonl", "predictions": "answered.jsonl", "out": f"{place}/scores.json"}
+    files |= {"judge-cache": "verdicts.jsonl"}
+    judge = ["--judge-url", url, "--judge-model", "m", "--judge-retries", "1"]
+    return _job(store, "score_benchmark", place, files, "--benchmark", "chartqa", *judge)
+
+
+def _job(store: Store, program: str, place: str, files: dict[str, str], *words: str) -> int:
+    """Run a program as its rule does, with a record, a start marker and a log; its exit status."""
+    log = store.results / f"logs/{program}/{place}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    files |= {"record": f"records/{program}/{place}.json", "attempt": f"logs/{program}/{place}.attempt.json"}
+    paths = [word for name, path in files.items() for word in (f"--{name}", f"results/digits/{path}")]
+    command = [sys.executable, ROOT / f"scripts/{program}.py", *words, *paths]
+    with log.open("w") as text:
+        return subprocess.run(command, cwd=store.folder, stdout=text, stderr=text, timeout=800).returncode
+
+
+def _files_that_hold(text: str, folder: Path) -> list[Path]:
+    """The files that hold a text; of a database all values too, for its pages may cut a long one in two."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            if path.suffix == ".db":
+                with sqlite3.connect(path) as connection:
+                    content += "\n".join(connection.iterdump()).encode()
+                connection.close()
+            if text.encode() in content:
+                found.append(path)
+    return found
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from mmr1.files import read_jsonl
 from mmr1.progress import track
 
 SECONDS = 600.0  # for one answer
+MESSAGE_LENGTH = 300  # of an error: some quote a whole answer or page
 
 
 class NoAnswer(Exception):
@@ -85,9 +86,9 @@ class Endpoint:
         self._client.close()
 
     def _safe(self, error: Exception) -> str:
-        """An error's text in one line, without the key, which some servers repeat."""
+        """An error's text in one line, without the key, which some servers repeat; cut last, lest half a key stay."""
         message = " ".join(f"{type(error).__name__}: {error}".split())
-        return message.replace(self._key, "…") if self._key else message
+        return (message.replace(self._key, "…") if self._key else message)[:MESSAGE_LENGTH]
 
 
 def _kept(cache: Path) -> dict[str, Any]:

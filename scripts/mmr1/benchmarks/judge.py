@@ -58,4 +58,4 @@ class Judge:
             said = re.sub(r"<think>.*?</think>", "", reply, flags=re.DOTALL)
             if verdict := re.fullmatch(r"\W*(yes|no)\W*", said, re.IGNORECASE):
                 return verdict[1].lower() == "yes"
-        raise NoAnswer(f"expected yes or no, found {said[:80]!r}")
+        raise NoAnswer(f"expected yes or no, found {said!r}")
