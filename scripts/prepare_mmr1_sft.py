@@ -10,14 +10,11 @@ from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 
-import pyarrow as pa
-
-from mmr1 import tables
-from mmr1.conversations import CONVERSATIONS
+from mmr1.conversations import conversation_writer
 from mmr1.errors import UserError, run
-from mmr1.paper_rl import ROWS_AT_A_TIME, BrokenRow, Dropped, in_blocks
+from mmr1.paper_rl import BrokenRow, Dropped
 from mmr1.paper_sft import ITEMS_TO_LEARN_FROM, ImageStore, conversation, conversation_file, image_key, iter_items
-from mmr1.problems import Problem, problem_rows
+from mmr1.problems import Problem
 from mmr1.progress import log, track
 from mmr1.provenance.record import add_job_arguments, job
 from mmr1.seeds import generator
@@ -35,12 +32,11 @@ def main() -> None:
         dropped = Dropped(args.max_dropped)
         counts = {"out": 0, "validation": 0}
         with ExitStack() as stack:
-            table = {name: stack.enter_context(tables.writer(getattr(args, name), CONVERSATIONS)) for name in counts}
-            for block in in_blocks(rows(args, dropped), ROWS_AT_A_TIME):
-                for name in counts:
-                    chosen = [row for row in block if (row[0] in held_out) == (name == "validation")]
-                    table[name].write_table(as_table(chosen))
-                    counts[name] += len(chosen)
+            add = {name: stack.enter_context(conversation_writer(getattr(args, name))) for name in counts}
+            for number, problem, response in rows(args, dropped):
+                name = "validation" if number in held_out else "out"
+                add[name](problem, response)
+                counts[name] += 1
             if 0 in counts.values():
                 raise UserError(f"{args.sft}: nothing is left of {' and '.join(n for n, c in counts.items() if not c)}")
         work.metrics |= {"conversations": counts["out"], "held_out": counts["validation"], "dropped": len(dropped.rows)}
@@ -64,14 +60,6 @@ def rows(args: argparse.Namespace, dropped: Dropped) -> Iterator[Row]:
                 yield number, problem, response
     if number + 1 != args.rows:
         raise UserError(f"{path}: expected {args.rows} items, found {number + 1}")
-
-
-def as_table(block: list[Row]) -> pa.Table:
-    """Conversations as rows of their table."""
-    found = problem_rows(problem for _, problem, _ in block)
-    for row, (_, _, response) in zip(found, block, strict=True):
-        row["response"] = response
-    return pa.Table.from_pylist(found, schema=CONVERSATIONS)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -48,7 +48,7 @@ def train(args: argparse.Namespace, started: float) -> dict[str, float]:
     import torch  # after the arguments were checked: it takes seconds
 
     from mmr1.checkpoints import check_checkpoint
-    from mmr1.conversations import read_conversations
+    from mmr1.conversations import ConversationFile
     from mmr1.grpo.interruption import EXIT_CODE, Interrupted, Interruption
     from mmr1.settings import read_settings, read_text
     from mmr1.sft.settings import SFTSettings
@@ -57,7 +57,8 @@ def train(args: argparse.Namespace, started: float) -> dict[str, float]:
     interruption = Interruption(args.deadline_minutes, started)
     torch.set_num_threads(args.threads)
     settings = read_settings(args.settings, SFTSettings)
-    rows, validation = read_conversations(args.conversations), read_conversations(args.validation)
+    rows = ConversationFile(args.conversations)
+    validation = ConversationFile(args.validation, decoded=None)  # small, and all of it is read in every evaluation
     if settings.batch_size > len(rows):
         raise UserError(
             f"{args.settings}: batch_size: expected at most {len(rows)}, as in {args.conversations}, "

@@ -1,5 +1,6 @@
 """Supervised fine-tuning: it learns the responses only, keeps the best checkpoint, and goes on where it was killed."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from mmr1 import digits
-from mmr1.conversations import write_conversations
+from mmr1.conversations import ConversationFile, write_conversations
 from mmr1.errors import UserError
 from mmr1.files import read_json, read_jsonl, write_json
 from mmr1.grpo.interruption import Interrupted, Interruption
@@ -141,6 +143,34 @@ def test_a_short_run_that_is_never_evaluated_is_evaluated_at_its_end(
     assert metrics == {"steps": 1.0, "eval_loss": row["eval_loss"]}
 
 
+def test_a_file_that_is_read_by_the_row_trains_the_same_weights(
+    straight: Path, tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path
+) -> None:
+    write_conversations(tmp_path / "train.parquet", pairs)
+    write_conversations(tmp_path / "validation.parquet", pairs[:4])
+    rows, validation = (ConversationFile(tmp_path / f"{name}.parquet") for name in ("train", "validation"))
+    files = tmp_path / "work", tmp_path / "out", tmp_path / "metrics.jsonl"
+    train_sft(tiny_model_dir, rows, validation, SETTINGS, "Think.", 0, *files, Interruption())
+    for name in ("out/model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / name).read_bytes() == (straight / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_conversations(tiny_model_dir: Path, tmp_path: Path) -> None:
+    """512 MB are written and trained on in less than half of them: groups that are kept, and pages as they are read."""
+    program = Path(__file__).with_name("measured_sft.py")
+    done = subprocess.run(
+        [sys.executable, str(program), str(tiny_model_dir), str(tmp_path)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{program.parent}:{ROOT / 'scripts'}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["file"] > 500_000_000
+    assert found["large"] - found["few"] < found["file"] / 2
+
+
 def test_the_batch_is_what_all_ranks_pass_forward_together() -> None:
     settings = SETTINGS.model_copy(update={"batch_size": 128, "micro_batch_size": 2})
     assert [forward_passes(settings, ranks) for ranks in (1, 4, 64)] == [64, 16, 1]
@@ -172,6 +202,45 @@ def without_images(pairs: list[tuple[Problem, str]]) -> list[tuple[Problem, str]
     return [(replace(problem, question="The sum?", images=()), response) for problem, response in pairs]
 
 
+def start_on_two_ranks(
+    folder: Path,
+    model: Path,
+    settings: dict[str, Any],
+    train: list[tuple[Problem, str]],
+    held: list[tuple[Problem, str]],
+) -> subprocess.CompletedProcess[str]:
+    """The program under torchrun in `folder`: writes two/, two.jsonl and records/train_sft/tiny.json."""
+    write_json(folder / "settings.json", settings)
+    write_conversations(folder / "train.parquet", train)
+    write_conversations(folder / "validation.parquet", held)
+    words = ["--settings", "settings.json", "--model", str(model), "--conversations", "train.parquet"]
+    words += ["--validation", "validation.parquet", "--out", "two", "--metrics", "two.jsonl", "--work", "work"]
+    words += ["--record", "records/train_sft/tiny.json"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [*torchrun, str(ROOT / "scripts/train_sft.py"), *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_an_image_that_one_of_two_ranks_cannot_decode_is_one_line(
+    tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path
+) -> None:
+    """It stands behind those that are decoded before training."""
+    many = [(replace(problem, id=f"{copy}-{problem.id}"), text) for copy in range(5) for problem, text in pairs]
+    many[70] = (replace(many[70][0], question="<image>?", images=(b"PNG",)), many[70][1])
+    done = start_on_two_ranks(tmp_path, tiny_model_dir, SETTINGS.model_dump(mode="json"), many, pairs[:4])
+    assert done.returncode != 0
+    (line,) = {line for line in done.stderr.splitlines() if "train_sft.py: error:" in line}  # each rank says it
+    assert "error: train.parquet: row 70: images[0]: expected an image, found 3 bytes that do not decode" in line
+    assert f'File "{ROOT / "scripts"}' not in done.stderr  # the only traceback is torchrun's own
+    assert not (tmp_path / "two").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [None, 3])
 def test_two_ranks_learn_what_one_does(
@@ -185,20 +254,8 @@ def test_two_ranks_learn_what_one_does(
     train_sft(tiny_model_dir, mixed, mixed[4:8], settings, None, 0, *files, Interruption())
 
     division = None if stage is None else str(ROOT / f"config/deepspeed/zero{stage}.json")
-    write_json(tmp_path / "settings.json", settings.model_dump(mode="json") | {"deepspeed": division})
-    write_conversations(tmp_path / "train.parquet", mixed)
-    write_conversations(tmp_path / "validation.parquet", mixed[4:8])
-    words = ["--settings", "settings.json", "--model", str(tiny_model_dir), "--conversations", "train.parquet"]
-    words += ["--validation", "validation.parquet", "--out", "two", "--metrics", "two.jsonl", "--work", "work"]
-    words += ["--record", "records/train_sft/tiny.json"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*torchrun, str(ROOT / "scripts/train_sft.py"), *words],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    chosen = settings.model_dump(mode="json") | {"deepspeed": division}
+    done = start_on_two_ranks(tmp_path, tiny_model_dir, chosen, mixed, mixed[4:8])
     assert done.returncode == 0, done.stderr[-4000:]
 
     one, two = (read_jsonl(tmp_path / f"{name}.jsonl") for name in ("one", "two"))

@@ -51,13 +51,12 @@ def read_problems(path: str | Path, *, images: bool = True, allow_empty_answer: 
     problems: list[Problem] = []
     seen: dict[str, int] = {}
     for number, row in enumerate(rows):
-        problem = _problem(path, number, row, allow_empty_answer)
+        problem = row_problem(path, number, row, allow_empty_answer)
         if problem.id in seen:
             raise UserError(f"{path}: row {number}: id: {problem.id!r} stands in row {seen[problem.id]} already")
         seen[problem.id] = number
         if images:
-            for index, data in enumerate(problem.images):
-                _check_image(path, number, index, data)
+            check_images(path, number, problem)
         problems.append(problem)
     return problems
 
@@ -89,23 +88,17 @@ def open_image(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 
-def _problem(path: str | Path, number: int, row: dict[str, Any], allow_empty_answer: bool) -> Problem:
+def row_problem(path: str | Path, number: int, row: dict[str, Any], allow_empty_answer: bool = False) -> Problem:
+    """A row of `path` as a problem. Raises UserError as `read_problems` does for what one row can show."""
     where = f"{path}: row {number}"
-    if not row["id"]:
-        raise UserError(f"{where}: id: expected a name, found an empty string")
-    if not row["answer"].strip() and not allow_empty_answer:
-        raise UserError(f"{where}: answer: expected a gold answer, found an empty string")
+    metadata = check_texts(path, number, row, allow_empty_answer)
     marks, images = row["question"].count(IMAGE_MARK), tuple(row["images"])
     if marks != len(images):
         raise UserError(
             f"{where}: question: expected one {IMAGE_MARK} mark per image, found {marks} marks and {len(images)} images"
         )
-    try:
-        metadata = json.loads(row["metadata"])
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}: metadata: expected JSON: {error}") from None
-    if not isinstance(metadata, dict):
-        raise UserError(f"{where}: metadata: expected a JSON object, found {type(metadata).__name__}")
+    if None in images:
+        raise UserError(f"{where}: images[{images.index(None)}]: expected an image, found null")
     choices = None if row["choices"] is None else tuple(row["choices"])
     return Problem(
         id=row["id"],
@@ -119,11 +112,29 @@ def _problem(path: str | Path, number: int, row: dict[str, Any], allow_empty_ans
     )
 
 
-def _check_image(path: str | Path, number: int, index: int, data: bytes) -> None:
+def check_texts(path: str | Path, number: int, row: dict[str, Any], allow_empty_answer: bool = False) -> dict[str, Any]:
+    """The metadata of a row (looked at: `id`, `answer`, `metadata`). Raises UserError as `row_problem` does."""
+    where = f"{path}: row {number}"
+    if not row["id"]:
+        raise UserError(f"{where}: id: expected a name, found an empty string")
+    if not row["answer"].strip() and not allow_empty_answer:
+        raise UserError(f"{where}: answer: expected a gold answer, found an empty string")
     try:
-        open_image(data).load()
-    except Exception as error:  # Pillow raises many types for damaged data
-        raise UserError(
-            f"{path}: row {number}: images[{index}]: expected an image, found {len(data)} bytes that do not decode "
-            f"({type(error).__name__}: {error})"
-        ) from None
+        metadata = json.loads(row["metadata"])
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: metadata: expected JSON: {error}") from None
+    if not isinstance(metadata, dict):
+        raise UserError(f"{where}: metadata: expected a JSON object, found {type(metadata).__name__}")
+    return metadata
+
+
+def check_images(path: str | Path, number: int, problem: Problem) -> None:
+    """Decode the images of row `number` once. Raises UserError for one that cannot be."""
+    for index, data in enumerate(problem.images):
+        try:
+            open_image(data).load()
+        except Exception as error:  # Pillow raises many types for damaged data
+            raise UserError(
+                f"{path}: row {number}: images[{index}]: expected an image, found {len(data)} bytes that do not decode "
+                f"({type(error).__name__}: {error})"
+            ) from None

@@ -1,10 +1,11 @@
 """The tables that pass between stages (DESIGN §4): their columns, and readers that refuse what breaks the contract."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -80,6 +81,11 @@ SCHEDULE = pa.schema(
 )
 
 
+# Bytes. To read a row is to read its row group: one may be this large, and those that were read last are kept.
+LARGEST_GROUP = 256 << 20
+KEPT_GROUPS = 64 << 20
+
+
 def open_parquet(path: str | Path, schema: pa.Schema) -> pq.ParquetFile:
     """Open a Parquet file after checking that it has the columns of `schema` (more are allowed).
 
@@ -107,20 +113,96 @@ def read(path: str | Path, schema: pa.Schema) -> pa.Table:
 
     Also raises UserError, with the row, for a null in a column that may not hold one.
     """
-    return _checked(path, open_parquet(path, schema).read(columns=schema.names), schema)
+    return _checked(path, 0, open_parquet(path, schema).read(columns=schema.names), schema)
 
 
 def iter_row_groups(path: str | Path, schema: pa.Schema) -> Iterator[pa.Table]:
     """Like `read`, one row group at a time, so that memory stays flat in the length of the table."""
     file = open_parquet(path, schema)
+    first = 0
     for group in range(file.num_row_groups):
-        yield _checked(path, file.read_row_group(group, columns=schema.names), schema)
+        table = file.read_row_group(group, columns=schema.names)
+        yield _checked(path, first, table, schema)
+        first += len(table)
 
 
 def iter_batches(path: str | Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
     """Like `iter_row_groups`, at most `rows` rows at a time, however large the file's row groups are."""
+    first = 0
     for batch in open_parquet(path, schema).iter_batches(rows, columns=schema.names):
-        yield _checked(path, pa.Table.from_batches([batch]), schema)
+        yield _checked(path, first, pa.Table.from_batches([batch]), schema)
+        first += len(batch)
+
+
+class RowReader:
+    """The rows of a Parquet file by their numbers, read when they are asked for, in memory that does not grow with it.
+
+    A row costs the reading of its row group, a few milliseconds where groups are small. An Arrow copy (`datasets`)
+    would read the row alone, but takes the file's size again on disk (hundreds of GB) and a pass over it before the
+    first step, and ranks would have to wait for the one that writes it. Here no rank writes anything.
+    """
+
+    def __init__(self, path: str | Path, schema: pa.Schema) -> None:
+        """Raises UserError as `open_parquet` does, and for a row group that is too large to be read for one row."""
+        self.path = path
+        self.schema = schema
+        self._file = open_parquet(path, schema)
+        metadata = self._file.metadata
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        self._first_rows = np.cumsum([0, *(group.num_rows for group in groups)])
+        largest = max((group.total_byte_size for group in groups), default=0)
+        if largest > LARGEST_GROUP:
+            raise UserError(
+                f"{path}: expected row groups of at most {LARGEST_GROUP >> 20} MiB, for one is read whole for a row of "
+                f"it, found one of {largest >> 20} MiB: write it with a smaller row_group_size"
+            )
+        self._kept: dict[int, pa.Table] = {}  # the group that was asked for last stands last
+        self._kept_bytes = 0
+
+    def __len__(self) -> int:
+        return int(self._first_rows[-1])
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """Raises UserError as `read_group` does, and IndexError for a number that the file does not have."""
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        group = int(np.searchsorted(self._first_rows, row, side="right")) - 1
+        return self._keep_group(group).slice(row - self.rows_of(group).start, 1).to_pylist()[0]
+
+    @property
+    def groups(self) -> int:
+        """How many row groups there are."""
+        return self._file.num_row_groups
+
+    def rows_of(self, group: int) -> range:
+        """The numbers of a group's rows."""
+        return range(int(self._first_rows[group]), int(self._first_rows[group + 1]))
+
+    def read_group(self, group: int, names: Sequence[str] | None = None) -> pa.Table:
+        """A group's columns, all or those of `names`. Raises UserError for damaged bytes, or a null, as `read` does."""
+        schema = pa.schema([field for field in self.schema if names is None or field.name in names])
+        try:
+            table = self._file.read_row_group(group, columns=schema.names)
+        except (pa.ArrowInvalid, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{self.path}: row group {group}: expected a whole one, found damage: {reason}") from None
+        return _checked(self.path, self.rows_of(group).start, table, schema)
+
+    def _keep_group(self, group: int) -> pa.Table:
+        table = self._kept.pop(group, None)
+        if table is None:
+            table = self.read_group(group)
+            self._kept_bytes += table.nbytes
+        self._kept[group] = table
+        while self._kept_bytes > KEPT_GROUPS and len(self._kept) > 1:
+            self._kept_bytes -= self._kept.pop(next(iter(self._kept))).nbytes
+        return table
+
+    def count_entries(self, group: int, name: str) -> int:
+        """How many entries a list column has in a group, by the file's own count; an empty list counts as one."""
+        row_group = self._file.metadata.row_group(group)
+        columns = (row_group.column(index) for index in range(row_group.num_columns))
+        return sum(column.num_values for column in columns if column.path_in_schema.split(".")[0] == name)
 
 
 def write(path: str | Path, rows: pa.Table | Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:
@@ -134,9 +216,13 @@ def write(path: str | Path, rows: pa.Table | Iterable[Mapping[str, Any]], schema
 
 
 @contextmanager
-def writer(path: str | Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A Parquet writer to which tables are given one row group at a time; the file appears when all is written."""
-    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as parquet:
+def writer(path: str | Path, schema: pa.Schema, *, statistics: bool = True) -> Iterator[pq.ParquetWriter]:
+    """A Parquet writer to which tables are given one row group at a time; the file appears when all is written.
+
+    Without `statistics` (each group's least and largest texts) the index of many groups is a tenth as large.
+    """
+    options = {"compression": "zstd", "write_statistics": statistics}
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as parquet:
         yield parquet
 
 
@@ -156,11 +242,11 @@ def _compatible(found: pa.DataType, expected: pa.DataType) -> bool:
     return pa.types.is_floating(found) or pa.types.is_integer(found) or pa.types.is_null(found)
 
 
-def _checked(path: str | Path, table: pa.Table, schema: pa.Schema) -> pa.Table:
+def _checked(path: str | Path, first_row: int, table: pa.Table, schema: pa.Schema) -> pa.Table:
     table = table.select(schema.names)
     for field in schema:
         column = table.column(field.name)
         if not field.nullable and column.null_count:
-            row = column.is_null().to_pylist().index(True)
+            row = first_row + column.is_null().to_pylist().index(True)
             raise UserError(f"{path}: row {row}: {field.name}: expected a value, found null")
     return table.cast(schema)

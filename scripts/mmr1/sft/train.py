@@ -3,7 +3,9 @@
 import json
 import os
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from transformers import (
     set_seed,
 )
 
+from mmr1.conversations import ConversationFile
 from mmr1.errors import UserError
 from mmr1.files import atomic, read_json, write_jsonl
 from mmr1.grpo.distributed import Ranks, join
@@ -31,11 +34,13 @@ from mmr1.sft.settings import SFTSettings
 
 IGNORED = -100
 
+Rows = list[tuple[Problem, str]] | ConversationFile
+
 
 class Conversations(Dataset):
     """Problems with the response to learn: each item is its token ids, labels and pixels."""
 
-    def __init__(self, rows: list[tuple[Problem, str]], encoder: PromptEncoder, cutoff: int) -> None:
+    def __init__(self, rows: Rows, encoder: PromptEncoder, cutoff: int) -> None:
         self.rows = rows
         self.encoder = encoder
         self.cutoff = cutoff
@@ -49,8 +54,9 @@ class Conversations(Dataset):
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         """A batch at once, as torch's fetcher asks for it."""
-        prompts = self.encoder.encode_many([self.rows[index][0] for index in indices])
-        return [self._item(prompt, self.rows[index][1]) for prompt, index in zip(prompts, indices, strict=True)]
+        rows = [self.rows[index] for index in indices]
+        prompts = self.encoder.encode_many([problem for problem, _ in rows])
+        return [self._item(prompt, response) for prompt, (_, response) in zip(prompts, rows, strict=True)]
 
     def _item(self, prompt: EncodedPrompt, response: str) -> dict[str, Any]:
         tokenizer = self.encoder.processor.tokenizer
@@ -113,8 +119,8 @@ class Collator:
 
 def train_sft(
     model_folder: Path,
-    train: list[tuple[Problem, str]],
-    validation: list[tuple[Problem, str]],
+    train: Rows,
+    validation: Rows,
     settings: SFTSettings,
     system_prompt: str | None,
     seed: int,
@@ -253,11 +259,22 @@ def _metrics(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class _Trainer(Trainer):
-    """Trainer that loads its own checkpoints of a Qwen2.5-VL.
+    """Trainer that loads its own checkpoints of a Qwen2.5-VL, and whose ranks stop together at a row that is broken.
 
     transformers 5.19 saves the weights under the names of the released checkpoints and loads them back without
     renaming, not strictly: a resumed run would go on from fresh weights with a warning only.
     """
+
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
+        """The batches of a step. Raises UserError on all ranks if one cannot read its own: they would wait for it."""
+        batches, mistake = [], ""
+        try:
+            batches = list(islice(epoch_iterator, num_batches))
+        except UserError as error:
+            mistake = str(error)
+        for found in filter(None, _ranks(self.args).gather(mistake)):
+            raise UserError(found)
+        return super().get_batch_samples(iter(batches), num_batches, device)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         _load_weights(model if model is not None else self.model, resume_from_checkpoint)
