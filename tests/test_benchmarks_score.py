@@ -87,6 +87,21 @@ def test_an_empty_gold_is_for_benchmarks_only(tmp_path: Path) -> None:
     assert load_problems(BENCHMARKS["logicvista"], path)[0].answer == ""
 
 
+def test_the_readmes_benchmark_is_one() -> None:
+    readme = (ROOT / "README.md").read_text()
+    block = readme.partition("## Add a benchmark")[2].partition("```python\n")[2].partition("```")[0]
+    made: dict[str, Any] = {}
+    exec(block, made)
+    row = {"id": "7", "question": "How many?", "answer": "12", "topic": "counting"}
+    problem = made["BENCHMARK"].to_problem(row, 0)
+    with Verifier(1, 5) as verifier:
+        items = judge_items(made["BENCHMARK"], [(problem, Response("\\boxed{12\\text{ cm}}"))], verifier)
+    found = scores(made["BENCHMARK"], items)["scores"]
+    assert {name: score["accuracy"] for name, score in found.items()} == {"official": 1, "paper": 1}
+    assert found["paper"]["by"]["topic"]["counting"]["correct"] == 1
+    assert len(block.splitlines()) < 80
+
+
 def test_another_benchmarks_problems_are_refused(tmp_path: Path) -> None:
     write_problems(tmp_path / "p.parquet", [Problem("1", "digits", "?", (), "8")])
     with pytest.raises(UserError, match="row 0: source: expected mathvista, found digits"):
