@@ -35,7 +35,11 @@ def test_the_same_problems_make_the_same_bytes(tmp_path: Path, problems: list[Pr
             {"question": "<image><image>The sum?"},
             "row 1: question: expected one <image> mark per image, found 2 marks and 1",
         ),
-        ({"images": (b"not an image",)}, r"row 1: images\[0\]: expected an image, found 12 bytes that do not decode"),
+        (
+            {"images": (b"not an image",)},
+            r"^\S+p\.parquet: row 1: images\[0\]: expected an image, found 12 bytes that do not decode "
+            r"\(UnidentifiedImageError: in no known format\)$",
+        ),
         ({"answer": "  "}, "row 1: answer: expected a gold answer, found an empty string"),
         ({"id": ""}, "row 1: id: expected a name"),
         ({"id": "train-00000"}, "row 1: id: 'train-00000' stands in row 0 already"),
@@ -46,6 +50,15 @@ def test_a_broken_row_is_named(tmp_path: Path, problems: list[Problem], change: 
     write_problems(tmp_path / "p.parquet", broken)
     with pytest.raises(UserError, match=message):
         read_problems(tmp_path / "p.parquet")
+
+
+def test_a_truncated_image_is_named(tmp_path: Path, problems: list[Problem]) -> None:
+    image = problems[0].images[0]
+    cut = replace(problems[0], images=(image[: len(image) // 2], *problems[0].images[1:]))
+    write_problems(tmp_path / "p.parquet", [cut])
+    with pytest.raises(UserError, match=r"p\.parquet: row 0: images\[0\]: expected an image, found \d+") as caught:
+        read_problems(tmp_path / "p.parquet")
+    assert " object at 0x" not in str(caught.value)
 
 
 def test_a_missing_truncated_or_foreign_file_is_named(tmp_path: Path, problems: list[Problem]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from mmr1 import tables
 from mmr1.errors import UserError
@@ -84,8 +84,11 @@ def problem_rows(problems: Iterable[Problem]) -> list[dict[str, Any]]:
 
 
 def open_image(data: bytes) -> Image.Image:
-    """Decode an image's bytes to RGB, whatever mode they are in."""
-    return Image.open(io.BytesIO(data)).convert("RGB")
+    """Decode an image's bytes to RGB, whatever mode they are in. Raises what Pillow raises for damaged ones."""
+    try:
+        return Image.open(io.BytesIO(data)).convert("RGB")
+    except UnidentifiedImageError:  # Pillow's text names the object in memory
+        raise UnidentifiedImageError("in no known format") from None
 
 
 def row_problem(path: str | Path, number: int, row: dict[str, Any], allow_empty_answer: bool = False) -> Problem:
