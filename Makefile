@@ -62,8 +62,8 @@ lock: ## resolve the environments anew (ARGS=--upgrade takes the newest versions
 
 mlflow: env ## open MLflow on the demo's results, on this machine only (PORT=5000)
 	@test -f $(RESULTS)/mlflow.db || { echo "$(RESULTS)/mlflow.db: not there yet; make demo writes it" >&2; exit 2; }
-	@echo "http://127.0.0.1:$(PORT)  (Ctrl-C ends it)"
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(DRIVER)/mlflow server --workers 1 --host 127.0.0.1 --port $(PORT) \
+	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning  (Ctrl-C ends it)"
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(DRIVER)/mlflow server --workers 1 --host 127.0.0.1 --port $(PORT) \
 	  --backend-store-uri "sqlite:///$(abspath $(RESULTS))/mlflow.db"
 
 clean: ## remove results and caches; the environments stay (rm -r .envs)

@@ -123,6 +123,14 @@ def test_every_record_is_a_finished_run_under_its_parent(store: Store) -> None:
     assert by_parent[evaluated["tags"]["mlflow.parentRunId"]] == "tiny/vas/seed0"
 
 
+def test_mlflow_says_what_its_runs_are(store: Store) -> None:
+    experiment = dict(store.rows("select key, value from experiment_tags"))
+    assert "results/digits/records" in experiment["mlflow.note.content"]
+    described = {name: run["tags"]["mlflow.note.content"] for name, run in store.runs("parent").items()}
+    assert described["tiny/vas/seed0"].startswith("RL of tiny by the recipe's run vas, seed0")
+    assert "SFT" in described["shared"]
+
+
 def test_run_ids_are_written_by_record_digest(store: Store) -> None:
     written = read_json(store.results / "mlflow_runs.json")
     assert written["records"] == {name: run["id"] for name, run in store.runs("record").items()}
@@ -199,13 +207,7 @@ def changed(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("changed") / "copy"
     shutil.copytree(store.folder, folder)
     changed = Store(folder)
-    redone = changed.results / "tiny/vas/seed0/round1/metrics.jsonl"
-    write_jsonl(redone, [{"step": 6, "reward_mean": 0.25}])
-    path = changed.results / "records/train_grpo/tiny/vas/seed0/round1.json"
-    record = read_json(path)
-    record["outputs"]["metrics"] = [hashed(redone, changed.results)]
-    write_json(path, record | {"digest": "f" * 64})
-
+    _redo_a_round(changed)
     path = changed.results / "records/train_grpo/tiny/grpo/seed0/round1.json"
     write_json(path, read_json(path) | {"digest": "d" * 64})
     write_jsonl(changed.results / "tiny/grpo/seed0/round1/metrics.jsonl", [{"step": 6, "reward_mean": 2.0}])
@@ -221,6 +223,15 @@ def changed(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return changed
 
 
+def _redo_a_round(store: Store) -> None:
+    redone = store.results / "tiny/vas/seed0/round1/metrics.jsonl"
+    write_jsonl(redone, [{"step": 6, "reward_mean": 0.25}])
+    path = store.results / "records/train_grpo/tiny/vas/seed0/round1.json"
+    record = read_json(path)
+    record["outputs"]["metrics"] = [hashed(redone, store.results)]
+    write_json(path, record | {"digest": "f" * 64})
+
+
 def test_what_was_done_again_replaces_what_it_supersedes(store: Store, changed: Store) -> None:
     old, new = store.runs("record"), changed.runs("record")
     assert set(new) - set(old) == {"d" * 64, "f" * 64}
@@ -233,6 +244,30 @@ def test_what_was_done_again_replaces_what_it_supersedes(store: Store, changed: 
     kept = changed.run_of("train_grpo", "tiny/vas/seed0/round0")
     assert kept["tags"]["mlflow.parentRunId"] == parent["id"]
     assert kept["id"] == store.run_of("train_grpo", "tiny/vas/seed0/round0")["id"]
+
+
+KILLED_AT_ITS_FIRST_TAG = """
+import os, sys
+from pathlib import Path
+from mmr1.provenance.tracking.experiment import Experiment
+from mmr1.provenance.tracking.export import export
+
+set_tag = Experiment.set_tag
+Experiment.set_tag = lambda *words: (set_tag(*words), os._exit(9))
+export(Path("results/digits"), sys.argv[1])
+"""
+
+
+def test_an_export_that_is_killed_while_it_supersedes_is_finished_by_the_next(copy: Store) -> None:
+    before = copy.runs("parent")["tiny/vas/seed0"]["id"]
+    _redo_a_round(copy)
+    command = [DRIVER, "-c", KILLED_AT_ITS_FIRST_TAG, f"sqlite:///{copy.database}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    assert subprocess.run(command, cwd=copy.folder, env=environment, timeout=800).returncode == 9
+    assert copy.export().returncode == 0
+    after = copy.runs("parent")["tiny/vas/seed0"]["id"]
+    assert after != before
+    assert copy.metric(after, "reward_mean")[-1] == (6, 0.25)
 
 
 def test_a_half_written_run_is_made_again(store: Store, changed: Store) -> None:

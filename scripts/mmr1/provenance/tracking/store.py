@@ -10,6 +10,7 @@ import mlflow
 import mlflow.db
 
 from mmr1.errors import UserError
+from mmr1.provenance.tracking import tags
 
 
 def open_experiment(tracking_uri: str, results: Path, artifacts: Path | None) -> str:
@@ -30,7 +31,8 @@ def open_experiment(tracking_uri: str, results: Path, artifacts: Path | None) ->
         client, name = mlflow.MlflowClient(), results.resolve().name
         known = client.get_experiment_by_name(name)
         experiment = known.experiment_id if known else client.create_experiment(name, artifact_location=location)
-        client.set_experiment_tag(experiment, "mmr1.results", results.as_posix())
+        for name, value in tags.of_experiment(results).items():
+            client.set_experiment_tag(experiment, name, value)
     except Exception as error:  # sqlalchemy, requests, alembic and mlflow have a family of errors each
         raise UserError(
             f"{tracking_uri}: cannot write to MLflow: {type(error).__name__}: {_first_line(error)}"

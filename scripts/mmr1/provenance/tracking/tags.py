@@ -1,5 +1,7 @@
 """What a run says of its job in tags: how it is found again, where it belongs, and what its record's hashes are."""
 
+from pathlib import Path
+
 from mmr1.provenance.ledger import Record
 from mmr1.provenance.tracking.record_files import files_digest
 from mmr1.provenance.tracking.runs import SHARED, ParentRun, Unfinished
@@ -8,15 +10,29 @@ from mmr1.provenance.tracking.runs import SHARED, ParentRun, Unfinished
 KIND, NAME, SUPERSEDED, PARENT = "mmr1.kind", "mmr1.name", "mmr1.superseded", "mlflow.parentRunId"
 PARENT_RUN, RECORD_RUN, ATTEMPT_RUN = "parent", "record", "attempt"  # kinds
 
+DESCRIPTION = "mlflow.note.content"
+
 Tags = dict[str, str]
+
+
+def of_experiment(results: Path) -> Tags:
+    """The tags of the experiment: the folder it shows, and what its runs are."""
+    return {
+        "mmr1.results": results.as_posix(),
+        DESCRIPTION: f"Made from the records under {results.as_posix()}/records. A run named model/run/seed is one RL "
+        "run with the curves of all its rounds, and its jobs are nested under it; jobs that runs share (data, SFT, "
+        f'tables) are nested under "{SHARED}". Each job has its record among its artifacts.',
+    }
 
 
 def of_parent(parent: ParentRun) -> Tags:
     """The tags of a parent run."""
     known = {KIND: PARENT_RUN, NAME: parent.name}
     if parent.name == SHARED:
-        return known
-    return known | dict(zip(("mmr1.model", "mmr1.run", "mmr1.seed"), parent.name.split("/"), strict=True))
+        return known | {DESCRIPTION: "What the runs have in common: data, base model, SFT, their evaluation, tables."}
+    model, run, seed = parent.name.split("/")
+    described = f"RL of {model} by the recipe's run {run}, {seed}: curves over all rounds; its jobs are nested here."
+    return known | {"mmr1.model": model, "mmr1.run": run, "mmr1.seed": seed, DESCRIPTION: described}
 
 
 def of_record(record: Record, parent_id: str) -> Tags:
@@ -53,6 +69,6 @@ def of_unfinished(unfinished: Unfinished, parent_id: str) -> Tags:
         "mmr1.wildcards": attempt.wildcards,
         "mmr1.host": attempt.host,
         "mmr1.argv": " ".join(attempt.argv),
-        "mlflow.note.content": attempt.error or "killed: its start marker was never closed",
+        DESCRIPTION: attempt.error or "killed: its start marker was never closed",
         **{f"mmr1.slurm.{name}": value for name, value in attempt.slurm.items()},
     }
