@@ -26,7 +26,7 @@ def find_existing(experiment: Experiment, current: set[str]) -> Existing:
     """
     found = Existing()
     by_kind = {tags.PARENT_RUN: found.parents, tags.RECORD_RUN: found.records, tags.ATTEMPT_RUN: found.attempts}
-    half_written, shrunk = [], set()
+    half_written, gone = [], []
     for run in experiment.runs():
         kind, name = run.data.tags.get(tags.KIND), run.data.tags.get(tags.NAME, "")
         if tags.SUPERSEDED in run.data.tags:
@@ -34,20 +34,25 @@ def find_existing(experiment: Experiment, current: set[str]) -> Existing:
         if run.info.status == "RUNNING":
             half_written.append(run.info.run_id)
         elif kind == tags.RECORD_RUN and name not in current:
-            _supersede(experiment, run)
-            shrunk.add(run.data.tags.get(tags.PARENT))
+            gone.append(run)
         elif kind in by_kind:
             by_kind[kind][name] = run
-    for name, run in list(found.parents.items()):
-        if run.info.run_id in shrunk:  # its curves hold steps that were done again: a new parent shows the new
-            _supersede(experiment, run)
-            del found.parents[name]
+    _supersede(experiment, found.parents, gone)
     found.models = _delete(half_written, experiment)
     return found
 
 
-def _supersede(experiment: Experiment, run: Run) -> None:
-    experiment.set_tag(run.info.run_id, tags.SUPERSEDED, "true")
+def _supersede(experiment: Experiment, parents: dict[str, Run], gone: list[Run]) -> None:
+    """Mark the runs of records that are gone, and take out their parents, whose curves hold steps that were done again.
+
+    Parents first: an export that is killed between the two finds the rest by what is still unmarked.
+    """
+    shrunk = {run.data.tags.get(tags.PARENT) for run in gone}
+    stale = {name: run for name, run in parents.items() if run.info.run_id in shrunk}
+    for run in [*stale.values(), *gone]:
+        experiment.set_tag(run.info.run_id, tags.SUPERSEDED, "true")
+    for name in stale:
+        del parents[name]
 
 
 def _delete(half_written: list[str], experiment: Experiment) -> dict[str, str]:
