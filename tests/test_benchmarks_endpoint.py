@@ -109,6 +109,14 @@ def test_a_judge_that_says_neither_word_gives_no_verdict(endpoint: str, tmp_path
         assert judge.verdicts([QUESTION]) == [False]
 
 
+@pytest.mark.parametrize("key", ["sk-schlüssel", "sk-one\nsk-two"])
+def test_a_key_that_is_none_is_one_line_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    with pytest.raises(UserError, match=rf"^\${KEY_VARIABLE}: expected a key that can stand in a header") as caught:
+        Judge("http://127.0.0.1:1/v1", "m", tmp_path / "cache.jsonl", retries=0)
+    assert "sk-" not in str(caught.value)
+
+
 def test_the_judge_is_asked_only_where_no_rule_could_decide() -> None:
     chartqa = BENCHMARKS["chartqa"]
     rows = [*CHARTS, {"id": "d", "query": "How many?", "label": ["5"], "human_or_machine": 0}]

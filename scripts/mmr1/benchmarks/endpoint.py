@@ -28,14 +28,17 @@ class Endpoint:
     """A model behind a URL; a context manager around its connections.
 
     `key_variable` names the environment variable with the key; without one none is sent. `retries` is how often a
-    request that failed (connection, rate limit, server error) is tried again, at growing intervals.
+    request that failed (connection, rate limit, server error) is tried again, at growing intervals. Raises UserError
+    for a key that no header can hold.
     """
 
     def __init__(self, url: str, model: str, key_variable: str, *, retries: int = 6, at_once: int = 8) -> None:
         import openai  # takes seconds, and most evaluations have no endpoint
 
         self.url, self.model, self._at_once = url, model, at_once
-        self._key = os.environ.get(key_variable, "")
+        self._key = os.environ.get(key_variable, "").strip()
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise UserError(f"${key_variable}: expected a key that can stand in a header, found other characters in it")
         self._failures = (openai.OpenAIError, NoAnswer)
         self._client = openai.OpenAI(base_url=url, api_key=self._key or "none", max_retries=retries, timeout=SECONDS)
 
