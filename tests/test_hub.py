@@ -1,80 +1,24 @@
 """Downloads from a hub of our own on this machine, which answers as much as the real client asks for."""
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import pytest
 
+from hub_stand_in import COMMIT, OTHER, Hub, serving
+
 ROOT = Path(__file__).parents[1]
-COMMIT, OTHER = "6628554" + "0" * 33, "cc59489" + "0" * 33
-
-
-class Hub:
-    """A hub with one repository. `files` is its content; what is in `damaged` is sent with its first byte changed."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.large: set[str] = set()
-        self.damaged: set[str] = set()
-        self.fetched: list[str] = []
-
-    def answer(self, path: str, whole: bool) -> tuple[int, dict[str, str], bytes]:
-        if path.endswith("/commits/main"):
-            commits = [{"id": commit, "authors": [], "date": "2025-01-01T00:00:00.000Z", "title": "", "message": ""}
-                       for commit in (OTHER, COMMIT)]  # fmt: skip
-            return 200, {"Content-Type": "application/json"}, json.dumps(commits).encode()
-        if f"/tree/{COMMIT}" in path:
-            return 200, {"Content-Type": "application/json"}, json.dumps(list(map(self._listed, self.files))).encode()
-        name = path.split(f"/resolve/{COMMIT}/")[-1]
-        if name not in self.files:
-            return 404, {"X-Error-Code": "RepoNotFound"}, b""
-        data = self.files[name]
-        if whole:
-            self.fetched.append(name)
-            data = b"?" + data[1:] if name in self.damaged else data
-        return 200, {"ETag": f'"{hashlib.sha1(self.files[name]).hexdigest()}"', "X-Repo-Commit": COMMIT}, data
-
-    def _listed(self, name: str) -> dict[str, Any]:
-        data = self.files[name]
-        blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-        lfs = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
-        return {"type": "file", "path": name, "size": len(data), "oid": blob} | (
-            {"lfs": lfs} if name in self.large else {}
-        )
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    served = Hub()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, headers, body = served.answer(self.path.split("?")[0], self.command == "GET")
-            self.send_response(status)
-            for name, value in (headers | {"Content-Length": str(len(body))}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET
-
-        def log_message(self, *words: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    yield served
-    server.shutdown()
+    with serving() as (url, served):
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        yield served
 
 
 def download(

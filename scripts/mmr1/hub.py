@@ -26,7 +26,7 @@ FINAL = (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError, UserErr
 
 def resolve(repository: str, kind: Kind, revision: str | None) -> str:
     """The full commit hash that `revision` begins; the newest without one. Raises UserError if it is not one commit."""
-    commits = [commit.commit_id for commit in _call(lambda: HfApi().list_repo_commits(repository, repo_type=kind))]
+    commits = [commit.commit_id for commit in reached(lambda: HfApi().list_repo_commits(repository, repo_type=kind))]
     if revision is None:
         return commits[0]
     found = [commit for commit in commits if commit.startswith(revision)]
@@ -52,8 +52,8 @@ def download(
     `out` appears when every file is there and has the hash that the hub gives, and `check` of the folder has passed.
     Raises UserError for a file that has another hash, and whatever `check` raises.
     """
-    expected = _call(lambda: _hashes(repository, kind, commit))
-    _call(
+    expected = reached(lambda: _hashes(repository, kind, commit))
+    reached(
         lambda: snapshot_download(
             repository, repo_type=kind, revision=commit, local_dir=work, allow_patterns=list(patterns) or None
         )
@@ -91,8 +91,8 @@ def _hashes(repository: str, kind: Kind, commit: str) -> dict[str, str]:
     return {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in tree if isinstance(file, RepoFile)}
 
 
-def _call(request: Callable[[], Result]) -> Result:
-    """A request to the hub, tried again where that may help. Raises UserError in one line when it does not."""
+def reached(request: Callable[[], Result]) -> Result:
+    """What a request to the hub gives, after more tries where they may help. Raises UserError in one line otherwise."""
     attempts = Retrying(
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_exponential(multiplier=FIRST_WAIT, max=60),

@@ -65,10 +65,13 @@ def image(benchmark: Benchmark, row: Row, folder: Path) -> bytes:
 
 
 def hub_rows(source: Source, commit: str) -> Iterator[dict[str, Any]]:
-    """The rows of a data set at a commit; images stay encoded. Raises UserError if their number is not the expected."""
+    """The rows of a data set at a commit; images stay encoded. Raises UserError if the hub does not give them, or
+    another number of them than expected."""
     from datasets import load_dataset
 
-    data = load_dataset(source.repository, source.config, split=source.split, revision=commit)
+    from mmr1.hub import reached
+
+    data = reached(lambda: load_dataset(source.repository, source.config, split=source.split, revision=commit))
     if len(data) != source.rows:
         raise UserError(f"{source.repository}@{commit}: expected {source.rows} rows, found {len(data)}")
     return iter(encoded(data))
