@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,45 +13,58 @@ from typing import Any
 COMMIT, OTHER = "6628554" + "0" * 33, "cc59489" + "0" * 33
 
 
+PATH = re.compile(
+    r"/(?:api/)?(?:(?:datasets|models)/)?(?P<repository>[^/]+/[^/]+)/"
+    rf"(?P<what>commits|revision|tree|resolve)/(?P<commit>main|{COMMIT}|{OTHER})/?(?P<name>.*)"
+)
+JSON = {"Content-Type": "application/json"}
+
+
 class Hub:
-    """A hub with one repository. `files` is its content; what is in `damaged` is sent with its first byte changed."""
+    """A hub, every repository of which has two commits with the same content: that of `repositories`, else `files`.
+
+    Of what is `large` it tells the sha256; what is in `damaged` is sent with its first byte changed.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.repositories: dict[str, dict[str, bytes]] = {}
         self.large: set[str] = set()
         self.damaged: set[str] = set()
         self.fetched: list[str] = []
 
     def answer(self, path: str, whole: bool) -> tuple[int, dict[str, str], bytes]:
-        if path.endswith("/commits/main"):
+        """Status, headers and body for a path; the body of a file only if it is asked for as a `whole`."""
+        asked = PATH.fullmatch(path)
+        if asked is None:
+            return 404, {}, b""
+        files, name = self.repositories.get(asked["repository"], self.files), asked["name"]
+        if asked["what"] == "commits":
             commits = [{"id": commit, "authors": [], "date": "2025-01-01T00:00:00.000Z", "title": "", "message": ""}
                        for commit in (OTHER, COMMIT)]  # fmt: skip
-            return 200, {"Content-Type": "application/json"}, json.dumps(commits).encode()
-        if path.endswith(f"/revision/{COMMIT}"):
-            files = [{"rfilename": name} for name in self.files]
-            told = {"id": "some/thing", "sha": COMMIT, "siblings": files, "private": False, "tags": []}
-            return 200, {"Content-Type": "application/json"}, json.dumps(told).encode()
-        if f"/tree/{COMMIT}" in path:
-            folder = path.partition(f"/tree/{COMMIT}")[2].strip("/")
-            return 200, {"Content-Type": "application/json"}, json.dumps(self._tree(folder)).encode()
-        name = path.split(f"/resolve/{COMMIT}/")[-1]
-        if name not in self.files:
+            return 200, JSON, json.dumps(commits).encode()
+        if asked["what"] == "revision":
+            listed = [{"rfilename": name} for name in files]
+            told = {"id": asked["repository"], "sha": asked["commit"], "siblings": listed, "private": False, "tags": []}
+            return 200, JSON, json.dumps(told).encode()
+        if asked["what"] == "tree":
+            return 200, JSON, json.dumps(self._tree(files, name)).encode()
+        if name not in files:
             return 404, {"X-Error-Code": "EntryNotFound"}, b""
-        data = self.files[name]
+        data = files[name]
+        headers = {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": asked["commit"]}
         if whole:
             self.fetched.append(name)
-            data = b"?" + data[1:] if name in self.damaged else data
-        return 200, {"ETag": f'"{hashlib.sha1(self.files[name]).hexdigest()}"', "X-Repo-Commit": COMMIT}, data
+        return 200, headers, b"?" + data[1:] if whole and name in self.damaged else data
 
-    def _tree(self, folder: str) -> list[dict[str, Any]]:
+    def _tree(self, files: dict[str, bytes], folder: str) -> list[dict[str, Any]]:
         """What lies in a folder, and below it: files, and the folders on the way."""
-        inside = [name for name in self.files if name.startswith(f"{folder}/" if folder else "")]
+        inside = [name for name in files if name.startswith(f"{folder}/" if folder else "")]
         parents = {str(parent) for name in inside for parent in PurePosixPath(name).parents} - {".", folder}
         folders = [{"type": "directory", "path": path, "size": 0, "oid": "0" * 40} for path in sorted(parents)]
-        return [*folders, *map(self._listed, inside)]
+        return [*folders, *(self._listed(name, files[name]) for name in inside)]
 
-    def _listed(self, name: str) -> dict[str, Any]:
-        data = self.files[name]
+    def _listed(self, name: str, data: bytes) -> dict[str, Any]:
         blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
         lfs = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
         return {"type": "file", "path": name, "size": len(data), "oid": blob} | (
