@@ -41,6 +41,7 @@ SMALL: dict[str, Any] = {
     },
     "sft": {"epochs": 1, "batch_size": 4, "micro_batch_size": 4, "save_every": 2, "evaluate_every": 2},
     "schedule": {"steps": 4, "update_every": 2, "batch_size": 4},
+    "prompts": {"training": "config/prompts/digits.txt"},  # a twentieth of the length
     "vas": {"samples": 2},
     "rollout": {"engine": "transformers", "shards": 2, "max_prompt_tokens": 900, "max_tokens": 8},
     "grpo": {
