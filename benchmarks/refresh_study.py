@@ -1,7 +1,9 @@
-"""What it costs and keeps to spend fewer rollouts on scores, and VAS beside DAPO's filter: three tables of docs/vas.md.
+"""What it costs and keeps to spend fewer rollouts on scores, and VAS beside DAPO's filter: the studies of docs/vas.md.
 
     snakemake --profile workflow/profiles/local --configfile config/digits-refresh.yaml -- evaluate
-    python benchmarks/refresh_study.py [--results results/digits-refresh] [--write]
+    python benchmarks/refresh_study.py [--study digits-epochs] [--write]
+
+Of digits-refresh there are three tables, of digits-epochs the one of what runs spent and came to.
 
 Beside the scores that a round of a run was drawn with, the same policy is sampled once more for every problem, under
 seeds of its own: a full refresh to compare with. For `full` itself that is two full refreshes of one policy, and how
@@ -104,22 +106,23 @@ class Trained:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", type=Path, default=ROOT / "config/digits-refresh.yaml")
-    parser.add_argument("--results", type=Path, default=ROOT / "results/digits-refresh")
+    parser.add_argument("--study", choices=("digits-refresh", "digits-epochs"), default="digits-refresh")
+    parser.add_argument("--results", type=Path, help="results/STUDY by default")
     parser.add_argument("--seeds", type=int, nargs="+", help="those of the recipe by default")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
     args = parser.parse_args()
-    recipe = load_recipe(yaml.safe_load(args.recipe.read_text()))
-    seeds = args.seeds or recipe.seeds
-    if not (args.results / MODEL / "eval").exists():
-        print(f"{args.results}: no results of {args.recipe.name} yet, see --help")
+    recipe = load_recipe(yaml.safe_load((ROOT / f"config/{args.study}.yaml").read_text()))
+    results, seeds = args.results or ROOT / "results" / args.study, args.seeds or recipe.seeds
+    if not (results / MODEL / "eval").exists():
+        print(f"{results}: no results of config/{args.study}.yaml yet, see --help")
         return
-    runs = {run: [Trained(recipe, args.results, run, seed) for seed in seeds] for run in recipe.runs}
-    tables = {
-        "refresh: scores": scores_table(runs),
-        "refresh: criteria": criteria_table(runs["full"]),
-        "refresh: runs": runs_table(runs),
-    }
+    runs = {run: [Trained(recipe, results, run, seed) for seed in seeds] for run in recipe.runs}
+    tables = {f"{args.study}: runs": runs_table(runs)}
+    if args.study == "digits-refresh":
+        tables |= {
+            f"{args.study}: scores": scores_table(runs),
+            f"{args.study}: criteria": criteria_table(runs["full"]),
+        }
     for name, table in tables.items():
         print(f"{name}\n{table}\n")
     if args.write:
