@@ -1,4 +1,4 @@
-"""Make a table of accuracies: Table 2 or 3 beside the paper's, or our rows alone.
+"""Make a table of accuracies: Table 2, 3 or 4 beside the paper's, or our rows alone.
 
     python scripts/make_tables.py --index tables.json --table 2 --markdown table2.md --csv table2.csv \\
         --latex table2.tex --html table2.html
@@ -41,7 +41,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--index", type=Path, required=True, help="which scores make which row (JSON)")
-    parser.add_argument("--table", choices=("accuracy", "2", "3"), required=True)
+    parser.add_argument("--table", choices=("accuracy", "2", "3", "4"), required=True)
     parser.add_argument(
         "--paper", type=Path, default=PAPER, help="the paper's numbers (default: config/paper_tables.csv)"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mmr1.errors import UserError
 from mmr1.tables_format import comma_separated, html_fragment, latex, markdown
@@ -63,6 +64,20 @@ def test_table_3_has_the_cold_start_and_both_ways_of_training(tmp_path: Path) ->
     rows = {("3b", "base", None): 0.4, ("3b", "sft", None): 0.42, ("3b", "grpo", 1): 0.46, ("3b", "vas", 1): 0.48}
     labels = [row[0] for row in make("3", index(tmp_path, rows), PAPER).rows if row[0].endswith("(paper)")]
     assert labels == ["Qwen2.5-VL-3B (paper)", "+Cold-start (paper)", "+GRPO (paper)", "+VAS (paper)"]
+
+
+def test_table_4_has_every_ablation_of_the_recipe_in_the_papers_order(tmp_path: Path) -> None:
+    """One run stands beside the four rows that the paper's parts share."""
+    recipe = yaml.safe_load((ROOT / "config/mmr1.yaml").read_text())
+    runs = [run for run in recipe["runs"] if run not in ("grpo", "vas")]
+    table = make("4", index(tmp_path, {("3b", run, 0): 0.5 for run in reversed(runs)}), PAPER)
+    papers = [row[0].removesuffix(" (paper)") for row in table.rows if row[0].endswith("(paper)")]
+    assert papers == [row for of, row in PAPER if of == "4"]
+    ours = [row[0].removesuffix(" (ours)") for row in table.rows if row[0].endswith("(ours)")]
+    assert len(ours) == len(papers)
+    assert set(ours) == set(runs)
+    assert [run for run, row in zip(ours, papers, strict=True) if row in ("mix=0.5", "update=28")] == ["ablation"] * 2
+    assert sum(note.startswith("ablation: checkpoint") for note in table.notes) == 1
 
 
 def test_another_checkpoint_stands_beside_the_row_it_is_named_after(tmp_path: Path) -> None:

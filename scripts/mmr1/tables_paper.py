@@ -1,4 +1,4 @@
-"""Tables 2 and 3 beside the paper's: our rows, the paper's, the difference, and whether it lies in our interval.
+"""Tables 2, 3 and 4 beside the paper's: our rows, the paper's, the difference, and whether it lies in our interval.
 
 Numbers are accuracies in percent. An interval is the one of `scores.json` (over problems); of several seeds the mean of
 theirs. An average's interval combines those of its columns as independent (MOVER, Zou and Donner 2008).
@@ -26,17 +26,26 @@ COLUMNS = {
     "chartqa": "ChartQA",
 }
 AVERAGE = "average"
-Name = Literal["2", "3", "accuracy"]
+Name = Literal["2", "3", "4", "accuracy"]
 
-# (table, model, subject) -> row of the paper. Another checkpoint stands in Table 2 if its subject is named like a row.
-PAPER_ROWS = {
-    ("2", "3b", "vas"): "MMR1-3B",
-    ("2", "7b", "vas"): "MMR1-7B",
-    ("2", "7b", "base"): "Qwen2.5-VL-7B",
-    ("3", "3b", "base"): "Qwen2.5-VL-3B",
-    ("3", "3b", "sft"): "+Cold-start",
-    ("3", "3b", "grpo"): "+GRPO",
-    ("3", "3b", "vas"): "+VAS",
+# (table, model, subject) -> rows of the paper. Another checkpoint stands in Table 2 if its subject is named like a row.
+# The four parts of Table 4 share one run: that of the recipe's `ablation`.
+PAPER_ROWS: dict[tuple[str, str, str], tuple[str, ...]] = {
+    ("2", "3b", "vas"): ("MMR1-3B",),
+    ("2", "7b", "vas"): ("MMR1-7B",),
+    ("2", "7b", "base"): ("Qwen2.5-VL-7B",),
+    ("3", "3b", "base"): ("Qwen2.5-VL-3B",),
+    ("3", "3b", "sft"): ("+Cold-start",),
+    ("3", "3b", "grpo"): ("+GRPO",),
+    ("3", "3b", "vas"): ("+VAS",),
+    ("4", "3b", "ablation"): ("mix=0.5", "update=28", "rollouts=8", "weights=0.5/0.5"),
+    **{("4", "3b", f"mix-{mix}"): (f"mix={mix}",) for mix in ("0.2", "0.8", "1.0")},
+    **{("4", "3b", f"update-{steps}"): (f"update={steps}",) for steps in (4, 7, 14, 35, 56)},
+    **{("4", "3b", f"samples-{samples}"): (f"rollouts={samples}",) for samples in (16, 32)},
+    **{
+        ("4", "3b", f"weights-{outcome}-{diversity}"): (f"weights={outcome}/{diversity}",)
+        for outcome, diversity in (("0.0", "1.0"), ("0.2", "0.8"), ("0.8", "0.2"), ("1.0", "0.0"))
+    },
 }
 # The same model under two names: where the tables disagree, a note says so.
 SAME = (("2", "MMR1-3B"), ("3", "+VAS"))
@@ -139,8 +148,10 @@ def read_paper(path: str | Path) -> Paper:
 
 
 def our_rows(index: Index, table: Name) -> list[Ours]:
-    """Our rows for a table, in the index's order: all of them for "accuracy", else those that the paper has too and,
-    in Table 2, other checkpoints of a name that the paper's Table 2 has.
+    """Our rows for a table, in the index's order, each with the paper's row that it stands beside, if any.
+
+    A subject that is several rows of the paper stands there as often. One without a row by the maps may have it by its
+    name: other checkpoints are named like rows of Table 2.
     """
     groups: dict[tuple[str, str], list[Evaluation]] = {}
     for evaluation in index.evaluations:
@@ -148,21 +159,26 @@ def our_rows(index: Index, table: Name) -> list[Ours]:
     several = len({model for model, _ in groups}) > 1
     rows = []
     for (model, subject), evaluations in groups.items():
-        paper = index.paper_rows.get(f"{model}/{subject}") or PAPER_ROWS.get((table, model, subject))
+        chosen = index.paper_rows.get(f"{model}/{subject}")
+        beside = (chosen,) if chosen else PAPER_ROWS.get((table, model, subject), (subject,))
         named = f"{index.label(model)} {index.label(subject)}" if several else index.label(subject)
         first = evaluations[0]
-        beside = None if table == "accuracy" else paper or subject
         checkpoints = tuple(dict.fromkeys(one.checkpoint for one in evaluations if one.checkpoint))
-        rows.append(Ours(first.label or named, _cells(evaluations), checkpoints, beside, first.settings))
+        label, cells = first.label or named, _cells(evaluations)
+        for paper in (None,) if table == "accuracy" else beside:
+            rows.append(Ours(label, cells, checkpoints, paper, first.settings))
     return rows
 
 
 def make(table: Name, index: Index, paper: Paper) -> Table:
-    """The table "2" or "3" beside the paper's, or "accuracy": our rows only, over whatever benchmarks there are."""
+    """Table "2", "3" or "4" beside the paper's, or "accuracy": our rows only, over whatever benchmarks there are."""
     rows = our_rows(index, table)
     columns = list(COLUMNS) if table != "accuracy" else _benchmarks(index)
     if table != "accuracy":
-        rows = [row for row in rows if row.paper and (table, row.paper) in paper]
+        order = [name for of, name in paper if of == table]
+        rows = [row for row in rows if row.paper in order]
+        if table == "4":  # its parts vary one setting each: by these, not by our runs
+            rows.sort(key=lambda row: order.index(row.paper or ""))
     shown_average = len(columns) > 1
     header = ["row", *(index.label(name) for name in columns), *(["Average"] if shown_average else [])]
     shown = [*columns, *([AVERAGE] if shown_average else [])]
@@ -357,7 +373,7 @@ def _settings(index: Index, rows: Sequence[Ours], columns: Sequence[str]) -> lis
         notes += [f"{row.label}: {'; '.join(told)}"] if told else []
     if rows:
         notes.append("In brackets: 95% interval over problems.")
-    return notes
+    return list(dict.fromkeys(notes))  # a checkpoint may be several rows
 
 
 def _cell_text(cell: Cell | None) -> str:

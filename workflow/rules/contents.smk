@@ -85,7 +85,11 @@ FORMATS = {"markdown": "md", "csv": "csv", "latex": "tex", "html": "html"}
 PAPERS_BENCHMARKS = {"mathverse", "mathvista", "mathvision", "logicvista", "chartqa"}
 TABLES = [
     "accuracy",
-    *(["2", "3"] if set(RECIPE.evaluation.benchmarks) >= PAPERS_BENCHMARKS else []),
+    *(
+        ["2", "3", "4"]
+        if set(RECIPE.evaluation.benchmarks) >= PAPERS_BENCHMARKS
+        else []
+    ),
 ]
 
 
