@@ -9,6 +9,7 @@ import fcntl
 import os
 import pwd
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -30,7 +31,7 @@ MARK = "# Written by tests/slurm, for as long as they run."
 
 CONF = """\
 {mark}
-ClusterName=tests
+ClusterName={name}
 SlurmctldHost=localhost(127.0.0.1)
 SlurmctldPort={controller}
 SlurmUser=root
@@ -134,10 +135,11 @@ def started() -> Iterator[Cluster]:
                 return
         folder = Path(tempfile.mkdtemp(prefix="mmr1-slurm-", dir="/tmp"))
         folder.chmod(0o755)  # munged is another user
+        name = f"tests{os.getpid()}"
         kept = _kept()
         daemons: list[subprocess.Popen[bytes]] = []
         try:
-            _configure(folder)
+            _configure(folder, name)
             daemons.append(_munged(folder))
             daemons.append(_daemon(folder, "slurmctld", "-D", "-c"))
             daemons += [_daemon(folder, "slurmd", "-D", "-N", name) for name in NODES]
@@ -154,10 +156,11 @@ def started() -> Iterator[Cluster]:
                     daemon.wait(20)
                 except subprocess.TimeoutExpired:
                     daemon.kill()
-            for name in FILES:
-                (ETC / name).unlink(missing_ok=True)
-                if name in kept:
-                    (ETC / name).write_bytes(kept[name])
+            _end_strays(name)
+            for file in FILES:
+                (ETC / file).unlink(missing_ok=True)
+                if file in kept:
+                    (ETC / file).write_bytes(kept[file])
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -184,17 +187,25 @@ def _cancel_everything() -> None:
         wait_for(lambda: not command("squeue", "--noheader").strip(), "jobs to end", 60)
 
 
+def _end_strays(cluster: str) -> None:
+    """End what jobs left behind: of one on a node that was down SLURM no longer knows."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is not ours
+            if f"SLURM_CLUSTER_NAME={cluster}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
+
+
 def _kept() -> dict[str, bytes]:
     """The site's own configuration, to be put back: not what an earlier, killed test run left."""
     return {} if _ours() else {name: (ETC / name).read_bytes() for name in FILES if (ETC / name).exists()}
 
 
-def _configure(folder: Path) -> None:
+def _configure(folder: Path, cluster: str) -> None:
     for name in ("state", *(f"spool-{node}" for node in NODES)):
         (folder / name).mkdir()
     controller, first = _free_ports(1), _free_ports(len(NODES))
     values = {"controller": controller, "ports": f"{first}-{first + len(NODES) - 1}", "gpus": GPUS, "memory": 256000}
-    (ETC / "slurm.conf").write_text(CONF.format(mark=MARK, folder=folder, fragile=FRAGILE, **values))
+    (ETC / "slurm.conf").write_text(CONF.format(mark=MARK, name=cluster, folder=folder, fragile=FRAGILE, **values))
     (ETC / "gres.conf").write_text("".join(f"Name=gpu File={device}\n" for device in _devices()[:GPUS]))
 
 
