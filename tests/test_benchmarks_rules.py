@@ -1,5 +1,6 @@
 """What counts as right: one line an item that real data or real models have taught."""
 
+import time
 from typing import Any
 
 import pytest
@@ -370,6 +371,175 @@ def test_digits(text: str, official: bool, paper: bool) -> None:
     problem = BENCHMARKS["digits"].to_problem(row, 0)
     assert BENCHMARKS["digits"].official(problem, Response(text)).correct is official
     assert BENCHMARKS["digits"].paper(problem, Response(text)).correct is paper
+
+
+# --- What a model that was asked for a box writes into it
+
+
+ANGLES = mathverse("B", "Find it.\nChoices:\nA:40°\nB:60°\nC:120°\nD:140°", "multi-choice")
+SURDS = mathverse("B", "Find it.\nChoices:\nA:√{3}\nB:2√{3}\nC:4\nD:4√{3}", "multi-choice")
+YES_NO = mathvista("No", "text", ["Yes", "No"])
+SIZES = mathvista("smaller than", "text", ["larger than", "equal to", "smaller than"])
+SAMPLES = mathvista("sample A", "text", ["neither; the samples have the same temperature", "sample A", "sample B"])
+PAIRS = mathvista("(u1, u2) = (0, 0)", "text", ["(u1, u2) = (0, 0)", "(u1, u2) = (1, 0)"])
+TRUTH = logicvista("B", "True? (A) True (B)False (C)Insufficient Information")
+MONEY = logicvista("A", "? (A) £3.2 million (B) £3.4 million (C) £1.8 million")
+
+
+@pytest.mark.parametrize(
+    ("problem", "answer", "right"),
+    [
+        (ANGLES, "The answer is B", True),
+        (ANGLES, "\\text{The correct answer is (B)}", True),
+        (ANGLES, "（B）", True),
+        (ANGLES, "６０°", True),
+        (ANGLES, "\\fbox{B}", True),
+        (ANGLES, "B, since 40 is too small", True),
+        (ANGLES, "C, since B = 60° is wrong", False),
+        (ANGLES, "x = 180 - 120 = 60", True),
+        (ANGLES, "180 - 60", False),
+        (ANGLES, "not B", False),
+        (ANGLES, "A, not B", False),
+        (ANGLES, "either A or B", False),
+        (ANGLES, "B/C", False),
+        (ANGLES, "not 60°", False),
+        (ANGLES, "60° is wrong", False),
+        (ANGLES, "40° or 60°", False),
+        (ANGLES, "60° or 40°", False),
+        (ANGLES, "It is 60°, not 120°", True),
+        (ANGLES, "It is 120°, not 60°", False),
+        (ANGLES, "sixty", False),
+        (SURDS, "\\sqrt{12}", True),
+        (SURDS, "3.46", True),  # and not 4, the closest of the choices without a root
+        (SURDS, "\\frac{6}{\\sqrt3}", True),
+        (SURDS, "-2\\sqrt{3}", False),
+        (YES_NO, "False", True),
+        (YES_NO, "True", False),
+        (YES_NO, "not No", False),
+        (YES_NO, "Yes or No", False),
+        (YES_NO, "Unknown", False),
+        (YES_NO, "Cannot be determined", False),
+        (YES_NO, "None of the above", False),
+        (YES_NO, "not B", False),
+        (SIZES, "smaller", True),
+        (SIZES, "not smaller than", False),
+        (SIZES, "larger than (not smaller than)", False),
+        (SAMPLES, "Sample A or sample B", False),
+        (SAMPLES, "A sample", True),
+        (PAIRS, "(0,0)", True),
+        (PAIRS, "(1,0)", False),
+        (TRUTH, "No", True),
+        (TRUTH, "not False", False),
+        (TRUTH, "True or False", False),
+        (TRUTH, "Cannot say", False),
+        (logicvista("C", "True? (A) True (B)False (C)Insufficient Information"), "Cannot say", True),
+        (MONEY, "£3,200,000", True),
+        (MONEY, "3. £3.4 million", False),
+        (YES_NO, "N/A", False),
+        (mathvista("neither", "text", ["neither", "A is warmer", "B is warmer"]), "unknown", False),
+        (mathvista("NA", "text", ["decrease", "NA"]), "N/A", True),
+        (mathvista("20√{2}", "text", ["10√{2}", "20√{2}", "20"]), "20", False),
+        (mathvista("1 & 3", "text", ["1 & 2", "1 & 3", "2 & 3"]), "1 and 3", True),
+        (mathvista("0.8", "text", ["0.6", "0.8", "1.25"]), "80\\%", True),
+        (mathvista("8", "text", ["10", "9", "8", "None"]), "eight", True),
+    ],
+)
+def test_choices_in_a_box(verifier: Verifier, problem: Problem, answer: str, right: bool) -> None:
+    assert verdicts(verifier, BENCHMARKS[problem.source], problem, answer)["paper"] is right
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "right"),
+    [
+        ("A, C", "\\{A, C\\}", True),
+        ("A, C", "Options A and C", True),
+        ("A, C", "Both A and C", True),
+        ("A, C", "A、C", True),
+        ("A, C", "A \\& C", True),
+        ("A, C", "neither A nor C", False),
+        ("A, C", "A, not C", False),
+        ("A", "option A: 36.38", True),
+        ("B", "not B", False),
+        ("3", "Figure 3", True),
+        ("3", "three", True),
+    ],
+)
+def test_letters_in_a_box(verifier: Verifier, gold: str, answer: str, right: bool) -> None:
+    assert verdicts(verifier, BENCHMARKS["logicvista"], logicvista(gold), answer)["paper"] is right
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "right"),
+    [
+        ("6", "six", True),
+        ("6", "6\\text{ objects}", True),
+        ("6", "6 more", False),
+        ("6", "6 dozen", False),
+        ("6", "6 (cm)", True),
+        ("6", "The answer is 6", True),
+        ("6", "\\text{Total: }6", True),
+        ("6", "\\geq 6", False),  # for math-verify these are 6
+        ("6", "> 6", False),
+        ("6", "\\neq 6", False),
+        ("0", "not 0", False),
+        ("0", "0 to 3", False),
+        ("-3", "minus 3", True),
+        ("1.5", "1 1/2", True),
+        ("1.5", "11/2", False),
+        ("$5=s$", "5 = s", True),  # no seconds
+        ("\\frac{\\sqrt{30}}{2}", "√30/2", True),
+        ("(2,3)", "C(2,3)", True),
+        ("(2,3)", "（2，3）", True),
+        ("(2,3)", "(3,2)", False),
+        ("(-2,1]", "-2 < x \\le 1", True),
+        ("(-2,1]", "-2 \\le x \\le 1", False),
+        ("[-2,1]", "(-2,1)", False),  # no list
+        ("$[-5,-3) \\cup(-3,5]$", "[-5, -3) U (-3, 5]", True),
+        ("$[-5,-3) \\cup(-3,5]$", "(-5,-3)\\cup(-3,5)", False),
+        ("False", "False, True", False),
+    ],
+)
+def test_open_answers_in_a_box(verifier: Verifier, gold: str, answer: str, right: bool) -> None:
+    assert verdicts(verifier, BENCHMARKS["mathverse"], mathverse(gold), answer)["paper"] is right
+
+
+@pytest.mark.parametrize(
+    ("label", "answer", "right"),
+    [
+        ("22", "\\text{22 million}", True),
+        ("22", "22bn", True),
+        ("22", "22 \\text{ dollars}", True),
+        ("22", "22 \\text{ countries}", True),
+        ("22", "22 \\text{ (approx.)}", True),
+        ("22", "> 22", False),
+        ("2014", "in 2014", True),
+        ("two days", "2 years", False),
+        ("[2003,2009]", "2003\\text{ and }2009", True),
+        ("[2003,2009]", "\\{2003, 2009\\}", True),
+        ("[2003,2009]", "2003, 3009", False),
+        ("[Lithuania, Saudi Arabia]", "\\text{Lithuania and Saudi Arabia}", True),
+        ("[Lithuania, Saudi Arabia]", "\\text{Lithuania}, \\text{Latvia}", False),
+        ("[Lithuania, Saudi Arabia]", "\\text{Lithuania or Saudi Arabia}", False),
+        ("Stanley Black & Decker", "\\text{Stanley Black \\& Decker}", True),
+        ("Democrats & Republicans", "Democrats and Republicans", True),
+        ("U.S.", "the U.S.", True),
+        ("Yes", "Yes, it is", True),
+        ("Yes", "No, it is not", False),
+        ("Yes", "Yes or No", False),
+    ],
+)
+def test_chart_answers_in_a_box(verifier: Verifier, label: str, answer: str, right: bool) -> None:
+    assert verdicts(verifier, BENCHMARKS["chartqa"], chartqa(label), answer)["paper"] is right
+
+
+def test_a_long_answer_to_a_list_takes_no_time() -> None:
+    start = time.process_time()
+    assert (
+        not BENCHMARKS["chartqa"]
+        .paper(chartqa("[1, 2]"), Response("\\boxed{" + "\\text{" * 20_000 + "}" * 20_001))
+        .correct
+    )
+    assert time.process_time() - start < 2
 
 
 # --- the parts

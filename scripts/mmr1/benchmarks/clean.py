@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 
 _WRAPPERS = (
-    "text|textbf|textit|textrm|textsf|texttt|mathrm|mathbf|mathit|mathsf|mathtt|operatorname|mbox|rm|bf|boldsymbol|emph"
+    "text|textbf|textit|textrm|textsf|texttt|mathrm|mathbf|mathit|mathsf|mathtt|mathcal|operatorname|mbox|fbox|rm|bf"
+    "|boldsymbol|emph|underline"
 )
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _WRAPPER = re.compile(rf"\\(?:{_WRAPPERS})\s*\{{")
@@ -16,18 +17,28 @@ _UNITS = (
     "(?-i:[mgshlLJVK])|mm|cm|dm|km|in|ft|yd|mi|inch|inches|foot|feet|yards?|miles?|millimet(?:er|re)s?|centimet(?:er|re)s?|met(?:er|re)s?"
     "|kilomet(?:er|re)s?|kg|mg|lbs?|oz|grams?|kilograms?|pounds?|tons?|tonnes?|lit(?:er|re)s?|ml|sec|seconds?|min"
     "|minutes?|hrs?|hours?|days?|weeks?|months?|years?|yrs?|hz|pa|units?|people|persons?|points?|times"
-    "|thousands?|millions?|billions?|trillions?|m/s|km/h|mph|rpm|[kmgt]?wh|[kmgt]w|watts?|volts?|joules?|cups?"
+    "|thousands?|millions?|mn|billions?|bn|trillions?|pp|Ω|\\\\Omega|m/s|km/h|mph|rpm|[kmgt]?wh|[kmgt]w|watts?|volts?|joules?|cups?"
 )
 _SCALE_AND_UNIT = 2  # units at most: "5 million people"
 _CURRENCIES = "usd|u\\.?s\\.? dollars?|dollars?|euros?|eur|pounds sterling|gbp|yuan|rmb|cny|yen|jpy|rupees?|inr|cents?"
 _POWER = r"(?:\s*\^\s*\{?[23]\}?|[²³])?"
+_ANSWER_IS = re.compile(r"^\s*(?:the )?(?:(?:correct|final|right) )?answer(?: is\b:?|\s*[:=])\s*(?=\S)", re.IGNORECASE)
+_LABEL = re.compile(
+    r"^\s*[A-Za-z]{2,}(?: [A-Za-z]{2,}){0,4}\s*:\s*(?=[-+]?[\d\\.])"
+)  # "Total: 5", but "option A: 5" is a letter
+_NAMED = re.compile(
+    r"^\s*(?:(?:in )?(?:the )?(?:year )?(?=\d{4}\s*$)|(?:figure|option|choice|number) (?=\d+\s*$))", re.IGNORECASE
+)
+_SUCH_AS = re.compile(r"\s*(?:\bapprox(?:imately|\.)?|\(approx(?:imately|\.)?\))\s*$", re.IGNORECASE)
+_FULL_WIDTH = {0xFF01 + sign: 0x21 + sign for sign in range(94)} | {ord("、"): ", ", ord("。"): ".", ord("∶"): ":"}
 _APPROXIMATELY = re.compile(
     r"^\s*(?:(?:about|around|approximately|approx\.?|roughly)\s|=|≈|\\approx(?![a-z]))\s*(?=[-+\d\\.])", re.IGNORECASE
 )
-_BEFORE_UNIT = r"(?:(?<=[\d)}\]%])|(?<=\\pi))"  # a number, a closing bracket, or \pi
+_BEFORE_UNIT = r"(?:(?<=[\d)}\]%π])|(?<=\\pi))"  # a number, a closing bracket, or pi
 
 
 def _delimiters(text: str) -> str:
+    text = text.translate(_FULL_WIDTH)
     text = re.sub(r"(?<!\\)\$|\\[()\[\]]", " ", text)
     text = re.sub(r"\\(?:left|right|displaystyle|limits)(?![a-zA-Z])", "", text)
     text = re.sub(r"\\[dt]frac(?![a-zA-Z])", r"\\frac", text)
@@ -36,7 +47,7 @@ def _delimiters(text: str) -> str:
 
 def _degrees(text: str) -> str:
     return re.sub(
-        r"\s*(?:\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree(?![a-zA-Z])|[°º掳]|\bdegrees?\b)(?:\s*[TCF]\b)?",
+        r"\s*(?:\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree(?![a-zA-Z])|[°º掳]|\bdegrees?\b)(?:\s*(?:[TCF]|True)\b)?",
         " ",
         text,
         flags=re.IGNORECASE,
@@ -50,20 +61,39 @@ def _percent(text: str) -> str:
 def _currency(text: str) -> str:
     text = re.sub(r"(?<=\d)\s*U\.?S\.?\s*\\?\$\s*$|(?:\bU\.?S\.?\s*)?(?:\\\$|\$(?=\s*\d))", " ", text)
     text = re.sub(r"[€£¥₹](?=\s*\d)|(?<=\d)\s*[€£¥₹]", " ", text)
-    return re.sub(rf"(?<=[\d a-z])\s*\b(?:{_CURRENCIES})\s*$", "", text, flags=re.IGNORECASE)
+    return _trimmed(text, _currency_name)
+
+
+def _currency_name(text: str) -> str:
+    wrapped = rf"\\(?:{_WRAPPERS})\s*\{{\s*(?:{_CURRENCIES})\s*\}}"
+    return re.sub(rf"(?<=[\d a-z])\s*(?:\b(?:{_CURRENCIES})|{wrapped})\s*$", "", text, flags=re.IGNORECASE)
+
+
+def _trimmed(text: str, trim: Callable[[str], str]) -> str:
+    r"""A text without what `trim` takes off its end, which may stand in a wrapper around all of it: `\text{5 km}`."""
+    whole = _WRAPPER.match(text := text.strip())
+    if whole and _closing(text, whole.end()) == len(text) - 1:
+        inside = text[whole.end() : -1].strip()
+        return text if (shorter := trim(inside)) == inside else shorter
+    return trim(text)
 
 
 def _units(text: str) -> str:
     """A unit at the end: behind a number, with or without a wrapper, with a power, "square" or "per" something.
 
-    Behind words it is no unit: "two years" are not "two days".
+    Behind words it is no unit ("two years" are not "two days"), nor is the name in "5 = s".
     """
+    return _trimmed(text, _unit)
+
+
+def _unit(text: str) -> str:
     unit = rf"(?:(?:square|sq\.?|cubic)\s+)?(?:{_UNITS})\.?"
-    wrapped = rf"\\(?:{_WRAPPERS})\s*\{{[\s~]*(?:\\[,; ])?\s*{unit}(?:\s*/\s*(?:{_UNITS}))?\s*{_POWER}\s*\}}"
-    at_the_end = rf"(?:{_BEFORE_UNIT}\s*|\s+)(?:{wrapped}|{unit}(?:\s*(?:/|per)\s*(?:{_UNITS}))?){_POWER}\s*\.?\s*$"
+    wrapped = rf"\\(?:{_WRAPPERS})\s*\{{[\s~]*(?:\\[,; ])?\s*\(?{unit}(?:\s*/\s*(?:{_UNITS}))?\s*{_POWER}\)?\s*\}}"
+    bare = rf"{unit}(?:\s*(?:/|per)\s*(?:{_UNITS}))?|\(\s*{unit}\s*\)"
+    at_the_end = rf"(?:{_BEFORE_UNIT}\s*|\s+)(?:{wrapped}|{bare}){_POWER}\s*\.?\s*$"
     for _ in range(_SCALE_AND_UNIT):
         value = re.sub(at_the_end, "", text, flags=re.IGNORECASE)
-        if not re.search(r"[\d\\π√]|^\W*[a-zA-Z]\W*$", value):
+        if not re.search(r"[\d\\π√]|^\W*[a-zA-Z]\W*$", value) or re.search(r"[-+*/^=<>]\s*$", value):
             break
         text = value
     return text
@@ -92,8 +122,9 @@ def _closing(text: str, start: int) -> int | None:
 
 
 def _assignment(text: str) -> str:
-    """`x = 5`, `f(x) = …`, `Area ≈ 5`, `5 = s`: the side that is not just a name; `about 5`: the number."""
-    text = _APPROXIMATELY.sub("", text)
+    """`x = 5`, `f(x) = …`, `Area ≈ 5`, `5 = s`: the side that is not just a name; `about 5`, `Total: 5`: the number."""
+    text = _SUCH_AS.sub("", _LABEL.sub("", _ANSWER_IS.sub("", text)))
+    text = _NAMED.sub("", _APPROXIMATELY.sub("", text))
     sides = re.split(r"(?<![<>!])(?:=|\\approx(?![a-z])|≈|\\simeq(?![a-z]))", text)
     if len(sides) != 2:
         return text

@@ -2,12 +2,18 @@
 
 import re
 
-_MENTION = r"(?:(?:the )?(?:correct )?(?:option|choice|answer):?\s*)?"
+_MENTION = r"(?:(?:the )?(?:(?:correct|final|right) )?(?:option|choice|answer|figure|letter)s?(?: is| are)?:?\s*)?"
 _ALONE = re.compile(rf"{_MENTION}[\[({{]?\s*([A-Za-z])\s*[\])}}]?[.:]?", re.IGNORECASE)
 # With text behind it a letter is a capital and marked: "(B) 12 cm", "B. 12 cm", "B: 40°", "B (12 cm)".
 _LEADING = re.compile(
-    rf"(?i:{_MENTION})(?:\(([A-Z])\)|\[([A-Z])\]|([A-Z])\s*[.:)](?!\d)|([A-Z])(?=\s*\())\s*\S.*",
+    rf"(?i:{_MENTION})(?:\(([A-Z])\)|\[([A-Z])\]|([A-Z])\s*[.:)](?!\d)|([A-Z])(?=\s*\()"
+    r"|([A-Z])(?=,? (?:since|because|as|not|but not)\b))\s*\S.*",
     re.DOTALL,
+)
+_NOT = re.compile(r"(?i:\bnot) (?:option |choice )?\(?[A-H]\b")
+_ALTERNATIVES = re.compile(
+    rf"(?i:(?:either|neither|both) )?(?i:{_MENTION})[\[({{]?[A-H]\)?"
+    r"(?:(?:\s*(?:,|;|/|&)\s*(?:and |n?or )?|\s+(?:and|n?or)\s+)(?:option )?\(?[A-H][)\]}]?)+"
 )
 MAX_LIST = 100  # characters of a list of letters
 _ONE = r"[(\[]?[A-Za-z0-9][)\]]?"
@@ -24,8 +30,13 @@ def lone_letter(cleaned: str) -> str | None:
 
 
 def marks_several(cleaned: str) -> bool:
-    """Whether an answer marks more than one option: "(A), (C)", "(A) 2006 (B) 2007"."""
-    return len(set(_MARKED.findall(cleaned))) > 1
+    """Whether an answer marks more than one option: "(A), (C)", "(A) 2006 (B) 2007", "either A or C"."""
+    return len(set(_MARKED.findall(cleaned))) > 1 or _ALTERNATIVES.fullmatch(cleaned) is not None
+
+
+def rules_out(cleaned: str) -> bool:
+    """Whether an answer begins with a letter that it is not: "not B"."""
+    return _NOT.match(cleaned) is not None
 
 
 def letter(cleaned: str) -> str | None:
@@ -43,6 +54,8 @@ def letters(cleaned: str) -> list[str]:
         return [one]
     if len(cleaned) > MAX_LIST:
         return []
+    cleaned = re.sub(r"\\([{}&])|(?<=\b[A-Z])\.", r"\1", cleaned)
+    cleaned = re.sub(rf"^(?:both )?{_MENTION}", "", cleaned, flags=re.IGNORECASE)
     if _SEVERAL.fullmatch(cleaned):
         found = sorted({label.upper() for label in re.findall(r"\b[A-Za-z0-9]\b", cleaned)})
         return found if found[0].isdigit() == found[-1].isdigit() else []
