@@ -11,7 +11,7 @@ RUN apt-get update \
 WORKDIR /mmr1
 # First what changes rarely, so that an edited program does not install everything again.
 COPY envs envs
-RUN bash envs/local.sh driver ${STACK} && rm -rf /root/.cache
+RUN bash envs/local.sh driver ${STACK} && rm -rf ~/.cache
 ENV PATH=/mmr1/.envs/${STACK}/bin:/mmr1/.envs/driver/bin:$PATH
 COPY . .
 CMD ["make", "demo"]

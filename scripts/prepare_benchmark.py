@@ -16,7 +16,7 @@ from mmr1.benchmarks.load import load_rows
 from mmr1.benchmarks.registry import BENCHMARKS, benchmark
 from mmr1.errors import UserError, run
 from mmr1.hub import resolve
-from mmr1.problems import write_problems
+from mmr1.problems import problem_rows, rows_problems, write_problems
 from mmr1.progress import log
 from mmr1.provenance.record import add_job_arguments, job
 
@@ -36,7 +36,7 @@ def main() -> None:
             raise UserError(f"--benchmark {chosen.name}: it has no source on the hub; expected --local")
         folder = args.images or where.parent
         made = prepare.problems(chosen, where, prepare.limited(rows, args.limit), args.prompt, folder)
-        prepare.check(where, made)
+        rows_problems(where, problem_rows(made), allow_empty_answer=True)  # before anything is written
         write_problems(args.out, made)
         work.metrics["problems"] = float(len(made))
         log(f"{chosen.name}: {len(made)} problems")

@@ -77,7 +77,7 @@ def model_files(folder: Path) -> dict[str, bytes]:
 def rl_files(problems: list[Problem]) -> dict[str, bytes]:
     """Two Parquet files with problem, answer and images."""
     rows = [
-        {"problem": one.question, "answer": one.answer, "images": [{"bytes": png, "path": None} for png in one.images]}
+        {"problem": one.question, "answer": one.answer, "images": [{"bytes": raw, "path": None} for raw in one.images]}
         for one in problems
     ]
     schema = pa.schema([

@@ -46,19 +46,30 @@ def read_problems(path: str | Path, *, images: bool = True, allow_empty_answer: 
     empty gold, metadata that is not a JSON object, an empty table.
     """
     rows = tables.read(path, tables.PROBLEMS).to_pylist()
+    return rows_problems(path, rows, images=images, allow_empty_answer=allow_empty_answer)
+
+
+def rows_problems(
+    path: str | Path, rows: list[dict[str, Any]], *, images: bool = True, allow_empty_answer: bool = False
+) -> list[Problem]:
+    """All rows of `path` as problems; what `read_problems` says of a file's rows holds of these."""
     if not rows:
         raise UserError(f"{path}: expected at least one problem, found none")
-    problems: list[Problem] = []
+    problems = [row_problem(path, number, row, allow_empty_answer) for number, row in enumerate(rows)]
+    check_ids(path, problems)
+    if images:
+        for number, problem in enumerate(problems):
+            check_images(path, number, problem)
+    return problems
+
+
+def check_ids(path: str | Path, problems: Iterable[Problem]) -> None:
+    """Raises UserError for an id that stands twice."""
     seen: dict[str, int] = {}
-    for number, row in enumerate(rows):
-        problem = row_problem(path, number, row, allow_empty_answer)
+    for number, problem in enumerate(problems):
         if problem.id in seen:
             raise UserError(f"{path}: row {number}: id: {problem.id!r} stands in row {seen[problem.id]} already")
         seen[problem.id] = number
-        if images:
-            check_images(path, number, problem)
-        problems.append(problem)
-    return problems
 
 
 def write_problems(path: str | Path, problems: Iterable[Problem]) -> None:

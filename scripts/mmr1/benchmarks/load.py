@@ -10,7 +10,7 @@ from mmr1 import tables
 from mmr1.benchmarks.base import Benchmark, Response, Row
 from mmr1.errors import UserError
 from mmr1.files import read_json, read_jsonl
-from mmr1.problems import Problem, read_problems
+from mmr1.problems import Problem, check_ids, read_problems
 
 
 def load_problems(benchmark: Benchmark, path: Path) -> list[Problem]:
@@ -28,11 +28,7 @@ def load_problems(benchmark: Benchmark, path: Path) -> list[Problem]:
         problems = [to_problem(benchmark, path, row, number) for number, row in enumerate(load_rows(path))]
     if not problems:
         raise UserError(f"{path}: expected at least one problem, found none")
-    seen: dict[str, int] = {}
-    for number, problem in enumerate(problems):
-        if problem.id in seen:
-            raise UserError(f"{path}: row {number}: id: {problem.id!r} stands in row {seen[problem.id]} already")
-        seen[problem.id] = number
+    check_ids(path, problems)
     return benchmark.complete(problems)
 
 

@@ -1,7 +1,7 @@
 """From a benchmark's source, on the hub or in local files, to problems with images."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from mmr1.benchmarks.base import Benchmark, Row, Source, with_image
 from mmr1.benchmarks.load import to_problem
 from mmr1.errors import UserError
-from mmr1.problems import Problem, check_images, problem_rows, row_problem
+from mmr1.problems import Problem
 
 Prompt = Literal["bare", "official"]
 
@@ -34,18 +34,6 @@ def problems(benchmark: Benchmark, where: Path, rows: Iterable[Row], prompt: Pro
         except UserError as error:
             raise UserError(f"{where}: row {number}: {error}") from None
     return benchmark.complete(made)
-
-
-def check(where: Path, made: Sequence[Problem]) -> None:
-    """Raises UserError for problems that `read_problems` would not read: marks without images, an id that stands twice,
-    an image that does not decode."""
-    seen: dict[str, int] = {}
-    for number, (problem, row) in enumerate(zip(made, problem_rows(made), strict=True)):
-        row_problem(where, number, row, allow_empty_answer=True)
-        if problem.id in seen:
-            raise UserError(f"{where}: row {number}: id: {problem.id!r} stands in row {seen[problem.id]} already")
-        seen[problem.id] = number
-        check_images(where, number, problem)
 
 
 def image(benchmark: Benchmark, row: Row, folder: Path) -> bytes:
