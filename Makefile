@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help env demo test test-slurm lint format bench lock mlflow clean
+.PHONY: help env demo test test-slurm lint format bench compare lock mlflow clean
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -54,7 +54,10 @@ format: env ## rewrite what `make lint` would only complain about
 	@$(CPU)/python scripts/write_schema.py
 
 bench: env ## measure what the README claims: time and memory of the demo, of dry runs, of the parts
-	@for file in benchmarks/*.py; do echo "== $$file"; PYTHONPATH=scripts $(CPU)/python "$$file"; done
+	@for file in $(filter-out %/compare_commits.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; PYTHONPATH=scripts $(CPU)/python "$$file"; done
+
+compare: env ## does the working tree make the results of a commit? (OLD=commit; NEW=commit instead of the tree, ARGS=)
+	@$(CPU)/python benchmarks/compare_commits.py $(or $(OLD),$(error OLD=: expected a commit)) $(NEW) $(ARGS)
 
 lock: ## resolve the environments anew (ARGS=--upgrade takes the newest versions)
 	@bash envs/local.sh uv
