@@ -6,6 +6,7 @@ Run it by hand on one device, or with `torchrun` on several: the first rank writ
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from contextlib import nullcontext
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from mmr1.errors import UserError, run
 from mmr1.provenance.record import Job, add_job_arguments, job
+
+DATA = ("model", "conversations", "validation", "system_prompt")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -35,15 +38,16 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     started = time.monotonic()
     args = parse_arguments()
-    inputs = {
-        name: getattr(args, name) for name in ("settings", "model", "conversations", "validation", "system_prompt")
-    }
+    inputs = {name: getattr(args, name) for name in ("settings", *DATA)}
     recorded = job(args, inputs=inputs, outputs={"out": args.out, "metrics": args.metrics})
-    with recorded if int(os.environ.get("RANK", 0)) == 0 else nullcontext(Job()) as work:
-        work.metrics |= train(args, started)
+    first = int(os.environ.get("RANK", 0)) == 0
+    with recorded if first else nullcontext(Job()) as work:
+        work.metrics |= train(args, started, {name: work.inputs.get(name, "") for name in DATA})
+    if first:  # only now: until the record is written the job may have to be run again
+        shutil.rmtree(args.work, ignore_errors=True)
 
 
-def train(args: argparse.Namespace, started: float) -> dict[str, float]:
+def train(args: argparse.Namespace, started: float, digests: dict[str, str]) -> dict[str, float]:
     """Check the inputs against the settings and train; ends the process with code 75 where it has to leave."""
     import torch  # after the arguments were checked: it takes seconds
 
@@ -67,9 +71,8 @@ def train(args: argparse.Namespace, started: float) -> dict[str, float]:
     check_checkpoint(args.model)
     prompt = read_text(args.system_prompt)
     try:
-        return train_sft(
-            args.model, rows, validation, settings, prompt, args.seed, args.work, args.out, args.metrics, interruption
-        )
+        files = args.work, args.out, args.metrics
+        return train_sft(args.model, rows, validation, settings, prompt, args.seed, *files, interruption, digests)
     except Interrupted as reason:
         print(f"train_sft.py: {reason}; run again to go on", file=sys.stderr)
         sys.exit(EXIT_CODE)

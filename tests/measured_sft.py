@@ -34,7 +34,7 @@ def train(model: Path, folder: Path, name: str) -> int:
     """The most memory that this process has had in use, in bytes, after one pass over the file of that name."""
     few, rows = ConversationFile(folder / "few.parquet"), ConversationFile(folder / f"{name}.parquet")
     files = folder / name / "work", folder / name / "out", folder / name / "metrics.jsonl"
-    train_sft(model, rows, few, SETTINGS, None, 0, *files, Interruption())
+    train_sft(model, rows, few, SETTINGS, None, 0, *files, Interruption(), {})
     (kibibytes,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return int(kibibytes) * 1024
 

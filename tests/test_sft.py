@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, Trainer
 
 from mmr1 import digits
 from mmr1.conversations import ConversationFile, write_conversations
 from mmr1.errors import UserError
-from mmr1.files import read_json, read_jsonl, write_json
+from mmr1.files import digest, read_json, read_jsonl, write_json
 from mmr1.grpo.interruption import Interrupted, Interruption
 from mmr1.problems import Problem
 from mmr1.prompts import PromptEncoder
@@ -46,10 +46,20 @@ def pairs(digit_problems: list[Problem]) -> list[tuple[Problem, str]]:
 
 
 def train(
-    model: Path, pairs: list[tuple[Problem, str]], folder: Path, interruption: Interruption | None = None
+    model: Path,
+    pairs: list[tuple[Problem, str]],
+    folder: Path,
+    interruption: Interruption | None = None,
+    settings: SFTSettings = SETTINGS,
+    seed: int = 0,
 ) -> dict[str, float]:
     files = folder / "work", folder / "out", folder / "metrics.jsonl"
-    return train_sft(model, pairs, pairs[:4], SETTINGS, "Think.", 0, *files, interruption or Interruption())
+    read = {"conversations": digest([problem.id + response for problem, response in pairs])}
+    return train_sft(model, pairs, pairs[:4], settings, "Think.", seed, *files, interruption or Interruption(), read)
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "out" / "model.safetensors").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +133,86 @@ def test_a_run_that_is_told_to_stop_saves_and_goes_on_to_the_same_weights(
     assert read_jsonl(tmp_path / "metrics.jsonl") == read_jsonl(straight / "metrics.jsonl")
 
 
+def test_a_run_killed_while_it_writes_its_checkpoint_trains_no_step_again(
+    straight: Path,
+    tiny_model_dir: Path,
+    pairs: list[tuple[Problem, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(straight / "work", tmp_path / "work")
+    monkeypatch.delattr(Trainer, "training_step")
+    train(tiny_model_dir, pairs, tmp_path)
+    assert weights(tmp_path) == weights(straight)
+
+
+@pytest.mark.parametrize("changed", ["learning_rate", "seed", "conversations", "code"])
+def test_the_states_of_another_job_are_not_used(
+    changed: str,
+    straight: Path,
+    tiny_model_dir: Path,
+    pairs: list[tuple[Problem, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The weights are those of a run in an empty folder, to the bit."""
+    if changed == "code":
+        monkeypatch.setattr("mmr1.sft.train.code_digest", lambda program: "of another commit")
+    conversations = [(replace(pairs[0][0], id="other"), "<answer>7</answer>"), *pairs[1:]]
+    job: dict[str, Any] = {
+        "pairs": conversations if changed == "conversations" else pairs,
+        "settings": SETTINGS.model_copy(update={"learning_rate": 1e-3}) if changed == "learning_rate" else SETTINGS,
+        "seed": 1 if changed == "seed" else 0,
+    }
+    train(tiny_model_dir, folder=tmp_path / "fresh", **job)
+    shutil.copytree(straight / "work", tmp_path / "stale" / "work")
+    capsys.readouterr()
+    train(tiny_model_dir, folder=tmp_path / "stale", **job)
+    names = {"learning_rate": "settings.learning_rate", "conversations": "inputs.conversations"}
+    said = capsys.readouterr().err
+    for step in (2, 4):
+        state = tmp_path / "stale" / "work" / f"checkpoint-{step}"
+        assert f"{state}: saved by a job that differed in {names.get(changed, changed)}; removed" in said
+    assert weights(tmp_path / "stale") == weights(tmp_path / "fresh")
+    assert (weights(tmp_path / "fresh") == weights(straight)) == (changed == "code")
+
+
+def test_a_flipped_bit_in_the_newest_state_leaves_the_one_before_it(
+    straight: Path,
+    tiny_model_dir: Path,
+    pairs: list[tuple[Problem, str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(straight / "work", tmp_path / "work")
+    flipped = tmp_path / "work" / "checkpoint-4" / "optimizer.pt"
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    flipped.write_bytes(content)
+    train(tiny_model_dir, pairs, tmp_path)
+    said = capsys.readouterr().err
+    assert f"{flipped}: expected sha256" in said
+    assert f"going on from {tmp_path / 'work' / 'checkpoint-2'}: 2 steps done" in said
+    assert weights(tmp_path) == weights(straight)
+
+
+def test_a_work_folder_that_was_moved_still_ends_in_the_best_of_its_states(
+    straight: Path, tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path
+) -> None:
+    """A rate so high that the loss only grows after the first evaluation."""
+    settings = SETTINGS.model_copy(update={"learning_rate": 0.3, "save_every": 1, "evaluate_every": 1})
+    train(tiny_model_dir, pairs, tmp_path / "here", settings=settings)
+    losses = {row["step"]: row["eval_loss"] for row in read_jsonl(tmp_path / "here" / "metrics.jsonl")}
+    best = min(losses, key=lambda step: losses[step])
+    assert best < 4
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here" / "work").rename(tmp_path / "there" / "work")
+    assert {path.name for path in (tmp_path / "there/work").iterdir()} == {f"checkpoint-{best}", "checkpoint-4"}
+    train(tiny_model_dir, pairs, tmp_path / "there", settings=settings)
+    assert weights(tmp_path / "there") == weights(tmp_path / "here")
+
+
 def test_a_short_run_that_is_never_evaluated_is_evaluated_at_its_end(
     tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path
 ) -> None:
@@ -138,6 +228,7 @@ def test_a_short_run_that_is_never_evaluated_is_evaluated_at_its_end(
         tmp_path / "out",
         tmp_path / "m.jsonl",
         Interruption(),
+        {},
     )
     (row,) = read_jsonl(tmp_path / "m.jsonl")
     assert metrics == {"steps": 1.0, "eval_loss": row["eval_loss"]}
@@ -150,7 +241,7 @@ def test_a_file_that_is_read_by_the_row_trains_the_same_weights(
     write_conversations(tmp_path / "validation.parquet", pairs[:4])
     rows, validation = (ConversationFile(tmp_path / f"{name}.parquet") for name in ("train", "validation"))
     files = tmp_path / "work", tmp_path / "out", tmp_path / "metrics.jsonl"
-    train_sft(tiny_model_dir, rows, validation, SETTINGS, "Think.", 0, *files, Interruption())
+    train_sft(tiny_model_dir, rows, validation, SETTINGS, "Think.", 0, *files, Interruption(), {})
     for name in ("out/model.safetensors", "metrics.jsonl"):
         assert (tmp_path / name).read_bytes() == (straight / name).read_bytes()
 
@@ -251,7 +342,7 @@ def test_two_ranks_learn_what_one_does(
     changes = {"micro_batch_size": 1, "evaluate_every": 3, "save_every": 3}
     settings = SETTINGS.model_copy(update=changes)
     files = tmp_path / "w", tmp_path / "one", tmp_path / "one.jsonl"
-    train_sft(tiny_model_dir, mixed, mixed[4:8], settings, None, 0, *files, Interruption())
+    train_sft(tiny_model_dir, mixed, mixed[4:8], settings, None, 0, *files, Interruption(), {})
 
     division = None if stage is None else str(ROOT / f"config/deepspeed/zero{stage}.json")
     chosen = settings.model_dump(mode="json") | {"deepspeed": division}

@@ -31,11 +31,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         yield target
         for file in files_under(target):
-            _sync(file)
+            sync(file)
         if path.is_dir() and not path.is_symlink():
             os.rename(path, temporary / "replaced")
         os.replace(target, path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -108,7 +108,8 @@ def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

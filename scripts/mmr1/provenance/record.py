@@ -46,6 +46,7 @@ class Job:
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
         self.notes: dict[str, Any] = {}
+        self.inputs: dict[str, str] = {}  # a digest of the bytes of each input, wherever it lies
 
 
 @contextmanager
@@ -77,6 +78,7 @@ def job(
     _mark(args, marker)
     try:
         hashed_inputs = {name: _hashed(paths) for name, paths in named_inputs.items()}
+        work.inputs = {name: _bytes_digest(named_inputs[name], files) for name, files in hashed_inputs.items()}
         with Usage() as usage:
             yield work
         if args.record is not None:
@@ -151,6 +153,16 @@ def _hashed(paths: list[Path]) -> list[dict[str, Any]]:
         for path in paths
         for file in files_under(path)
     ]
+
+
+def _bytes_digest(paths: list[Path], files: list[dict[str, Any]]) -> str:
+    """One digest of files and their names below the paths under which they were found."""
+    named = []
+    for file in files:
+        path = Path(file["path"])
+        root = next(root for root in paths if path.is_relative_to(root))
+        named.append([path.relative_to(root).as_posix(), file["sha256"]])
+    return digest(named)
 
 
 def _params(args: argparse.Namespace, *named: Mapping[str, list[Path]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -25,12 +25,14 @@ from transformers import (
 from mmr1.conversations import ConversationFile
 from mmr1.errors import UserError
 from mmr1.files import atomic, read_json, write_jsonl
-from mmr1.grpo.distributed import Ranks, join
+from mmr1.grpo.distributed import PATIENCE, Ranks, join
 from mmr1.grpo.interruption import Interrupted, Interruption
 from mmr1.problems import Problem
 from mmr1.progress import log
 from mmr1.prompts import EncodedPrompt, PromptEncoder
+from mmr1.provenance.code import code_digest
 from mmr1.sft.settings import SFTSettings
+from mmr1.states import States
 
 IGNORED = -100
 
@@ -128,11 +130,15 @@ def train_sft(
     out: Path,
     metrics: Path,
     interruption: Interruption,
+    inputs: Mapping[str, str],
 ) -> dict[str, float]:
     """Fine-tune and save the checkpoint with the best validation loss; returns the last metrics.
 
-    `work` keeps Trainer's own states, from which a killed run goes on. Writes `out`, a Hugging Face folder with the
-    processor, and `metrics`, one object a logged step. Under torchrun every rank calls this, and the first one writes.
+    `work` keeps Trainer's own states, from which a killed run goes on, if the settings, the seed, the code, the number
+    of threads and ranks, and `inputs`, a digest for each thing that is read, are the same. Writes `out`, a Hugging Face
+    folder with the processor, and `metrics`, one object a logged step. Under torchrun every rank calls this, and the
+    first one writes; it alone needs the `inputs`.
+
     Raises Interrupted once a state is saved, if any rank was asked to stop before the last step.
     """
     set_seed(seed)
@@ -148,17 +154,19 @@ def train_sft(
         settings.max_pixels,
         cached_problems=0,  # a conversation comes once an epoch
     )
+    ranks = _ranks(arguments)
+    states = States(work, identify(settings, inputs, seed, ranks), prefix="checkpoint-")
     trainer = _Trainer(
         model=model,
         args=arguments,
         train_dataset=Conversations(train, encoder, settings.cutoff),
         eval_dataset=Conversations(validation, encoder, settings.cutoff),
         data_collator=Collator(processor.tokenizer.pad_token_id, model.config),
-        callbacks=[_Lines(), _Leave(interruption, _ranks(arguments))],
+        callbacks=[_Lines(), _Seal(states, ranks), _Leave(interruption, ranks)],
     )
     trainer.remove_callback(PrinterCallback)
-    last = _last_state(work)
-    trainer.train(resume_from_checkpoint=last and str(last))
+    last = ranks.gather(states.newest() if ranks.first else None)[0]
+    trainer.train(resume_from_checkpoint=None if last is None else str(states.path(last)))
     if (done := trainer.state.global_step) < trainer.state.max_steps:
         raise Interrupted(f"{interruption.reason or 'another rank was asked to stop'}: saved with {done} steps done")
     if trainer.state.best_metric is None:  # fewer steps than `evaluate_every`
@@ -180,10 +188,17 @@ def _ranks(arguments: TrainingArguments) -> Ranks:
     return Ranks(arguments.process_index, arguments.world_size, arguments.device)
 
 
-def _last_state(work: Path) -> Path | None:
-    """The newest whole state: Trainer writes `trainer_state.json` after weights, optimizer and generators."""
-    states = [path.parent for path in work.glob("checkpoint-*/trainer_state.json")]
-    return max(states, key=lambda state: int(state.name.removeprefix("checkpoint-")), default=None)
+def identify(settings: SFTSettings, inputs: Mapping[str, str], seed: int, ranks: Ranks) -> dict[str, Any]:
+    """What the job computes: a saved state is used only by a job that agrees in all of it."""
+    return {
+        "settings": settings.model_dump(mode="json", exclude={"deepspeed"}),
+        "deepspeed": read_json(settings.deepspeed) if settings.deepspeed else None,
+        "inputs": dict(inputs),
+        "code": code_digest("train_sft"),
+        "seed": seed,
+        "threads": torch.get_num_threads(),
+        "ranks": ranks.size,
+    }
 
 
 def forward_passes(settings: SFTSettings, ranks: int) -> int:
@@ -217,7 +232,6 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
         eval_strategy="steps",
         eval_steps=settings.evaluate_every,
         save_steps=settings.save_every,
-        save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
@@ -229,6 +243,7 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
         data_seed=seed,
         remove_unused_columns=False,
         label_names=["labels"],
+        ddp_timeout=int(PATIENCE.total_seconds()),
         dataloader_pin_memory=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
     )
@@ -301,6 +316,24 @@ class _Lines(TrainerCallback):
             shown = {name: round(float(value), 4) for name, value in logs.items() if "loss" in name or "norm" in name}
             if shown:
                 log(f"step {state.global_step}/{state.max_steps}: {json.dumps(shown)}")
+
+
+class _Seal(TrainerCallback):
+    """Makes Trainer's folders states, once every rank has written its part, and keeps the last and the best."""
+
+    def __init__(self, states: States, ranks: Ranks) -> None:
+        self.states, self.ranks = states, ranks
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.best_global_step:  # Trainer remembers the path that it had when it was saved
+            state.best_model_checkpoint = str(self.states.path(state.best_global_step))
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.ranks.barrier()
+        if self.ranks.first:
+            self.states.seal(state.global_step, needs=[state.best_global_step] if state.best_global_step else [])
+            self.states.prune(state.global_step)
+        self.ranks.barrier()  # one that left now would end the first
 
 
 class _Leave(TrainerCallback):
