@@ -103,9 +103,9 @@ class Side:
 
 def main() -> None:
     args = parse_arguments()
+    commits = full_hash(args.old), full_hash(args.new) if args.new else None
     scratch = Path(tempfile.mkdtemp(prefix="compare-commits-"))
-    old = Side(full_hash(args.old), scratch / "old")
-    new = Side(full_hash(args.new) if args.new else None, scratch / "new")
+    old, new = (Side(commit, scratch / name) for commit, name in zip(commits, ("old", "new"), strict=True))
     print(f"{old.label} against {new.label} on {processor()}", flush=True)
     found = {}
     try:
@@ -176,7 +176,7 @@ def contents(side: Side, recipe: str, cache: Path, anew: bool) -> dict[str, Cont
     """Every output of a recipe by its path under results/<recipe>/: from the cache, or else from a run."""
     cached = None if side.commit is None else cache / machine_name() / side.commit / f"{recipe.replace('/', '-')}.json"
     if cached and cached.exists() and not anew:
-        return {path: Content(**content) for path, content in read_json(cached).items()}
+        return {path: Content(**content) for path, content in read_json(cached).items() if is_compared(path)}
     began = time.monotonic()
     made = contents_under(run_recipe(side, recipe))
     print(f"{recipe} at {side.label}: ran in {(time.monotonic() - began) / 60:.1f} minutes", file=sys.stderr)
@@ -188,11 +188,11 @@ def contents(side: Side, recipe: str, cache: Path, anew: bool) -> dict[str, Cont
 def contents_under(results: Path) -> dict[str, Content]:
     """What the files of a results folder hold, by path under it, less those that no two runs share."""
     paths = {file.relative_to(results).as_posix(): file for file in files_under(results)}
-    return {
-        path: content_of(file)
-        for path, file in paths.items()
-        if not any(fnmatchcase(path, pattern) for pattern in NOT_COMPARED)
-    }
+    return {path: content_of(file) for path, file in paths.items() if is_compared(path)}
+
+
+def is_compared(path: str) -> bool:
+    return not any(fnmatchcase(path, pattern) for pattern in NOT_COMPARED)
 
 
 def content_of(file: Path) -> Content:

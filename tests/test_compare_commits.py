@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -161,9 +162,11 @@ def test_two_outputs_under_one_new_name_are_refused(compared: Callable) -> None:
         compared(lambda new: None, {r"7b/.*\.jsonl?": "7b/all.json"})
 
 
-def test_an_unknown_commit_is_one_line() -> None:
+def test_an_unknown_commit_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     words = [sys.executable, str(ROOT / "benchmarks/compare_commits.py"), "no-such-commit"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    folder = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(words, env=folder, capture_output=True, text=True, check=False)
+    assert list(tmp_path.iterdir()) == []
     assert done.returncode == 2
     assert done.stderr == (
         f"compare_commits.py: error: no-such-commit: expected a commit of {ROOT}, found none of that name\n"
