@@ -37,7 +37,7 @@ if [ -n "$torch" ]; then
   echo "import torchvision_schemas" > "$site/torchvision_schemas.pth"
 fi
 
-# What programs compare themselves with (scripts/mmr1/provenance/environment.py), and what envs/local.sh looks at. Last.
+# What programs compare themselves with (scripts/mmr1/plumbing/environment.py), and what envs/local.sh looks at. Last.
 digest() { sha256sum < "$1" | cut -d ' ' -f 1; }
 printf '{"name": "%s", "lock": "%s", "installer": "%s"}\n' \
   "$name" "$(digest "$lock")" "$(digest "$here/$name.post-deploy.sh")" > "$prefix/mmr1-lock.json"

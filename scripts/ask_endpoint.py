@@ -12,13 +12,13 @@ import argparse
 import math
 from pathlib import Path
 
-from mmr1 import tables
-from mmr1.benchmarks.endpoint import Endpoint
-from mmr1.benchmarks.served import KEY_VARIABLE, responses
-from mmr1.errors import UserError, run
-from mmr1.problems import read_problems
-from mmr1.progress import log
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.data import contracts
+from mmr1.data.problems import read_problems
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.progress import log
+from mmr1.plumbing.record import add_job_arguments, job
+from mmr1.rollout.endpoint import Endpoint
+from mmr1.rollout.served import KEY_VARIABLE, responses
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
             rows = responses(
                 endpoint, problems, args.cache, prompt, args.prompt_position, n=args.n, seed=args.seed, **sampling
             )
-        tables.write(args.out, rows, tables.ROLLOUTS)
+        contracts.write(args.out, rows, contracts.ROLLOUTS)
         truncated = sum(row["finish_reason"] == "length" for row in rows) / len(rows)
         work.metrics |= {"rollouts": float(len(rows)), "truncated": truncated}
         work.notes["endpoint"] = {"url": args.url, "model": args.model}

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from mmr1.errors import run
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.plumbing.errors import run
+from mmr1.plumbing.record import add_job_arguments, job
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -19,9 +19,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     with job(args, inputs={"settings": args.settings}, outputs={"out": args.out}) as work:
-        from mmr1.files import atomic
-        from mmr1.settings import read_settings
-        from mmr1.tiny_model import TinyArchitecture, build
+        from mmr1.models.tiny import TinyArchitecture, build
+        from mmr1.plumbing.files import atomic
+        from mmr1.plumbing.settings import read_settings
 
         with atomic(args.out) as folder:
             work.metrics["parameters"] = build(folder, read_settings(args.settings, TinyArchitecture), args.seed)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mmr1 import tables
-from mmr1.errors import run
-from mmr1.files import write_jsonl
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.data import contracts
+from mmr1.plumbing.errors import run
+from mmr1.plumbing.files import write_jsonl
+from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.vas.calibration import REWARDS, calibrate
 from mmr1.vas.read import read_golds, read_scores
 
@@ -36,8 +36,8 @@ def main() -> None:
     with job(args, inputs=inputs, outputs={"out": args.out}) as work:
         ids = list(read_golds(args.problems))
         vps = None if args.scores is None else read_scores(args.scores, ids)["vps"].to_numpy()
-        schedule = tables.read(args.schedule, tables.SCHEDULE)
-        rewards = pa.concat_tables([tables.read(path, REWARDS) for path in args.rewards])
+        schedule = contracts.read(args.schedule, contracts.SCHEDULE)
+        rewards = pa.concat_tables([contracts.read(path, REWARDS) for path in args.rewards])
         metrics = calibrate(schedule, rewards, vps, len(ids))
         write_jsonl(args.out, metrics)
         work.metrics |= {name: value for name, value in metrics[-1].items() if value is not None}

@@ -10,9 +10,9 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from mmr1.errors import run
-from mmr1.hub import download, resolve
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.data.hub import download, resolve
+from mmr1.plumbing.errors import run
+from mmr1.plumbing.record import add_job_arguments, job
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
         work.notes["source"] = {"repository": args.repository, "commit": commit}
         check: Callable[[Path], object] | None = None
         if args.kind == "model":
-            from mmr1.checkpoints import check_checkpoint
+            from mmr1.models.checkpoints import check_checkpoint
 
             check = check_checkpoint
         work.metrics["files"] = download(args.repository, args.kind, commit, args.files, args.work, args.out, check)

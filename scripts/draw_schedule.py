@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmr1 import tables
-from mmr1.errors import run
-from mmr1.progress import log
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.data import contracts
+from mmr1.plumbing.errors import run
+from mmr1.plumbing.progress import log
+from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.vas.read import read_golds, read_scores
 from mmr1.vas.schedule import DRAWS, Plan, draw_schedule, parse_mix
 
@@ -44,7 +44,7 @@ def main() -> None:
                 log(f"warning: {scores_file}: every vps is 0: the weighted part is drawn uniformly")
                 work.notes["warnings"] = ["every vps is 0: the weighted part was drawn uniformly"]
         schedule = draw_schedule(plan, ids, ovs, vps)
-        tables.write(args.out, schedule, tables.SCHEDULE)
+        contracts.write(args.out, schedule, contracts.SCHEDULE)
         work.metrics["weighted_per_step"] = plan.weighted
         work.metrics["different_problems"] = len(schedule["problem_id"].unique())
 

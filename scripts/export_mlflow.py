@@ -8,9 +8,9 @@ import argparse
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mmr1.errors import UserError, run
-from mmr1.files import write_json
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.files import write_json
+from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.provenance.tracking.export import export, exportable
 
 

@@ -14,11 +14,11 @@ import pyarrow as pa
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-from mmr1 import tables
-from mmr1.errors import UserError, run
-from mmr1.problems import Problem, read_problems
-from mmr1.progress import track
-from mmr1.provenance.record import Job, add_job_arguments, job
+from mmr1.data import contracts
+from mmr1.data.problems import Problem, read_problems
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.progress import track
+from mmr1.plumbing.record import Job, add_job_arguments, job
 from mmr1.rollout.arguments import (
     add_engine_arguments,
     add_prompt_arguments,
@@ -28,7 +28,7 @@ from mmr1.rollout.arguments import (
     encoder_of,
     engine_of,
 )
-from mmr1.rollout.engine import Engine, Rollout, Sampling, group_requests
+from mmr1.rollout.requests import Engine, Rollout, Sampling, group_requests
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def generate(args: argparse.Namespace, engine: Engine, blocks: list[list[Problem
     sampling = Sampling(args.temperature, args.max_tokens, args.top_p)
     rollouts = tokens = truncated = 0
     start = time.monotonic()
-    with tables.writer(args.out, tables.ROLLOUTS) as table:
+    with contracts.writer(args.out, contracts.ROLLOUTS) as table:
         for block in track(blocks, "blocks of problems"):
             requests = [
                 request
@@ -93,7 +93,7 @@ def as_table(rollouts: list[Rollout]) -> pa.Table:
             "finish_reason": [rollout.finish_reason for rollout in rollouts],
             "logprob": [rollout.logprobs.mean(dtype=np.float64) for rollout in rollouts],
         },
-        schema=tables.ROLLOUTS,
+        schema=contracts.ROLLOUTS,
     )
 
 

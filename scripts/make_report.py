@@ -6,11 +6,11 @@ What it is made from stands in an index, which the workflow writes (mmr1.report.
 import argparse
 from pathlib import Path
 
-from mmr1.errors import run
-from mmr1.files import atomic
-from mmr1.progress import log
+from mmr1.plumbing.errors import run
+from mmr1.plumbing.files import atomic
+from mmr1.plumbing.progress import log
+from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.provenance.ledger import read_records
-from mmr1.provenance.record import add_job_arguments, job
 from mmr1.report.index import read_index
 from mmr1.report.page import TEMPLATE, build
 

@@ -11,13 +11,13 @@ The index is JSON: {"evaluations": [{"model": "7b", "subject": "vas", "seed": 1,
 import argparse
 from pathlib import Path
 
-from mmr1.errors import run
-from mmr1.files import atomic
-from mmr1.progress import log
-from mmr1.provenance.record import add_job_arguments, job
-from mmr1.settings import read_settings
-from mmr1.tables_format import comma_separated, html_fragment, latex, markdown
-from mmr1.tables_paper import Index, make, read_paper
+from mmr1.plumbing.errors import run
+from mmr1.plumbing.files import atomic
+from mmr1.plumbing.progress import log
+from mmr1.plumbing.record import add_job_arguments, job
+from mmr1.plumbing.settings import read_settings
+from mmr1.report.printed_tables import Index, make, read_paper
+from mmr1.report.table_formats import comma_separated, html_fragment, latex, markdown
 
 PAPER = Path(__file__).parent.parent / "config" / "paper_tables.csv"
 

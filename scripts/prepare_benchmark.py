@@ -14,11 +14,11 @@ from pathlib import Path
 from mmr1.benchmarks import prepare
 from mmr1.benchmarks.load import load_rows
 from mmr1.benchmarks.registry import BENCHMARKS, benchmark
-from mmr1.errors import UserError, run
-from mmr1.hub import resolve
-from mmr1.problems import problem_rows, rows_problems, write_problems
-from mmr1.progress import log
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.data.hub import resolve
+from mmr1.data.problems import problem_rows, rows_problems, write_problems
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.progress import log
+from mmr1.plumbing.record import add_job_arguments, job
 
 
 def main() -> None:

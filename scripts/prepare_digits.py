@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from mmr1 import digits
-from mmr1.conversations import write_conversations
-from mmr1.errors import UserError, run
-from mmr1.problems import write_problems
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.data.conversations import write_conversations
+from mmr1.data.problems import write_problems
+from mmr1.data.sources import digits
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.record import add_job_arguments, job
 
 # Held-out sets use digit images that training never shows.
 TABLES = {

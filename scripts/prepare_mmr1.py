@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mmr1 import tables
-from mmr1.checkpoints import load_processor
-from mmr1.errors import UserError, run
-from mmr1.paper_rl import ROWS_AT_A_TIME, Dropped, in_blocks, kept_problems, with_letter
-from mmr1.problems import Problem, problem_rows, read_problems, write_problems
-from mmr1.progress import log
-from mmr1.prompts import PromptEncoder
-from mmr1.provenance.record import add_job_arguments, job
-from mmr1.settings import read_text
+from mmr1.data import contracts
+from mmr1.data.problems import Problem, problem_rows, read_problems, write_problems
+from mmr1.data.prompts import PromptEncoder
+from mmr1.data.sources.mmr1_rl import ROWS_AT_A_TIME, Dropped, in_blocks, kept_problems, with_letter
+from mmr1.models.checkpoints import load_processor
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.progress import log
+from mmr1.plumbing.record import add_job_arguments, job
+from mmr1.plumbing.settings import read_text
 
 
 def main() -> None:
@@ -28,9 +28,9 @@ def main() -> None:
         dropped = Dropped(args.max_dropped)
         problems = kept_problems(args.rl, dropped, prompt_tokens(args), args.max_prompt_tokens)
         kept = 0
-        with tables.writer(args.out, tables.PROBLEMS) as table:
+        with contracts.writer(args.out, contracts.PROBLEMS) as table:
             for block in in_blocks(problems, ROWS_AT_A_TIME):
-                table.write_table(pa.Table.from_pylist(problem_rows(block), schema=tables.PROBLEMS))
+                table.write_table(pa.Table.from_pylist(problem_rows(block), schema=contracts.PROBLEMS))
                 kept += len(block)
                 log(f"{kept}/{args.rows} problems")
             if kept + len(dropped.rows) != args.rows:

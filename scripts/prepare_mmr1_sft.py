@@ -10,13 +10,20 @@ from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 
-from mmr1.conversations import conversation_writer
-from mmr1.errors import UserError, run
-from mmr1.paper_rl import BrokenRow, Dropped
-from mmr1.paper_sft import ITEMS_TO_LEARN_FROM, ImageStore, conversation, conversation_file, image_key, iter_items
-from mmr1.problems import Problem
-from mmr1.progress import log, track
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.data.conversations import conversation_writer
+from mmr1.data.problems import Problem
+from mmr1.data.sources.mmr1_rl import BrokenRow, Dropped
+from mmr1.data.sources.mmr1_sft import (
+    ITEMS_TO_LEARN_FROM,
+    ImageStore,
+    conversation,
+    conversation_file,
+    image_key,
+    iter_items,
+)
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.progress import log, track
+from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.seeds import generator
 
 Row = tuple[int, Problem, str]

@@ -11,15 +11,15 @@ import argparse
 import os
 from pathlib import Path
 
-from mmr1 import tables
 from mmr1.benchmarks import judge
 from mmr1.benchmarks.load import load_problems, load_responses
 from mmr1.benchmarks.registry import BENCHMARKS, benchmark
 from mmr1.benchmarks.score import add_judge, item_rows, judge_items, pair, scores
-from mmr1.errors import UserError, run
-from mmr1.files import write_json
-from mmr1.progress import log
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.data import contracts
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.files import write_json
+from mmr1.plumbing.progress import log
+from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.rewards.verify import Verifier
 
 
@@ -42,7 +42,7 @@ def main() -> None:
         result = scores(chosen, items)
         if args.items:
             rows = item_rows(items)
-            tables.write(args.items, rows, rows.schema)
+            contracts.write(args.items, rows, rows.schema)
         write_json(args.out, result)
         work.metrics |= {f"accuracy_{name}": score["accuracy"] for name, score in result["scores"].items()}
         told = ", ".join(f"{name} {score['accuracy']:.4f}" for name, score in result["scores"].items())

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mmr1 import tables
-from mmr1.errors import UserError, run
-from mmr1.progress import SECONDS_BETWEEN_LINES, log
-from mmr1.provenance.record import Job, add_job_arguments, job
+from mmr1.data import contracts
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.progress import SECONDS_BETWEEN_LINES, log
+from mmr1.plumbing.record import Job, add_job_arguments, job
 from mmr1.vas.diversity import DEFAULT, DIVERSITIES, diversity
 from mmr1.vas.groups import Groups, count_rows, is_training, iter_groups
 from mmr1.vas.read import SCORES, read_golds, read_previous
@@ -69,7 +69,7 @@ def main() -> None:
         if args.rollouts:
             gather(args, golds, tally, work)
         scores = score_table(tally, formula, previous)
-        tables.write(args.out, scores, SCORES)
+        contracts.write(args.out, scores, SCORES)
         work.metrics |= summary(scores, tally)
 
 

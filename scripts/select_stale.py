@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mmr1 import tables
-from mmr1.errors import run
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.data import contracts
+from mmr1.plumbing.errors import run
+from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.vas.read import SCORES, read_golds, read_scores
 from mmr1.vas.refresh import select_stale
 
@@ -36,8 +36,8 @@ def main() -> None:
         n, rate, scored_at = (scores[name].to_numpy() for name in ("n", "pass_rate", "scored_at"))
         stale = select_stale(n, rate, scored_at, step=args.first_step, share=args.share, half_life=args.half_life)
         done = 0
-        with tables.writer(args.out, tables.PROBLEMS) as out:
-            for rows in tables.iter_row_groups(args.problems, tables.PROBLEMS):
+        with contracts.writer(args.out, contracts.PROBLEMS) as out:
+            for rows in contracts.iter_row_groups(args.problems, contracts.PROBLEMS):
                 out.write_table(rows.filter(pa.array(stale[done : done + len(rows)])))
                 done += len(rows)
         work.metrics |= {"problems_selected": int(stale.sum()), "mean_age": float((args.first_step - scored_at).mean())}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from mmr1.errors import run
-from mmr1.files import write_json
-from mmr1.progress import log
+from mmr1.plumbing.errors import run
+from mmr1.plumbing.files import write_json
+from mmr1.plumbing.progress import log
 from mmr1.rollout.arguments import (
     add_engine_arguments,
     add_prompt_arguments,

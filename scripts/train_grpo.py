@@ -11,8 +11,8 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from mmr1.errors import UserError, run
-from mmr1.provenance.record import Job, add_job_arguments, job
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.record import Job, add_job_arguments, job
 
 INPUTS = ("settings", "model", "reference", "problems", "schedule", "state", "system_prompt", "validation", "replay")
 OUTPUTS = ("out", "rollouts", "rewards", "metrics", "timings", "validation_out", "entries", "state_out")
@@ -59,10 +59,10 @@ def main() -> None:
     import torch  # after the arguments were checked: it takes seconds
 
     from mmr1.grpo import distributed
-    from mmr1.grpo.interruption import EXIT_CODE, Interrupted, Interruption
     from mmr1.grpo.round import train_round
     from mmr1.grpo.settings import GRPOSettings
-    from mmr1.settings import read_settings
+    from mmr1.plumbing.interruption import EXIT_CODE, Interrupted, Interruption
+    from mmr1.plumbing.settings import read_settings
 
     interruption = Interruption(args.deadline_minutes, started)
     torch.set_num_threads(args.threads)

@@ -12,8 +12,8 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from mmr1.errors import UserError, run
-from mmr1.provenance.record import Job, add_job_arguments, job
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.record import Job, add_job_arguments, job
 
 DATA = ("model", "conversations", "validation", "system_prompt")
 
@@ -51,10 +51,10 @@ def train(args: argparse.Namespace, started: float, digests: dict[str, str]) -> 
     """Check the inputs against the settings and train; ends the process with code 75 where it has to leave."""
     import torch  # after the arguments were checked: it takes seconds
 
-    from mmr1.checkpoints import check_checkpoint
-    from mmr1.conversations import ConversationFile
-    from mmr1.grpo.interruption import EXIT_CODE, Interrupted, Interruption
-    from mmr1.settings import read_settings, read_text
+    from mmr1.data.conversations import ConversationFile
+    from mmr1.models.checkpoints import check_checkpoint
+    from mmr1.plumbing.interruption import EXIT_CODE, Interrupted, Interruption
+    from mmr1.plumbing.settings import read_settings, read_text
     from mmr1.sft.settings import SFTSettings
     from mmr1.sft.train import train_sft
 

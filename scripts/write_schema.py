@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from mmr1.errors import run
-from mmr1.files import write_json
+from mmr1.plumbing.errors import run
+from mmr1.plumbing.files import write_json
 from mmr1.recipe import Recipe
 
 SCHEMA = Path(__file__).resolve().parents[1] / "workflow" / "schemas" / "recipe.schema.json"

@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from mmr1.errors import UserError, run
-from mmr1.files import write_json
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.files import write_json
+from mmr1.plumbing.record import add_job_arguments, job
 
 
 def parse_arguments() -> argparse.Namespace:

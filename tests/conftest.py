@@ -8,9 +8,9 @@ import hypothesis
 import pytest
 
 from benchmark_fixtures import Call
-from mmr1 import digits
-from mmr1.problems import Problem
-from mmr1.tiny_model import TinyArchitecture, build
+from mmr1.data.problems import Problem
+from mmr1.data.sources import digits
+from mmr1.models.tiny import TinyArchitecture, build
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
+from mmr1.data.problems import Problem
+from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.batching import MicroBatch
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Entry, Group
-from mmr1.grpo.interruption import Interruption
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.policy import LogprobModel
 from mmr1.grpo.settings import GRPOSettings
-from mmr1.problems import Problem
-from mmr1.prompts import PromptEncoder
+from mmr1.plumbing.interruption import Interruption
 from mmr1.rewards.reward import Judged
-from mmr1.rollout.engine import Rollout
+from mmr1.rollout.requests import Rollout
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 

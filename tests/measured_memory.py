@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 
 from grpo_fixtures import ALONE, random_groups, settings
-from mmr1 import digits
-from mmr1.files import read_json
+from mmr1.data.prompts import PromptEncoder
+from mmr1.data.sources import digits
 from mmr1.grpo import distributed
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.memory import estimate
 from mmr1.grpo.policy import Policy, Reference
-from mmr1.prompts import PromptEncoder
-from mmr1.rollout.policy import end_of_sequence
-from mmr1.tiny_model import TinyArchitecture, build
+from mmr1.models.action_space import end_of_sequence
+from mmr1.models.tiny import TinyArchitecture, build
+from mmr1.plumbing.files import read_json
 
 
 def alive() -> int:

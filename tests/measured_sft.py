@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmr1 import digits
-from mmr1.conversations import ConversationFile, write_conversations
-from mmr1.grpo.interruption import Interruption
-from mmr1.problems import Problem
+from mmr1.data.conversations import ConversationFile, write_conversations
+from mmr1.data.problems import Problem
+from mmr1.data.sources import digits
+from mmr1.plumbing.interruption import Interruption
 from mmr1.sft.settings import SFTSettings
 from mmr1.sft.train import train_sft
 

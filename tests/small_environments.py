@@ -11,7 +11,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmr1.files import sha256
+from mmr1.plumbing.files import sha256
 
 ROOT = Path(__file__).resolve().parents[1]
 INSTALLER = ("install.sh", "local.sh", "uv.sh", "uv.lock", "pip_settings.py", "torchvision_schemas.py")

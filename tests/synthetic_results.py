@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mmr1 import digits, tables
-from mmr1.files import digest, files_under, sha256, write_json, write_jsonl
-from mmr1.problems import Problem, write_problems
+from mmr1.data import contracts
+from mmr1.data.problems import Problem, write_problems
+from mmr1.data.sources import digits
+from mmr1.plumbing.files import digest, files_under, sha256, write_json, write_jsonl
 from mmr1.report.index import Evaluation, Index, Round, Sft, Training
 from mmr1.seeds import generator
 
@@ -100,7 +101,7 @@ class SyntheticResults:
         folder = self.root / place
         initial = self.root / MODEL / "initial/1a2b3c4d" / f"seed{seed}"
         rollouts, scores = (folder if number else initial) / "rollouts/0.parquet", folder / "scores.parquet"
-        tables.write(rollouts, [], tables.ROLLOUTS)
+        contracts.write(rollouts, [], contracts.ROLLOUTS)
         rule, name = ("generate", place) if number else ("generate_initial", f"{MODEL}/1a2b3c4d/seed{seed}")
         inputs = {"model": files_under(model), "problems": [problems]}
         self.record(rule, f"{name}/0", inputs, {"rollouts": [rollouts]}, seconds=8, program="generate")
@@ -116,7 +117,7 @@ class SyntheticResults:
             }
             for i, p in enumerate(passed.tolist())
         ]
-        tables.write(scores, rows, tables.SCORES)
+        contracts.write(scores, rows, contracts.SCORES)
         self.record("score_vps", place, {"rollouts": [rollouts]}, {"out": [scores]}, seconds=1)
         return scores
 
@@ -127,10 +128,10 @@ class SyntheticResults:
         right = random.random(len(self.problems)) < accuracy
         predictions, items, scores = (folder / n for n in ("predictions.parquet", "items.parquet", "scores.json"))
         answers = zip(self.problems, right.tolist(), strict=True)
-        tables.write(predictions, [_prediction(problem, ok) for problem, ok in answers], tables.ROLLOUTS)
+        contracts.write(predictions, [_prediction(problem, ok) for problem, ok in answers], contracts.ROLLOUTS)
         verdicts = zip(self.problems, right.tolist(), strict=True)
         rows = [{"id": problem.id, "official": ok, "paper": ok, "extracted": "?"} for problem, ok in verdicts]
-        tables.write(items, rows, ITEMS)
+        contracts.write(items, rows, ITEMS)
         share, n = float(right.mean()), len(right)
         half = 1.96 * (share * (1 - share) / n) ** 0.5
         score = {"correct": int(right.sum()), "accuracy": share, "ci95": [max(0, share - half), share + half], "by": {}}
@@ -164,7 +165,7 @@ class SyntheticResults:
         program: str | None = None,
         settings: Settings | None = None,
     ) -> Path:
-        """Write the record of one job, in the form of mmr1.provenance.record, one job after another in time."""
+        """Write the record of one job, in the form of mmr1.plumbing.record, one job after another in time."""
         path = self.root / "records" / rule / f"{place}.json"
         hashed = {name: [self.hashed(file) for file in files] for name, files in inputs.items()}
         written = {name: [self.hashed(file) for file in files] for name, files in outputs.items()}

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from mmr1 import tables
-from mmr1.problems import Problem, write_problems
+from mmr1.data import contracts
+from mmr1.data.problems import Problem, write_problems
 
 Group = list[list[int]]
 
@@ -64,14 +64,14 @@ def rewards_of(problem: str, verdicts: str, **where: int) -> list[dict[str, Any]
 def write_rollouts(path: Path, *groups: list[dict[str, Any]]) -> Path:
     """A rollouts table, of training rollouts if the rows have a step."""
     rows = [row for group in groups for row in group]
-    tables.write(path, rows, tables.TRAINING_ROLLOUTS if "step" in rows[0] else tables.ROLLOUTS)
+    contracts.write(path, rows, contracts.TRAINING_ROLLOUTS if "step" in rows[0] else contracts.ROLLOUTS)
     return path
 
 
 def write_rewards(path: Path, *groups: list[dict[str, Any]]) -> Path:
     """A rewards table, of training rewards if the rows have a step."""
     rows = [row for group in groups for row in group]
-    tables.write(path, rows, tables.TRAINING_REWARDS if "step" in rows[0] else tables.REWARDS)
+    contracts.write(path, rows, contracts.TRAINING_REWARDS if "step" in rows[0] else contracts.REWARDS)
     return path
 
 
@@ -81,5 +81,5 @@ def write_scores(path: Path, vps: dict[str, float]) -> Path:
         {"problem_id": name, "n": 4, "pass_rate": 0.5, "ovs": 0.25, "tds": 0.5, "vps": value}
         for name, value in vps.items()
     ]
-    tables.write(path, rows, tables.SCORES)
+    contracts.write(path, rows, contracts.SCORES)
     return path

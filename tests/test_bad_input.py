@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mmr1 import digits
-from mmr1.conversations import write_conversations
-from mmr1.files import write_json
-from mmr1.problems import Problem, write_problems
+from mmr1.data.conversations import write_conversations
+from mmr1.data.problems import Problem, write_problems
+from mmr1.data.sources import digits
+from mmr1.plumbing.files import write_json
 from synthetic_rollouts import write_scores
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"

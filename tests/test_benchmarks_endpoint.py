@@ -16,10 +16,10 @@ from mmr1.benchmarks.base import Response
 from mmr1.benchmarks.judge import KEY_VARIABLE, Judge
 from mmr1.benchmarks.registry import BENCHMARKS
 from mmr1.benchmarks.score import add_judge, judge_items, scores
-from mmr1.benchmarks.served import KEY_VARIABLE as ENDPOINT_KEY
-from mmr1.errors import UserError
-from mmr1.problems import Problem, write_problems
+from mmr1.data.problems import Problem, write_problems
+from mmr1.plumbing.errors import UserError
 from mmr1.rewards.verify import Verifier
+from mmr1.rollout.served import KEY_VARIABLE as ENDPOINT_KEY
 from mmr1.seeds import derive
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"

@@ -14,7 +14,7 @@ from generated_answers import answers
 from mmr1.benchmarks.base import Response
 from mmr1.benchmarks.registry import BENCHMARKS
 from mmr1.benchmarks.score import item_rows, judge_items, scores
-from mmr1.problems import Problem
+from mmr1.data.problems import Problem
 from mmr1.rewards.verify import Verifier
 
 COUNT = 20_000

@@ -14,7 +14,7 @@ import pytest
 from benchmark_fixtures import png
 from hub_stand_in import COMMIT, serving
 from mmr1.benchmarks.registry import BENCHMARKS
-from mmr1.problems import read_problems
+from mmr1.data.problems import read_problems
 
 ROOT = Path(__file__).parents[1]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmr1.benchmarks.latex_number import evaluate
+from mmr1.benchmarks.rules.latex_number import evaluate
 
 
 @pytest.mark.parametrize(

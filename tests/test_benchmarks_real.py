@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from mmr1.benchmarks import mathvista
 from mmr1.benchmarks.base import Response
 from mmr1.benchmarks.load import load_problems, load_rows
-from mmr1.benchmarks.paper import gold_choice
 from mmr1.benchmarks.registry import BENCHMARKS
+from mmr1.benchmarks.rules.paper import gold_choice
 from mmr1.benchmarks.score import judge_items
-from mmr1.problems import Problem
+from mmr1.benchmarks.suite import mathvista
+from mmr1.data.problems import Problem
 from mmr1.rewards.verify import Verifier
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -106,13 +106,13 @@ def test_logicvista_verdicts_are_the_published_ones_from_the_published_letters(m
 
 
 def test_every_disagreement_is_listed_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "performance"))
     import evaluation_tables as tables
 
     vista = [tables.read_mathvista(path) for path in tables.files(SHARED, "mathvista")]
     logic = [tables.read_logicvista(path, SHARED) for path in tables.files(SHARED, "logicvista")]
     assert tables.DISAGREEMENTS.read_text() == tables.disagreements(vista, logic), (
-        "run `python benchmarks/evaluation_tables.py --write`"
+        "run `python performance/evaluation_tables.py --write`"
     )
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from mmr1.benchmarks.base import Benchmark, Response
-from mmr1.benchmarks.clean import STEPS, clean
-from mmr1.benchmarks.extract import extract
-from mmr1.benchmarks.numbers import number, readings
 from mmr1.benchmarks.registry import BENCHMARKS
+from mmr1.benchmarks.rules.clean import STEPS, clean
+from mmr1.benchmarks.rules.extract import extract
+from mmr1.benchmarks.rules.numbers import number, readings
 from mmr1.benchmarks.score import judge_items
-from mmr1.problems import Problem
+from mmr1.data.problems import Problem
 from mmr1.rewards.verify import Verifier
 
 MATHVISTA = {"pid": "1", "question": "?", "precision": None, "unit": None, "metadata": {}}

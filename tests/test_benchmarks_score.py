@@ -12,15 +12,15 @@ import pytest
 from scipy.stats import binomtest
 
 from benchmark_fixtures import ANSWERS, CHARTS, Call, json_lines, png
-from mmr1 import tables
 from mmr1.benchmarks import prepare
 from mmr1.benchmarks.base import Response
 from mmr1.benchmarks.intervals import bootstrap, interval, wilson
 from mmr1.benchmarks.load import load_problems, load_responses
 from mmr1.benchmarks.registry import BENCHMARKS, benchmark
 from mmr1.benchmarks.score import judge_items, pair, scores
-from mmr1.errors import UserError
-from mmr1.problems import Problem, read_problems, write_problems
+from mmr1.data import contracts
+from mmr1.data.problems import Problem, read_problems, write_problems
+from mmr1.plumbing.errors import UserError
 from mmr1.rewards.verify import Verifier
 
 ROOT = Path(__file__).parent.parent
@@ -221,7 +221,7 @@ def test_score_benchmark_takes_a_rollouts_table(call: Call, tmp_path: Path) -> N
     write_problems(tmp_path / "p.parquet", [problem])
     row = {"problem_id": "1", "seed": 1, "token_ids": [1], "finish_reason": "stop", "logprob": 0.0}
     rollouts = [{**row, "rollout": i, "text": f"\\boxed{{{8 + i}}}"} for i in range(2)]
-    tables.write(tmp_path / "r.parquet", rollouts, tables.ROLLOUTS)
+    contracts.write(tmp_path / "r.parquet", rollouts, contracts.ROLLOUTS)
     arguments = ["--problems", tmp_path / "p.parquet", "--predictions", tmp_path / "r.parquet"]
     call("score_benchmark", "--benchmark", "digits", *arguments, "--out", tmp_path / "s.json")
     result = json.loads((tmp_path / "s.json").read_text())

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmr1.checkpoints import check_checkpoint
-from mmr1.errors import UserError
+from mmr1.models.checkpoints import check_checkpoint
+from mmr1.plumbing.errors import UserError
 
 
 @pytest.fixture

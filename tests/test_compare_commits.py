@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmr1.errors import UserError
+from mmr1.plumbing.errors import UserError
 from project import ROOT
 
 
 @pytest.fixture(scope="module")
 def compare_commits() -> ModuleType:
-    path = ROOT / "benchmarks/compare_commits.py"
+    path = ROOT / "performance/compare_commits.py"
     spec = importlib.util.spec_from_file_location("compare_commits", path)
     assert spec is not None
     assert spec.loader is not None
@@ -163,7 +163,7 @@ def test_two_outputs_under_one_new_name_are_refused(compared: Callable) -> None:
 
 
 def test_an_unknown_commit_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    words = [sys.executable, str(ROOT / "benchmarks/compare_commits.py"), "no-such-commit"]
+    words = [sys.executable, str(ROOT / "performance/compare_commits.py"), "no-such-commit"]
     folder = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run(words, env=folder, capture_output=True, text=True, check=False)
     assert list(tmp_path.iterdir()) == []

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmr1 import conversations, digits, tables
-from mmr1.conversations import CONVERSATIONS, ConversationFile, conversation_writer, write_conversations
-from mmr1.errors import UserError
-from mmr1.problems import Problem, read_problems
+from mmr1.data import contracts, conversations
+from mmr1.data.conversations import CONVERSATIONS, ConversationFile, conversation_writer, write_conversations
+from mmr1.data.problems import Problem, read_problems
+from mmr1.data.sources import digits
+from mmr1.plumbing.errors import UserError
 
 Pairs = list[tuple[Problem, str]]
 
@@ -44,14 +45,14 @@ def test_any_order_gives_the_rows_of_the_file(path: Path, pairs: Pairs, monkeypa
     assert conversations.read_conversations(path) == pairs
     with pytest.raises(IndexError):
         file[200]
-    monkeypatch.setattr(tables, "KEPT_GROUPS", 1)  # every group is read anew
+    monkeypatch.setattr(contracts, "KEPT_GROUPS", 1)  # every group is read anew
     file = ConversationFile(path)
     assert [file[row] for row in order] == [pairs[row] for row in order]
 
 
 def test_groups_that_were_read_last_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = tables.RowReader(path, CONVERSATIONS)
-    monkeypatch.setattr(tables, "KEPT_GROUPS", sum(reader.read_group(group).nbytes for group in (0, 1)))
+    reader = contracts.RowReader(path, CONVERSATIONS)
+    monkeypatch.setattr(contracts, "KEPT_GROUPS", sum(reader.read_group(group).nbytes for group in (0, 1)))
     read, read_group = [], reader.read_group
     monkeypatch.setattr(reader, "read_group", lambda group: read.append(group) or read_group(group))
     for row in (0, 64, 1, 199, 2, 65):
@@ -71,7 +72,7 @@ def test_groups_are_bounded_in_rows_and_in_bytes(tmp_path: Path, pairs: Pairs) -
 
 
 def test_a_file_of_one_large_group_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "LARGEST_GROUP", 1000)
+    monkeypatch.setattr(contracts, "LARGEST_GROUP", 1000)
     with pytest.raises(UserError, match=r"c\.parquet: expected row groups of at most 0 MiB, .* smaller row_group_size"):
         ConversationFile(path)
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import torch
 
-from mmr1 import digits
-from mmr1.chat import shown_question
-from mmr1.problems import Problem
-from mmr1.prompts import PromptEncoder
+from mmr1.data.chat import shown_question
+from mmr1.data.problems import Problem
+from mmr1.data.prompts import PromptEncoder
+from mmr1.data.sources import digits
+from mmr1.models.tiny import build_processor
 from mmr1.rewards.extract import last_boxed, well_formed
-from mmr1.tiny_model import build_processor
 
 
 def test_answers_are_right() -> None:

@@ -20,9 +20,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from mmr1.files import sha256
-from mmr1.provenance.code import SCRIPTS, code_files
-from mmr1.provenance.environment import locked, normalized
+from mmr1.plumbing.code import SCRIPTS, code_files
+from mmr1.plumbing.environment import locked, normalized
+from mmr1.plumbing.files import sha256
 from small_environments import ROOT, SmallProject, base_python, write_wheel
 
 ENVS = ROOT / "envs"

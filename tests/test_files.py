@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mmr1.errors import UserError
-from mmr1.files import atomic, digest, files_under, read_json, read_jsonl, sha256, write_json, write_jsonl
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import atomic, digest, files_under, read_json, read_jsonl, sha256, write_json, write_jsonl
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:

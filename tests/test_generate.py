@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import generate
-from mmr1 import tables
-from mmr1.errors import UserError
-from mmr1.files import read_json
-from mmr1.problems import Problem, write_problems
+from mmr1.data import contracts
+from mmr1.data.problems import Problem, write_problems
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import read_json
 from mmr1.seeds import derive
 
 PROGRAM = Path(__file__).parents[1] / "scripts" / "generate.py"
@@ -51,7 +51,7 @@ def run_generate(arguments: dict[str, object], monkeypatch: pytest.MonkeyPatch) 
         given = arguments | {name.replace("_", "-"): value for name, value in changes.items()}
         monkeypatch.setattr(sys, "argv", ["generate.py", *command_line(given)])
         generate.main()
-        return tables.read(str(given["out"]), tables.ROLLOUTS)
+        return contracts.read(str(given["out"]), contracts.ROLLOUTS)
 
     return call
 
@@ -82,9 +82,9 @@ def test_shards_concatenate_to_the_whole(
     for index, part in enumerate(parts):
         run_generate(out=part, shard=f"{index}/{count}")
     joined = tmp_path / "joined.parquet"
-    with tables.writer(joined, tables.ROLLOUTS) as writer:
+    with contracts.writer(joined, contracts.ROLLOUTS) as writer:
         for part in parts:
-            for group in tables.iter_row_groups(part, tables.ROLLOUTS):
+            for group in contracts.iter_row_groups(part, contracts.ROLLOUTS):
                 writer.write_table(group)
     assert joined.read_bytes() == Path(str(arguments["out"])).read_bytes()
 
@@ -129,7 +129,9 @@ def test_program_writes_its_record(arguments: dict[str, object], tmp_path: Path)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "blocks of problems: 6/6" in done.stderr
     written = read_json(record)
-    lengths = [len(ids) for ids in tables.read(str(arguments["out"]), tables.ROLLOUTS).column("token_ids").to_pylist()]
+    lengths = [
+        len(ids) for ids in contracts.read(str(arguments["out"]), contracts.ROLLOUTS).column("token_ids").to_pylist()
+    ]
     assert written["metrics"]["rollouts"] == 22
     assert written["metrics"]["tokens"] == sum(lengths)
     assert 0 <= written["metrics"]["truncated"] <= 1

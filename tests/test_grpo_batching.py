@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grpo_fixtures import PATIENT, PlainPolicy, learner, random_groups, settings
+from mmr1.data.problems import Problem
+from mmr1.data.prompts import EncodedPrompt
 from mmr1.grpo.batching import PlacedPrompt, Sample, deal, padding_share, plan
 from mmr1.grpo.minibatch import until_end
-from mmr1.problems import Problem
-from mmr1.prompts import EncodedPrompt
-from mmr1.rollout.policy import end_of_sequence
+from mmr1.models.action_space import end_of_sequence
 
 
 def prompt(length: int) -> PlacedPrompt:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from mmr1 import digits, tables
-from mmr1.files import read_jsonl
-from mmr1.problems import Problem
+from mmr1.data import contracts
+from mmr1.data.problems import Problem
+from mmr1.data.sources import digits
+from mmr1.plumbing.files import read_jsonl
 from trainer_harness import Setup, Trainers, division, run_ranks, small_setup, trainers
 
 STEPS = 3
@@ -63,13 +64,13 @@ def test_two_and_three_ranks_have_the_losses_of_one(server: Trainers, setup: Set
 
 def with_rewards(setup: Setup, rollouts: Path) -> Path:
     """The rollouts of a model that knows nothing, with every third text one that is right: advantages are not zero."""
-    table = tables.read(rollouts, tables.TRAINING_ROLLOUTS)
+    table = contracts.read(rollouts, contracts.TRAINING_ROLLOUTS)
     problems = {problem.id: problem for problem in setup.problems}
     rows = table.to_pylist()
     for row in rows[::3]:
         row["text"] = digits.worked_response(problems[row["problem_id"]])
     path = setup.folder / "replay.parquet"
-    tables.write(path, rows, tables.TRAINING_ROLLOUTS)
+    contracts.write(path, rows, contracts.TRAINING_ROLLOUTS)
     return path
 
 

@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 
 from grpo_fixtures import PlainPolicy
 from grpo_fixtures import settings as settings_of
-from mmr1 import tables
-from mmr1.files import read_jsonl
+from mmr1.data import contracts
+from mmr1.data.problems import Problem
+from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.batching import Sample, collate, plan
 from mmr1.grpo.loss import token_losses
 from mmr1.grpo.policy import place
-from mmr1.problems import Problem
-from mmr1.prompts import PromptEncoder
+from mmr1.plumbing.files import read_jsonl
 from trainer_harness import Setup, Trainers, division, run_ranks, small_setup, trainers
 
 STEPS = 3
@@ -26,7 +26,7 @@ KILLED_STEPS = 6  # no phase is over before its kill: the ten of them together l
 
 # Each phase, and where in the code a kill lands in it.
 PHASES = {
-    "generation": "mmr1.rollout.transformers_engine:TransformersEngine.generate",
+    "generation": "mmr1.rollout.engines.transformers:TransformersEngine.generate",
     "reward": "mmr1.grpo.sampling:judge_with",
     "backward": "mmr1.grpo.policy:Policy.backward",
     "optimizer step": "mmr1.grpo.policy:Policy.step",
@@ -111,7 +111,7 @@ def test_a_killed_rank_ends_the_other_and_both_run_again_give_the_same_bits(
 def outputs(setup: Setup, name: str) -> tuple[list[dict], list[dict]]:
     """A run's rollouts and metrics."""
     folder = setup.folder / name
-    return tables.read(folder / "rollouts.parquet", tables.TRAINING_ROLLOUTS).to_pylist(), read_jsonl(
+    return contracts.read(folder / "rollouts.parquet", contracts.TRAINING_ROLLOUTS).to_pylist(), read_jsonl(
         folder / "metrics.jsonl"
     )
 
@@ -190,7 +190,7 @@ def test_sigterm_and_a_deadline_save_and_leave(server: Trainers, setup: Setup) -
     assert server.wait(server.start(setup.arguments(straight, settings, schedule), setup.log(straight))) == 0
 
     told = setup.arguments("told", settings, schedule)
-    terminate = ("mmr1.rollout.transformers_engine:TransformersEngine.generate", 2, 0.0, signal.SIGTERM)
+    terminate = ("mmr1.rollout.engines.transformers:TransformersEngine.generate", 2, 0.0, signal.SIGTERM)
     assert server.wait(server.start(told, setup.log("told"), terminate)) == 75
     assert "SIGTERM: saved with 1 steps done" in setup.log("told").read_text()
     assert server.wait(server.start(told, setup.log("told"))) == 0

@@ -10,17 +10,17 @@ import torch
 from transformers import AutoProcessor
 
 from grpo_fixtures import ALONE, no_interruption, settings
-from mmr1 import tables
-from mmr1.errors import UserError
+from mmr1.data import contracts
+from mmr1.data.problems import Problem
+from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.experience import Entry, Group, read_schedule
-from mmr1.grpo.interruption import Preempted
 from mmr1.grpo.loop import _chosen
 from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
 from mmr1.grpo.sampling import Sampler
-from mmr1.problems import Problem
-from mmr1.prompts import PromptEncoder
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.interruption import Preempted
 from mmr1.rewards.verify import Verifier
-from mmr1.rollout.engine import Request, Rollout, Sampling
+from mmr1.rollout.requests import Request, Rollout, Sampling
 from mmr1.seeds import derive
 
 
@@ -131,7 +131,7 @@ def test_a_schedule_that_does_not_fit_is_refused(tmp_path: Path, digit_problems:
         path = tmp_path / "schedule.parquet"
         columns = [dict(zip(("step", "slot", "problem_id"), row, strict=True)) for row in rows]
         none = {"origin": "uniform", "ovs": None, "weight": None}
-        tables.write(path, [row | none for row in columns], tables.SCHEDULE)
+        contracts.write(path, [row | none for row in columns], contracts.SCHEDULE)
         return path
 
     problems = {problem.id: problem for problem in digit_problems}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from grpo_fixtures import settings
-from mmr1.files import read_json
-from mmr1.problems import Problem
+from mmr1.data.problems import Problem
+from mmr1.plumbing.files import read_json
 from trainer_harness import small_setup, trainers
 
 PROGRAM = Path(__file__).parents[1] / "scripts" / "serve_rollouts.py"

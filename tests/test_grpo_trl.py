@@ -7,12 +7,12 @@ import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from grpo_fixtures import PlainPolicy, learner, random_groups, settings
+from mmr1.data.problems import Problem
+from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.advantages import group_advantages
 from mmr1.grpo.experience import Group
 from mmr1.grpo.settings import GRPOSettings
-from mmr1.problems import Problem
-from mmr1.prompts import PromptEncoder
-from mmr1.rollout.policy import end_of_sequence
+from mmr1.models.action_space import end_of_sequence
 
 VOCABULARY = range(8, 100)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mmr1 import tables
-from mmr1.files import read_jsonl
-from mmr1.problems import Problem
+from mmr1.data import contracts
+from mmr1.data.problems import Problem
+from mmr1.plumbing.files import read_jsonl
 from trainer_harness import Setup, Trainers, division, run_ranks, trainers
 
 
@@ -44,7 +44,7 @@ def check_outputs(setup: Setup) -> None:
     assert [row["step"] for row in metrics] == [0, 1, 2]
     assert metrics[-1]["kl"] > 1e-4
     assert all(row["logprob_difference_mean"] < 1e-5 for row in metrics)
-    rollouts = tables.read(setup.folder / "vllm" / "rollouts.parquet", tables.TRAINING_ROLLOUTS)
+    rollouts = contracts.read(setup.folder / "vllm" / "rollouts.parquet", contracts.TRAINING_ROLLOUTS)
     assert rollouts.num_rows == 3 * 4 * 4
     assert len(set(rollouts.column("seed").to_pylist())) == rollouts.num_rows
 
@@ -62,7 +62,7 @@ def test_a_round_with_vllm(server: Trainers, setup: Setup, stage: int) -> None:
 def test_a_round_with_one_engine_of_two_ranks(server: Trainers, setup: Setup) -> None:
     """Each holds a part of every weight. One is killed in the engine: the other ends, and leaves nothing in the way."""
     commands = [command(setup, stage=3, tensor_parallel=2)] * 2
-    killed = ("mmr1.rollout.vllm_engine:VllmEngine.generate", 2, 0.05)
+    killed = ("mmr1.rollout.engines.vllm:VllmEngine.generate", 2, 0.05)
     assert run_ranks(server, setup, "vllm", commands, {1: killed}) == [1, -signal.SIGKILL]
     assert run_ranks(server, setup, "vllm", commands) == [0, 0], setup.log("vllm-0").read_text()[-3000:]
     assert "1 steps done" in setup.log("vllm-0").read_text()

@@ -74,7 +74,7 @@ def test_a_revision_must_be_one_commit(hub: Hub, tmp_path: Path, revision: str, 
 
 
 def test_without_a_revision_the_newest_commit_is_taken(hub: Hub) -> None:
-    program = "from mmr1.hub import resolve; print(resolve('some/thing', 'dataset', None))"
+    program = "from mmr1.data.hub import resolve; print(resolve('some/thing', 'dataset', None))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT / "scripts", capture_output=True, text=True)
     assert done.stdout == f"{OTHER}\n"
 
@@ -88,8 +88,8 @@ def test_a_model_must_be_a_checkpoint(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmr1 import hub as module
-    from mmr1.errors import UserError
+    from mmr1.data import hub as module
+    from mmr1.plumbing.errors import UserError
 
     monkeypatch.setattr(module, "FIRST_WAIT", 0)
     monkeypatch.setattr(module, "HfApi", lambda: (_ for _ in ()).throw(ConnectionError("no route to host")))

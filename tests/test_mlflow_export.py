@@ -20,9 +20,9 @@ import pytest
 from benchmark_fixtures import ANSWERS, CHARTS, json_lines
 from chat_endpoint import Endpoint, serving
 from mmr1.benchmarks.judge import KEY_VARIABLE as JUDGE_KEY
-from mmr1.benchmarks.served import KEY_VARIABLE as ENDPOINT_KEY
-from mmr1.files import read_json, read_jsonl, write_json, write_jsonl
-from mmr1.problems import Problem, write_problems
+from mmr1.data.problems import Problem, write_problems
+from mmr1.plumbing.files import read_json, read_jsonl, write_json, write_jsonl
+from mmr1.rollout.served import KEY_VARIABLE as ENDPOINT_KEY
 from synthetic_results import SyntheticResults, hashed
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmr1.errors import UserError
-from mmr1.provenance.orphan import end_orphan
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.orphan import end_orphan
 
 # Each file in `jobs` is a job that SLURM knows; it holds the job's comment.
 SQUEUE = '#!/bin/sh\ncat "$(dirname "$0")/jobs/$3" 2> /dev/null\n'
@@ -75,6 +75,6 @@ def test_what_has_ended_or_was_no_slurm_job_is_left_alone(jobs: Path, number: st
 def test_a_job_that_does_not_end_stops_the_one_that_waits_for_it(jobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (jobs / "7").write_text("rule_train_wildcards_a\n")
     (jobs.parent / "scancel").write_text("#!/bin/sh\n")
-    monkeypatch.setattr("mmr1.provenance.orphan.SECONDS", 0)
+    monkeypatch.setattr("mmr1.plumbing.orphan.SECONDS", 0)
     with pytest.raises(UserError, match="SLURM job 7 does the same and does not end"):
         end_orphan(marker(jobs, "7"))

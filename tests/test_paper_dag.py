@@ -18,9 +18,9 @@ import yaml
 
 from benchmark_fixtures import png
 from hub_stand_in import COMMIT, serving
-from mmr1 import digits
-from mmr1.files import files_under, read_json, read_jsonl
-from mmr1.problems import Problem
+from mmr1.data.problems import Problem
+from mmr1.data.sources import digits
+from mmr1.plumbing.files import files_under, read_json, read_jsonl
 from project import ROOT, copy_project, snakemake
 
 RECIPE = "tests/recipes/paper.yaml"

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from mmr1.files import read_json, read_jsonl
-from mmr1.provenance.record import parents
+from mmr1.plumbing.files import read_json, read_jsonl
+from mmr1.plumbing.record import parents
 from project import TINY as RECIPE
 from project import command, copy_project, environment, snakemake
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mmr1 import digits, tables
-from mmr1.conversations import read_conversations, write_conversations
-from mmr1.errors import UserError
-from mmr1.problems import Problem, read_problems, write_problems
+from mmr1.data import contracts
+from mmr1.data.conversations import read_conversations, write_conversations
+from mmr1.data.problems import Problem, read_problems, write_problems
+from mmr1.data.sources import digits
+from mmr1.plumbing.errors import UserError
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_missing_truncated_or_foreign_file_is_named(tmp_path: Path, problems: 
     pq.write_table(pq.read_table(path).drop_columns(["answer"]), path)
     with pytest.raises(UserError, match="expected a column answer"):
         read_problems(path)
-    tables.write(path, [], tables.PROBLEMS)
+    contracts.write(path, [], contracts.PROBLEMS)
     with pytest.raises(UserError, match="expected at least one problem"):
         read_problems(path)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from mmr1.errors import UserError
-from mmr1.files import read_json, write_json
-from mmr1.provenance import code
+from mmr1.plumbing import code
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import read_json, write_json
 from mmr1.provenance.ledger import locate, read_attempts, read_records
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
@@ -22,8 +22,8 @@ PROGRAM = '''
 """Repeat a text."""
 import argparse, time
 from pathlib import Path
-from mmr1.errors import UserError, run
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.repeat import repeated
 
 def main():
@@ -116,7 +116,7 @@ def test_a_record_says_what_was_computed_from_what_and_by_what(place: Workplace)
         "bytes": 2,
     }
     assert record["outputs"]["out"][0]["bytes"] == 6
-    assert {"repeat_text.py", "mmr1/repeat.py", "mmr1/errors.py"} <= set(key["code"]["files"])
+    assert {"repeat_text.py", "mmr1/repeat.py", "mmr1/plumbing/errors.py"} <= set(key["code"]["files"])
     assert "mmr1/unused.py" not in key["code"]["files"]
     assert key["environment"]["packages"]["pytest"] == pytest.__version__
     assert record["metrics"] == {"length": 2}

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from mmr1.benchmarks import registry
-from mmr1.errors import UserError
+from mmr1.plumbing.errors import UserError
 from mmr1.recipe import BENCHMARKS, Endpoint, Recipe, check_files, load_recipe
 
 ROOT = Path(__file__).parents[1]

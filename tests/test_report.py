@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmr1 import tables
-from mmr1.errors import UserError
-from mmr1.files import read_json, write_json, write_jsonl
+from mmr1.data import contracts
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import read_json, write_json, write_jsonl
 from mmr1.provenance.ledger import read_records
 from mmr1.report import cost, results
 from mmr1.report.figures import Palette, curves, moving_mean
@@ -120,7 +120,7 @@ def test_seeds_that_agree_are_no_more_certain_than_one(made: SyntheticResults, t
     assert several is not None
     assert several.seeds == 2
     assert several.mean == 0.5
-    items = tables.read(tmp_path / "items.parquet", ITEMS)
+    items = contracts.read(tmp_path / "items.parquet", ITEMS)
     low, high = results.bootstrap(items["paper"].to_pylist(), items["id"].to_pylist())
     assert (several.low, several.high) == (low, high)
     assert high - low > 0.25  # 40 items
@@ -134,7 +134,7 @@ def with_verdicts(index: Index, folder: Path, seeds: int) -> Index:
     last = index.evaluations[-1]
     ids = list(results.verdicts(last.items, "paper")) if last.items else []
     rows = [{"id": name, "official": True, "paper": i % 2 == 0, "extracted": ""} for i, name in enumerate(ids)]
-    tables.write(folder / "items.parquet", rows, ITEMS)
+    contracts.write(folder / "items.parquet", rows, ITEMS)
     score = {"correct": 20, "accuracy": 0.5, "ci95": [0.35, 0.65], "by": {}}
     write_json(folder / "scores.json", {"benchmark": "digits", "n": 40, "scores": {"paper": score}})
     changed = {"items": folder / "items.parquet", "scores": folder / "scores.json"}
@@ -160,9 +160,9 @@ def test_samples_show_what_the_files_say(made: SyntheticResults) -> None:
 
 def test_what_a_model_says_is_shown_as_text(made: SyntheticResults, tmp_path: Path) -> None:
     sft = made.index.evaluations[1]
-    rows = tables.read(sft.predictions or "", tables.ROLLOUTS).to_pylist()
+    rows = contracts.read(sft.predictions or "", contracts.ROLLOUTS).to_pylist()
     hostile = "</pre><script>alert(1)</script>{{ 7 * 7 }}"
-    tables.write(tmp_path / "p.parquet", [row | {"text": hostile} for row in rows], tables.ROLLOUTS)
+    contracts.write(tmp_path / "p.parquet", [row | {"text": hostile} for row in rows], contracts.ROLLOUTS)
     changed = sft.model_copy(update={"predictions": tmp_path / "p.parquet"})
     evaluations = (made.index.evaluations[0], changed, *made.index.evaluations[2:])
     index = made.index.model_copy(update={"evaluations": evaluations, "trainings": ()})

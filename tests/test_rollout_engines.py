@@ -12,15 +12,15 @@ from PIL import Image
 from scipy.stats import chisquare
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from mmr1.checkpoints import load_processor
-from mmr1.errors import UserError
-from mmr1.problems import Problem
-from mmr1.prompts import PromptEncoder
-from mmr1.rollout.engine import Engine, Request, Rollout, Sampling, group_requests
+from mmr1.data.problems import Problem
+from mmr1.data.prompts import PromptEncoder
+from mmr1.models.action_space import keep_top_p, policy_logits, suppressed_tokens
+from mmr1.models.checkpoints import load_processor
+from mmr1.plumbing.errors import UserError
+from mmr1.rollout.engines.transformers import TransformersEngine
+from mmr1.rollout.engines.vllm import VllmEngine, prompt_length
 from mmr1.rollout.make import make_engine
-from mmr1.rollout.policy import keep_top_p, policy_logits, suppressed_tokens
-from mmr1.rollout.transformers_engine import TransformersEngine
-from mmr1.rollout.vllm_engine import VllmEngine, prompt_length
+from mmr1.rollout.requests import Engine, Request, Rollout, Sampling, group_requests
 
 SAMPLED = Sampling(temperature=0.8, max_tokens=24)
 GREEDY = Sampling(temperature=0.0, max_tokens=24)
@@ -319,7 +319,7 @@ def test_batches_and_dropping_change_no_token(
     expected = tokens(TransformersEngine(model, encoder).generate(requests, SAMPLED))
     assert tokens(TransformersEngine(model, encoder, batch_size=2).generate(requests, SAMPLED)) == expected
     for share in (0.001, 2.0):
-        monkeypatch.setattr("mmr1.rollout.transformers_engine.DROP_AT", share)
+        monkeypatch.setattr("mmr1.rollout.engines.transformers.DROP_AT", share)
         assert tokens(TransformersEngine(model, encoder).generate(requests, SAMPLED)) == expected
 
 

@@ -11,8 +11,8 @@ from scipy.stats import chisquare
 from transformers import AutoConfig, AutoProcessor
 
 from grpo_fixtures import PATIENT
+from mmr1.models.action_space import keep_top_p, policy_logits, suppressed_tokens
 from mmr1.rollout.gumbel import draw, gumbel_noise, mix
-from mmr1.rollout.policy import keep_top_p, policy_logits, suppressed_tokens
 
 LOGITS = torch.tensor([1.0, 0.0, -1.0, 2.0, 0.5, -torch.inf, 0.1, -2.0])
 

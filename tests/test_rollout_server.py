@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from mmr1.checkpoints import load_processor
-from mmr1.errors import UserError
-from mmr1.files import read_json
-from mmr1.problems import Problem
-from mmr1.prompts import PromptEncoder
-from mmr1.rollout.engine import Request, Rollout, Sampling, group_requests
+from mmr1.data.problems import Problem
+from mmr1.data.prompts import PromptEncoder
+from mmr1.models.checkpoints import load_processor
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import read_json
+from mmr1.rollout.engines.transformers import TransformersEngine
 from mmr1.rollout.make import make_engine
+from mmr1.rollout.requests import Request, Rollout, Sampling, group_requests
 from mmr1.rollout.server_engine import TOKEN_VARIABLE, ServerEngine, serve
-from mmr1.rollout.transformers_engine import TransformersEngine
 from mmr1.rollout.wire import pack_weights, unpack_weights
 
 PROGRAM = Path(__file__).parents[1] / "scripts" / "serve_rollouts.py"

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from scipy.stats import chisquare
 
-from mmr1 import tables
-from mmr1.errors import UserError
+from mmr1.data import contracts
+from mmr1.plumbing.errors import UserError
 from mmr1.vas.schedule import Plan, draw_schedule
 
 IDS = [f"p{i}" for i in range(60)]
@@ -81,8 +81,8 @@ def test_without_mix_no_scores_are_needed_and_none_are_shown() -> None:
 def test_two_rounds_are_one_of_twice_the_length_byte_for_byte(tmp_path: Path, more: dict[str, object]) -> None:
     whole = draw(steps=70, batch=32, **more)
     halves = pa.concat_tables([draw(steps=35, batch=32, **more), draw(first=35, steps=35, batch=32, **more)])
-    tables.write(tmp_path / "whole.parquet", whole, tables.SCHEDULE)
-    tables.write(tmp_path / "halves.parquet", halves.combine_chunks(), tables.SCHEDULE)
+    contracts.write(tmp_path / "whole.parquet", whole, contracts.SCHEDULE)
+    contracts.write(tmp_path / "halves.parquet", halves.combine_chunks(), contracts.SCHEDULE)
     assert (tmp_path / "whole.parquet").read_bytes() == (tmp_path / "halves.parquet").read_bytes()
 
 

@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, Trainer
 
-from mmr1 import digits
-from mmr1.conversations import ConversationFile, write_conversations
-from mmr1.errors import UserError
-from mmr1.files import digest, read_json, read_jsonl, write_json
-from mmr1.grpo.interruption import Interrupted, Interruption
-from mmr1.problems import Problem
-from mmr1.prompts import PromptEncoder
+from mmr1.data.conversations import ConversationFile, write_conversations
+from mmr1.data.problems import Problem
+from mmr1.data.prompts import PromptEncoder
+from mmr1.data.sources import digits
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import digest, read_json, read_jsonl, write_json
+from mmr1.plumbing.interruption import Interrupted, Interruption
 from mmr1.sft.settings import SFTSettings
 from mmr1.sft.train import IGNORED, Collator, Conversations, forward_passes, train_sft
 

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mmr1.errors import UserError
-from mmr1.files import read_json, write_json
 from mmr1.grpo.distributed import Ranks
-from mmr1.provenance.record import job
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import read_json, write_json
+from mmr1.plumbing.record import job
+from mmr1.plumbing.states import MANIFEST, States, check_state, differences
 from mmr1.sft.settings import SFTSettings
 from mmr1.sft.train import identify
-from mmr1.states import MANIFEST, States, check_state, differences
 
 IDENTITY = {"settings": {"learning_rate": 1e-3, "betas": (0.9, 0.95)}, "seed": 0, "inputs": {"problems": "a" * 64}}
 

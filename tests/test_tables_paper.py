@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from mmr1.errors import UserError
-from mmr1.tables_format import comma_separated, html_fragment, latex, markdown
-from mmr1.tables_paper import AVERAGE, COLUMNS, Cell, Index, average, make, paper_notes, read_paper
+from mmr1.plumbing.errors import UserError
+from mmr1.report.printed_tables import AVERAGE, COLUMNS, Cell, Index, average, make, paper_notes, read_paper
+from mmr1.report.table_formats import comma_separated, html_fragment, latex, markdown
 
 ROOT = Path(__file__).parent.parent
 PAPER = read_paper(ROOT / "config" / "paper_tables.csv")

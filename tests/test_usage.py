@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmr1.provenance import usage
-from mmr1.provenance.usage import Usage, query_gpus
+from mmr1.plumbing import usage
+from mmr1.plumbing.usage import Usage, query_gpus
 
 # Two GPUs, of which `-i` chooses; each call notes itself, and the utilization grows with every call.
 NVIDIA_SMI = """#!{python}

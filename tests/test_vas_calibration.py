@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mmr1 import tables
-from mmr1.errors import UserError
+from mmr1.data import contracts
+from mmr1.plumbing.errors import UserError
 from mmr1.vas.calibration import REWARDS, calibrate
 from synthetic_rollouts import rewards_of
 
@@ -13,11 +13,11 @@ from synthetic_rollouts import rewards_of
 def schedule_of(*rows: tuple[int, int, str, str, float | None]) -> pa.Table:
     names = ("step", "slot", "problem_id", "origin", "ovs")
     entries = [dict(zip(names, row, strict=True)) | {"weight": None if row[4] is None else 0.1} for row in rows]
-    return pa.Table.from_pylist(entries, schema=tables.SCHEDULE)
+    return pa.Table.from_pylist(entries, schema=contracts.SCHEDULE)
 
 
 def rewards_table(*groups: list[dict[str, object]]) -> pa.Table:
-    return pa.Table.from_pylist([row for group in groups for row in group], schema=tables.TRAINING_REWARDS).select(
+    return pa.Table.from_pylist([row for group in groups for row in group], schema=contracts.TRAINING_REWARDS).select(
         REWARDS.names
     )
 

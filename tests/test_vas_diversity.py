@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nltk.metrics.distance import edit_distance
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-from mmr1.errors import UserError
+from mmr1.plumbing.errors import UserError
 from mmr1.vas.bleu import self_bleu_123
 from mmr1.vas.diversity import DIVERSITIES, diversity
 from synthetic_rollouts import Group, flat

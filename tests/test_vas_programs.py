@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mmr1 import tables
-from mmr1.errors import UserError
-from mmr1.problems import read_problems
+from mmr1.data import contracts
+from mmr1.data.problems import read_problems
+from mmr1.plumbing.errors import UserError
 from mmr1.vas import groups as groups_module
 from mmr1.vas.diversity import diversity
 from mmr1.vas.groups import iter_groups
@@ -51,7 +51,7 @@ SCORE = "score_vps --problems p.parquet --workers 1 --out s.parquet"
 
 def score(run: Run, more: str) -> list[dict[str, Any]]:
     run(*f"{SCORE} {more}".split(maxsplit=1))
-    return tables.read("s.parquet", SCORES).to_pylist()
+    return contracts.read("s.parquet", SCORES).to_pylist()
 
 
 def test_scores_of_a_set(run: Run, four: list[str]) -> None:
@@ -66,7 +66,7 @@ def test_scores_of_a_set(run: Run, four: list[str]) -> None:
 
 def test_rewards_say_why(run: Run, four: list[str]) -> None:
     score(run, "--rollouts r1.parquet r0.parquet --rewards w.parquet")
-    rewards = tables.read("w.parquet", tables.REWARDS).to_pylist()
+    rewards = contracts.read("w.parquet", contracts.REWARDS).to_pylist()
     assert [(row["problem_id"], row["rollout"]) for row in rewards] == [
         (name, number) for name in ("p3", "p2", "p0", "p1") for number in range(4)
     ]
@@ -82,7 +82,7 @@ def test_rescoring_from_stored_verdicts_judges_nothing(
     monkeypatch.setattr("mmr1.vas.verdicts.judge_with", None)
     again = score(run, "--rollouts r1.parquet r0.parquet --rewards-in w.parquet --rewards copy.parquet")
     assert again == first
-    assert tables.read("copy.parquet", tables.REWARDS) == tables.read("w.parquet", tables.REWARDS)
+    assert contracts.read("copy.parquet", contracts.REWARDS) == contracts.read("w.parquet", contracts.REWARDS)
     other = score(run, "--rollouts r1.parquet r0.parquet --rewards-in w.parquet --diversity distinct_2")
     assert [row["ovs"] for row in other] == [row["ovs"] for row in first]
     assert [row["tds"] for row in other] != [row["tds"] for row in first]
@@ -98,7 +98,7 @@ def test_other_weights_need_the_scores_only(run: Run, four: list[str]) -> None:
 def test_training_rollouts_renew_the_problems_they_touched(run: Run, four: list[str]) -> None:
     score(run, "--rollouts r1.parquet r0.parquet --rewards w.parquet")
     Path("s.parquet").rename("old.parquet")
-    old = tables.read("old.parquet", SCORES).to_pylist()
+    old = contracts.read("old.parquet", SCORES).to_pylist()
     groups = [("p1", "7711", 2, 0), ("p1", "7777", 3, 1), ("p0", "1111", 3, 0)]
     write_rollouts(Path("t.parquet"), *(rollouts_of(name, texts, step=t, slot=s) for name, texts, t, s in groups))
     verdicts = [(name, texts.replace("1", "0").replace("7", "1"), t, s) for name, texts, t, s in groups]
@@ -127,9 +127,9 @@ def test_groups_are_the_same_however_the_file_is_cut(tmp_path: Path, monkeypatch
     draw = np.random.default_rng(0)
     tokens = [[draw.integers(0, 5, draw.integers(0, 6)).tolist() for _ in range(3)] for _ in range(5)]
     rows = [row for i, group in enumerate(tokens) for row in rollouts_of(f"p{i}", "777", group)]
-    with tables.writer(tmp_path / "r.parquet", tables.ROLLOUTS) as file:
+    with contracts.writer(tmp_path / "r.parquet", contracts.ROLLOUTS) as file:
         for first in range(0, len(rows), 4):
-            part = pa.Table.from_pylist(rows[first : first + 4], schema=tables.ROLLOUTS)
+            part = pa.Table.from_pylist(rows[first : first + 4], schema=contracts.ROLLOUTS)
             file.write_table(part)
     found = set()
     for at_once in (1, 2, 4, 7, 100):
@@ -218,14 +218,14 @@ def test_a_schedule_is_drawn_from_scores_in_any_order(run: Run, four: list[str])
         run("draw_schedule", f"{DRAW} --scores {scores}.parquet --mix 0.67")
         written.append(Path("d.parquet").read_bytes())
     assert written[0] == written[1]
-    rows = tables.read("d.parquet", tables.SCHEDULE).to_pylist()
+    rows = contracts.read("d.parquet", contracts.SCHEDULE).to_pylist()
     assert [row["step"] for row in rows] == [2] * 3 + [3] * 3 + [4] * 3 + [5] * 3
     assert {row["problem_id"] for row in rows if row["origin"] == "weighted"} <= {"p0", "p1"}
 
 
 def test_mix_0_needs_no_scores(run: Run, four: list[str]) -> None:
     run("draw_schedule", f"{DRAW} --mix 0")
-    assert set(tables.read("d.parquet", tables.SCHEDULE)["origin"].to_pylist()) == {"uniform"}
+    assert set(contracts.read("d.parquet", contracts.SCHEDULE)["origin"].to_pylist()) == {"uniform"}
 
 
 def test_all_zero_scores_are_drawn_uniformly_with_a_warning(
@@ -234,7 +234,7 @@ def test_all_zero_scores_are_drawn_uniformly_with_a_warning(
     write_scores(Path("s.parquet"), dict.fromkeys(four, 0.0))
     run("draw_schedule", f"{DRAW} --scores s.parquet --mix 1")
     assert "warning: s.parquet: every vps is 0" in capsys.readouterr().err
-    assert set(tables.read("d.parquet", tables.SCHEDULE)["weight"].to_pylist()) == {0.25}
+    assert set(contracts.read("d.parquet", contracts.SCHEDULE)["weight"].to_pylist()) == {0.25}
 
 
 @pytest.mark.parametrize(
@@ -257,8 +257,8 @@ def test_scores_that_do_not_fit_the_set_are_refused(
 
 def test_a_problem_scored_twice_is_refused(run: Run, four: list[str], tmp_path: Path) -> None:
     write_scores(tmp_path / "once.parquet", {"p0": 1.0})
-    once = tables.read(tmp_path / "once.parquet", tables.SCORES)
-    tables.write(tmp_path / "s.parquet", pa.concat_tables([once, once]), tables.SCORES)
+    once = contracts.read(tmp_path / "once.parquet", contracts.SCORES)
+    contracts.write(tmp_path / "s.parquet", pa.concat_tables([once, once]), contracts.SCORES)
     with pytest.raises(UserError, match="row 1: problem_id: 'p0' has a score in row 0 already"):
         run("draw_schedule", f"{DRAW} --scores s.parquet --mix 0.5")
 
@@ -279,7 +279,8 @@ def test_calibration_of_a_round(run: Run, four: list[str]) -> None:
     write_scores(Path("s.parquet"), dict.fromkeys(four, 1.0))
     run("draw_schedule", f"{DRAW} --scores s.parquet --mix 0.5")
     slots = [
-        (row["step"], row["slot"], row["problem_id"]) for row in tables.read("d.parquet", tables.SCHEDULE).to_pylist()
+        (row["step"], row["slot"], row["problem_id"])
+        for row in contracts.read("d.parquet", contracts.SCHEDULE).to_pylist()
     ]
     write_rewards(Path("tw.parquet"), *(rewards_of(name, "1100", step=step, slot=slot) for step, slot, name in slots))
     run("calibrate", "--problems p.parquet --schedule d.parquet --scores s.parquet --rewards tw.parquet --out c.jsonl")

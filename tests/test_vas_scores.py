@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from mmr1.errors import UserError
+from mmr1.plumbing.errors import UserError
 from mmr1.vas.compare import rank_correlation, top_overlap
 from mmr1.vas.scores import Formula, Tally, beta_ovs, min_max, plain_ovs, score_table
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from grpo_fixtures import TINY
-from mmr1 import tables
-from mmr1.files import files_under, read_json, sha256
-from mmr1.problems import Problem, write_problems
-from mmr1.tiny_model import TinyArchitecture, build
+from mmr1.data import contracts
+from mmr1.data.problems import Problem, write_problems
+from mmr1.models.tiny import TinyArchitecture, build
+from mmr1.plumbing.files import files_under, read_json, sha256
 
 OUTPUTS = ("out", "state-out", "rollouts", "rewards", "metrics", "timings", "validation-out")
 
@@ -94,7 +94,7 @@ class Setup:
             for step in steps
             for slot in range(size)
         ]
-        tables.write(path, rows, tables.SCHEDULE)
+        contracts.write(path, rows, contracts.SCHEDULE)
         return path
 
     def arguments(self, out: str, settings: Path, schedule: Path, **more: Any) -> list[str]:

@@ -59,7 +59,7 @@ def child(request: dict) -> None:
         if request.get("kill"):
             install_kill(*request["kill"])
         import train_grpo
-        from mmr1.errors import run
+        from mmr1.plumbing.errors import run
 
         run(train_grpo.main)
         code = 0

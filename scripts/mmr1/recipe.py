@@ -22,11 +22,11 @@ from pydantic import (
     model_validator,
 )
 
-from mmr1.errors import UserError
 from mmr1.grpo.settings import GRPOSettings
-from mmr1.settings import describe
+from mmr1.models.tiny_architecture import TinyArchitecture
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.settings import describe
 from mmr1.sft.settings import SFTSettings
-from mmr1.tiny_architecture import TinyArchitecture
 
 
 def _in_unit_interval(value: float) -> float:

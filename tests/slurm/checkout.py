@@ -42,8 +42,8 @@ import sys
 import time
 from pathlib import Path
 
-from mmr1.errors import run
-from mmr1.provenance.record import add_job_arguments, job
+from mmr1.plumbing.errors import run
+from mmr1.plumbing.record import add_job_arguments, job
 
 NAME, FILES, FOLDERS = {name!r}, {files!r}, {folders!r}
 SHOWN = ("SLURM_JOB_ID", "SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES", "RANK", "WORLD_SIZE")

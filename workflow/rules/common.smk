@@ -9,9 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from mmr1.errors import UserError
-from mmr1.files import digest
-from mmr1.provenance.code import code_digest
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import digest
+from mmr1.plumbing.code import code_digest
 from mmr1.recipe import DigitsData, Endpoint, HubBase, check_files, load_recipe
 
 try:

@@ -124,7 +124,7 @@ def tables_row(model, subject):
 
 
 def tables_index(wildcards):
-    """The tables' index as JSON: see mmr1.tables_paper."""
+    """The tables' index as JSON: see mmr1.report.printed_tables."""
     kept = ("model", "subject", "seed", "benchmark", "scores")
     evaluations = [
         {name: value for name, value in one.items() if name in kept}

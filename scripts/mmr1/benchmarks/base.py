@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmr1.errors import UserError
-from mmr1.problems import IMAGE_MARK, Problem
+from mmr1.data.problems import IMAGE_MARK, Problem
+from mmr1.plumbing.errors import UserError
 
 Row = Mapping[str, Any]
 

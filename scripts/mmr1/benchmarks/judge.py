@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mmr1.benchmarks.endpoint import Endpoint, NoAnswer
-from mmr1.files import digest
+from mmr1.plumbing.files import digest
+from mmr1.rollout.endpoint import Endpoint, NoAnswer
 
 KEY_VARIABLE = "JUDGE_API_KEY"
 TRIES_AT_A_VERDICT = 3  # an endpoint that answers, but with neither word

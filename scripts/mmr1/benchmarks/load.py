@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mmr1 import tables
 from mmr1.benchmarks.base import Benchmark, Response, Row
-from mmr1.errors import UserError
-from mmr1.files import read_json, read_jsonl
-from mmr1.problems import Problem, check_ids, read_problems
+from mmr1.data import contracts
+from mmr1.data.problems import Problem, check_ids, read_problems
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import read_json, read_jsonl
 
 
 def load_problems(benchmark: Benchmark, path: Path) -> list[Problem]:
@@ -72,7 +72,7 @@ def load_responses(
     field. In JSON lines an id may stand once only: twice would be a mistake in joining files.
     """
     if path.suffix == ".parquet":
-        table = tables.read(path, tables.ROLLOUTS).select(["problem_id", "rollout", "text", "finish_reason"])
+        table = contracts.read(path, contracts.ROLLOUTS).select(["problem_id", "rollout", "text", "finish_reason"])
         found = [
             (row["problem_id"], Response(row["text"], None, row["finish_reason"], rollout=row["rollout"]))
             for row in table.to_pylist()

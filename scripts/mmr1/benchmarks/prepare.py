@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from mmr1.benchmarks.base import Benchmark, Row, Source, with_image
 from mmr1.benchmarks.load import to_problem
-from mmr1.errors import UserError
-from mmr1.problems import Problem
+from mmr1.data.problems import Problem
+from mmr1.plumbing.errors import UserError
 
 Prompt = Literal["bare", "official"]
 
@@ -57,7 +57,7 @@ def hub_rows(source: Source, commit: str) -> Iterator[dict[str, Any]]:
     another number of them than expected."""
     from datasets import load_dataset
 
-    from mmr1.hub import reached
+    from mmr1.data.hub import reached
 
     data = reached(lambda: load_dataset(source.repository, source.config, split=source.split, revision=commit))
     if len(data) != source.rows:

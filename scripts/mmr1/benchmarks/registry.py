@@ -1,8 +1,8 @@
 """The benchmarks by name. A new one is a file with a `BENCHMARK` and a line here."""
 
-from mmr1.benchmarks import chartqa, digits, logicvista, mathverse, mathvision, mathvista
 from mmr1.benchmarks.base import Benchmark
-from mmr1.errors import UserError
+from mmr1.benchmarks.suite import chartqa, digits, logicvista, mathverse, mathvision, mathvista
+from mmr1.plumbing.errors import UserError
 
 # In the order of the columns of Tables 2 and 3; `digits` is the embedded one.
 BENCHMARKS: dict[str, Benchmark] = {

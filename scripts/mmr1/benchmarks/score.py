@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from mmr1.benchmarks.base import Benchmark, Decision, Response
 from mmr1.benchmarks.intervals import interval
-from mmr1.errors import UserError
-from mmr1.problems import Problem
+from mmr1.data.problems import Problem
+from mmr1.plumbing.errors import UserError
 from mmr1.rewards.verify import Outcome, Verifier
 
 AskJudge = Callable[[Sequence[tuple[str, str, str]]], Sequence[bool]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mmr1.prompts import EncodedPrompt
+from mmr1.data.prompts import EncodedPrompt
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from mmr1.errors import UserError
+from mmr1.plumbing.errors import UserError
 
 # How long a rank waits for another. NCCL's own 10 minutes are too few: all wait while the first hashes a saved state,
 # which is hundreds of gigabytes for 32B.

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mmr1 import tables
-from mmr1.errors import UserError
+from mmr1.data import contracts
+from mmr1.data.problems import Problem
 from mmr1.grpo.settings import GRPOSettings
-from mmr1.problems import Problem
+from mmr1.plumbing.errors import UserError
 from mmr1.rewards.reward import Judged
-from mmr1.rollout.engine import Rollout
+from mmr1.rollout.requests import Rollout
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Group:
 
 def read_schedule(path: Path, problems: dict[str, Problem]) -> dict[int, list[Entry]]:
     """Step to entries in the order of slots. Raises UserError for an unknown problem, a missing step or slot."""
-    table = tables.read(path, tables.SCHEDULE)
+    table = contracts.read(path, contracts.SCHEDULE)
     schedule: dict[int, list[Entry]] = {}
     columns = (table.column(name).to_pylist() for name in ("step", "slot", "problem_id"))
     for row, (step, slot, problem_id) in enumerate(zip(*columns, strict=True)):
@@ -77,7 +77,7 @@ def rollouts_table(groups: Sequence[Group], step: int) -> pa.Table:
         "step": [step] * len(rollouts),
         "slot": slots,
     }
-    return pa.table(columns, schema=tables.TRAINING_ROLLOUTS)
+    return pa.table(columns, schema=contracts.TRAINING_ROLLOUTS)
 
 
 def rewards_table(groups: Sequence[Group], step: int) -> pa.Table:
@@ -96,4 +96,4 @@ def rewards_table(groups: Sequence[Group], step: int) -> pa.Table:
         for group in groups
         for rollout, judged in zip(group.rollouts, group.judged, strict=True)
     ]
-    return pa.Table.from_pylist(rows, schema=tables.TRAINING_REWARDS)
+    return pa.Table.from_pylist(rows, schema=contracts.TRAINING_REWARDS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from mmr1.files import atomic
+from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.batching import MicroBatch, collate, deal
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Group
@@ -15,8 +15,8 @@ from mmr1.grpo.metrics import Mismatch, TokenSums
 from mmr1.grpo.minibatch import MiniBatch, mini_batches
 from mmr1.grpo.policy import Policy, Reference, place
 from mmr1.grpo.settings import GRPOSettings
-from mmr1.prompts import PromptEncoder
-from mmr1.rollout.policy import end_of_sequence
+from mmr1.models.action_space import end_of_sequence
+from mmr1.plumbing.files import atomic
 
 
 class NonFinite(Exception):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmr1.rollout.policy import policy_logits
+from mmr1.models.action_space import policy_logits
 
 # Elements of one chunk of float32 logits: 256 MiB.
 CHUNK_ELEMENTS = 2**26

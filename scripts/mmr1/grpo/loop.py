@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
+from mmr1.data.problems import Problem
 from mmr1.grpo.experience import Entry, Group, rewards_table, rollouts_table
-from mmr1.grpo.interruption import Interrupted, Interruption, Preempted
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
 from mmr1.grpo.policy import Policy
 from mmr1.grpo.sampling import Sampler
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.grpo.state import Work
-from mmr1.problems import Problem
-from mmr1.progress import log
+from mmr1.plumbing.interruption import Interrupted, Interruption, Preempted
+from mmr1.plumbing.progress import log
 
 
 def train(

@@ -16,13 +16,13 @@ from torch import nn
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 from transformers.integrations import HfDeepSpeedConfig
 
-from mmr1.errors import UserError
-from mmr1.files import atomic
+from mmr1.data.prompts import EncodedPrompt
 from mmr1.grpo.batching import MicroBatch, PlacedPrompt
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.logprobs import LogprobHead
 from mmr1.grpo.settings import GRPOSettings
-from mmr1.prompts import EncodedPrompt
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import atomic
 
 STATE = "state"  # DeepSpeed's folder in a saved state
 

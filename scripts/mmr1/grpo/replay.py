@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmr1 import tables
-from mmr1.errors import UserError
-from mmr1.rollout.engine import Request, Rollout, Sampling
+from mmr1.data import contracts
+from mmr1.plumbing.errors import UserError
+from mmr1.rollout.requests import Request, Rollout, Sampling
 
 
 class ReplayEngine:
@@ -23,7 +23,7 @@ class ReplayEngine:
         self.path = path
         self.stored = {
             (row["problem_id"], row["rollout"], row["seed"]): row
-            for group in tables.iter_row_groups(path, tables.TRAINING_ROLLOUTS)
+            for group in contracts.iter_row_groups(path, contracts.TRAINING_ROLLOUTS)
             for row in group.to_pylist()
         }
 

@@ -9,13 +9,11 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, Qwen2_5_VLConfig
 
-from mmr1 import tables
-from mmr1.checkpoints import check_checkpoint
-from mmr1.errors import UserError
-from mmr1.files import digest, read_json, sha256, write_jsonl
+from mmr1.data import contracts
+from mmr1.data.problems import Problem, read_problems
+from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import read_schedule
-from mmr1.grpo.interruption import Interruption
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.loop import train
 from mmr1.grpo.memory import estimate, lines
@@ -24,15 +22,17 @@ from mmr1.grpo.replay import ReplayEngine
 from mmr1.grpo.sampling import Sampler
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.grpo.state import MANIFEST, Work, check_state, copy_state, folder_digest, load_state
-from mmr1.problems import Problem, read_problems
-from mmr1.progress import log
-from mmr1.prompts import PromptEncoder
-from mmr1.provenance.code import code_digest
+from mmr1.models.action_space import suppressed_tokens
+from mmr1.models.checkpoints import check_checkpoint
+from mmr1.plumbing.code import code_digest
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import digest, read_json, sha256, write_jsonl
+from mmr1.plumbing.interruption import Interruption
+from mmr1.plumbing.progress import log
+from mmr1.plumbing.settings import read_text
 from mmr1.rewards.verify import Verifier
-from mmr1.rollout.engine import Engine
 from mmr1.rollout.make import make_engine
-from mmr1.rollout.policy import suppressed_tokens
-from mmr1.settings import read_text
+from mmr1.rollout.requests import Engine
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -178,7 +178,7 @@ def check_state_of_round_before(folder: Path, model: Path, first: int) -> None:
 
 
 def remove_leftovers(args: argparse.Namespace) -> None:
-    """What a killed attempt left of its outputs under temporary names (`mmr1.files.atomic`)."""
+    """What a killed attempt left of its outputs under temporary names (`mmr1.plumbing.files.atomic`)."""
     for name in ("out", "rollouts", "rewards", "metrics", "timings", "entries", "validation_out", "state_out"):
         if path := getattr(args, name):
             for leftover in path.parent.glob(f".{path.name}.????????"):
@@ -190,8 +190,8 @@ def write_outputs(
 ) -> list[dict[str, Any]]:
     """Join the steps' results into the round's outputs; returns the steps' logs."""
     logs = work.logs(steps)
-    work.join_tables(steps, "rollouts", tables.TRAINING_ROLLOUTS, args.rollouts)
-    work.join_tables(steps, "rewards", tables.TRAINING_REWARDS, args.rewards)
+    work.join_tables(steps, "rollouts", contracts.TRAINING_ROLLOUTS, args.rollouts)
+    work.join_tables(steps, "rewards", contracts.TRAINING_REWARDS, args.rewards)
     write_jsonl(args.metrics, [entry["metrics"] for entry in logs])
     write_jsonl(args.timings, [entry["timings"] for entry in logs])
     if args.entries:

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 
+from mmr1.data.problems import Problem
+from mmr1.data.prompts import PromptEncoder, check_prompt_length
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Entry, Group
-from mmr1.grpo.interruption import Interruption, Preempted
 from mmr1.grpo.metrics import Stopwatch
 from mmr1.grpo.policy import Policy
 from mmr1.grpo.settings import GRPOSettings
-from mmr1.problems import Problem
-from mmr1.prompts import PromptEncoder, check_prompt_length
+from mmr1.plumbing.interruption import Interruption, Preempted
 from mmr1.rewards.reward import judge_with
 from mmr1.rewards.verify import Verifier
-from mmr1.rollout.engine import Engine, Request, Sampling, group_requests
+from mmr1.rollout.requests import Engine, Request, Sampling, group_requests
 
 
 class Sampler:

@@ -16,12 +16,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmr1 import tables
-from mmr1.errors import UserError
-from mmr1.files import atomic, digest, files_under, read_json, sha256, write_json
+from mmr1.data import contracts
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.policy import Policy
-from mmr1.progress import log
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import atomic, digest, files_under, read_json, sha256, write_json
+from mmr1.plumbing.progress import log
 
 MANIFEST = "manifest.json"
 KEPT_STATES = 2
@@ -77,7 +77,7 @@ class Work:
 
     def join_tables(self, steps: Iterable[int], name: str, schema: pa.Schema, out: Path) -> None:
         """Write one table of all finished steps, a row group a step."""
-        with tables.writer(out, schema) as writer:
+        with contracts.writer(out, schema) as writer:
             for step in steps:
                 writer.write_table(pq.read_table(self.steps / f"{step:06d}" / f"{name}.parquet", schema=schema))
 

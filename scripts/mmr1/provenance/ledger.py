@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mmr1.errors import UserError
-from mmr1.files import read_json
-from mmr1.settings import describe
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import read_json
+from mmr1.plumbing.settings import describe
 
 ATTEMPT_SUFFIX = ".attempt.json"
 
@@ -28,7 +28,7 @@ class File(Part):
 
 
 class Key(Part):
-    """What was computed; see `mmr1.provenance.record`."""
+    """What was computed; see `mmr1.plumbing.record`."""
 
     rule: str
     wildcards: str

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmr1.settings import read_settings
+from mmr1.plumbing.settings import read_settings
 
 # How the field writes the names that paths write small.
 NAMES = {

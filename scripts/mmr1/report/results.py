@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mmr1 import tables
 from mmr1.benchmarks.intervals import bootstrap
 from mmr1.benchmarks.registry import BENCHMARKS
-from mmr1.errors import UserError
-from mmr1.files import read_json, read_jsonl
-from mmr1.problems import Problem, read_problems
+from mmr1.data import contracts
+from mmr1.data.problems import Problem, read_problems
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import read_json, read_jsonl
 from mmr1.report.index import Evaluation, Index, Training
 
 BINS = 10  # as in the paper's Figure 3
@@ -107,7 +107,7 @@ def round_scores(training: Training) -> list[RoundScores]:
     found = []
     for one in training.rounds:
         if one.scores is not None:
-            table = tables.read(one.scores, tables.SCORES)
+            table = contracts.read(one.scores, contracts.SCORES)
             found.append(RoundScores(one.round, table["problem_id"].to_pylist(), table["vps"].to_numpy()))
     return found
 
@@ -130,7 +130,7 @@ def transition(before: RoundScores, after: RoundScores, edges: np.ndarray) -> np
 
 def verdicts(path: Path, kind: str) -> dict[str, bool]:
     """Whether each item of a benchmark was right, by its id, from `items.parquet`."""
-    table = tables.read(path, pa.schema([("id", pa.string()), (kind, pa.bool_())]))
+    table = contracts.read(path, pa.schema([("id", pa.string()), (kind, pa.bool_())]))
     return dict(zip(table["id"].to_pylist(), table[kind].to_pylist(), strict=True))
 
 

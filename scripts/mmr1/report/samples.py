@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 from PIL import Image
 
-from mmr1 import tables
-from mmr1.problems import IMAGE_MARK, Problem, open_image, read_problems
+from mmr1.data import contracts
+from mmr1.data.problems import IMAGE_MARK, Problem, open_image, read_problems
 from mmr1.report.index import Evaluation, Index
 from mmr1.report.results import verdicts
 
@@ -19,7 +19,7 @@ WIDEST_IMAGE = 720
 SMALL_IMAGE = 64  # smaller ones are shown larger, pixel by pixel
 LONGEST_RESPONSE = 4000
 
-RESPONSES = pa.schema([tables.ROLLOUTS.field(name) for name in ("problem_id", "rollout", "text")])
+RESPONSES = pa.schema([contracts.ROLLOUTS.field(name) for name in ("problem_id", "rollout", "text")])
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _texts(evaluation: Evaluation, wanted: set[str]) -> dict[str, str]:
     """The first response to each wanted problem."""
     texts = {}
     if evaluation.predictions is not None:
-        for group in tables.iter_row_groups(evaluation.predictions, RESPONSES):
+        for group in contracts.iter_row_groups(evaluation.predictions, RESPONSES):
             for row in group.to_pylist():
                 if row["rollout"] == 0 and row["problem_id"] in wanted:
                     texts[row["problem_id"]] = row["text"][:LONGEST_RESPONSE]

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from mmr1.checkpoints import load_processor
-from mmr1.errors import UserError
-from mmr1.prompts import PromptEncoder
-from mmr1.rollout.engine import Engine
+from mmr1.data.prompts import PromptEncoder
+from mmr1.models.checkpoints import load_processor
+from mmr1.plumbing.errors import UserError
 from mmr1.rollout.make import LOCAL_ENGINES, make_engine
+from mmr1.rollout.requests import Engine
 
 
 def add_prompt_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,13 +5,13 @@ from typing import Literal, get_args
 
 from transformers import Qwen2_5_VLConfig
 
-from mmr1.checkpoints import check_checkpoint
-from mmr1.errors import UserError
-from mmr1.prompts import PromptEncoder
-from mmr1.rollout.engine import Engine
+from mmr1.data.prompts import PromptEncoder
+from mmr1.models.checkpoints import check_checkpoint
+from mmr1.plumbing.errors import UserError
+from mmr1.rollout.engines.transformers import TransformersEngine
+from mmr1.rollout.engines.vllm import VllmEngine
+from mmr1.rollout.requests import Engine
 from mmr1.rollout.server_engine import ServerEngine
-from mmr1.rollout.transformers_engine import TransformersEngine
-from mmr1.rollout.vllm_engine import VllmEngine
 
 LocalEngineName = Literal["transformers", "vllm"]
 EngineName = Literal["transformers", "vllm", "server"]

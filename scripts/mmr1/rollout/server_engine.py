@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import torch
 import torch.distributed as dist
 
-from mmr1.errors import UserError
-from mmr1.prompts import PromptEncoder
-from mmr1.rollout.engine import Engine, Request, Rollout, Sampling
+from mmr1.data.prompts import PromptEncoder
+from mmr1.plumbing.errors import UserError
+from mmr1.rollout.requests import Engine, Request, Rollout, Sampling
 from mmr1.rollout.wire import (
     pack_requests,
     pack_rollouts,

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from mmr1.problems import Problem
-from mmr1.prompts import PromptEncoder
-from mmr1.rollout.engine import Request, Rollout, Sampling
+from mmr1.data.problems import Problem
+from mmr1.data.prompts import PromptEncoder
+from mmr1.rollout.requests import Request, Rollout, Sampling
 
 # Weights travel in pieces of about this many bytes (a tensor is never split).
 PIECE_BYTES = 1 << 28

@@ -22,17 +22,17 @@ from transformers import (
     set_seed,
 )
 
-from mmr1.conversations import ConversationFile
-from mmr1.errors import UserError
-from mmr1.files import atomic, read_json, write_jsonl
+from mmr1.data.conversations import ConversationFile
+from mmr1.data.problems import Problem
+from mmr1.data.prompts import EncodedPrompt, PromptEncoder
 from mmr1.grpo.distributed import PATIENCE, Ranks, join
-from mmr1.grpo.interruption import Interrupted, Interruption
-from mmr1.problems import Problem
-from mmr1.progress import log
-from mmr1.prompts import EncodedPrompt, PromptEncoder
-from mmr1.provenance.code import code_digest
+from mmr1.plumbing.code import code_digest
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import atomic, read_json, write_jsonl
+from mmr1.plumbing.interruption import Interrupted, Interruption
+from mmr1.plumbing.progress import log
+from mmr1.plumbing.states import States
 from mmr1.sft.settings import SFTSettings
-from mmr1.states import States
 
 IGNORED = -100
 

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmr1 import tables
-from mmr1.errors import UserError
+from mmr1.data import contracts
+from mmr1.plumbing.errors import UserError
 from mmr1.vas.arrays import Floats, Ints
 from mmr1.vas.schedule import weights
 
 # Of a training rewards file, what calibration reads.
-REWARDS = pa.schema([tables.TRAINING_REWARDS.field(name) for name in ("problem_id", "step", "slot", "accuracy")])
+REWARDS = pa.schema([contracts.TRAINING_REWARDS.field(name) for name in ("problem_id", "step", "slot", "accuracy")])
 
 CURVE_BINS = 5  # of equal width over OVS's range [0, 1/4]
 

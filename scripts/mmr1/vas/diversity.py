@@ -12,7 +12,7 @@ import numpy as np
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
-from mmr1.errors import UserError
+from mmr1.plumbing.errors import UserError
 from mmr1.vas.arrays import Floats, Ints
 from mmr1.vas.bleu import distinct, self_bleu_123
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmr1 import tables
-from mmr1.errors import UserError
+from mmr1.data import contracts
+from mmr1.plumbing.errors import UserError
 from mmr1.vas.arrays import Ints
 
 # What makes two consecutive rollouts members of one group; the last two only in training rollouts.
@@ -54,12 +54,12 @@ class Groups:
 
 def is_training(path: str | Path) -> bool:
     """Whether a rollouts (or rewards) file says at which step and slot its rows were trained on."""
-    return {"step", "slot"} <= set(tables.open_parquet(path, pa.schema([])).schema_arrow.names)
+    return {"step", "slot"} <= set(contracts.open_parquet(path, pa.schema([])).schema_arrow.names)
 
 
 def count_rows(path: str | Path) -> int:
     """The rows of a Parquet file."""
-    return tables.open_parquet(path, pa.schema([])).metadata.num_rows
+    return contracts.open_parquet(path, pa.schema([])).metadata.num_rows
 
 
 def iter_groups(path: str | Path, *, text: bool) -> Iterator[Groups]:
@@ -68,11 +68,11 @@ def iter_groups(path: str | Path, *, text: bool) -> Iterator[Groups]:
     A group is a run of rows with the same problem (and step and slot). Raises UserError for what breaks the contract
     of a rollouts table, and for a rollout index that stands twice in a group.
     """
-    schema = tables.TRAINING_ROLLOUTS if is_training(path) else tables.ROLLOUTS
+    schema = contracts.TRAINING_ROLLOUTS if is_training(path) else contracts.ROLLOUTS
     names = [*KEY, "rollout", "token_ids"] + ["text"] * text
     schema = pa.schema([field for field in schema if field.name in names])
     rest, row = schema.empty_table(), 0
-    for batch in tables.iter_batches(path, schema, _rows_at_once(path)):
+    for batch in contracts.iter_batches(path, schema, _rows_at_once(path)):
         table = pa.concat_tables([rest, batch]).combine_chunks()
         starts = _starts(table)
         whole = int(starts[-1])  # the last group may go on in the next batch
@@ -84,7 +84,7 @@ def iter_groups(path: str | Path, *, text: bool) -> Iterator[Groups]:
 
 
 def _rows_at_once(path: str | Path) -> int:
-    metadata = tables.open_parquet(path, pa.schema([])).metadata
+    metadata = contracts.open_parquet(path, pa.schema([])).metadata
     tokens = 0
     for number in range(metadata.num_row_groups):
         row_group = metadata.row_group(number)

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mmr1 import tables
-from mmr1.errors import UserError
+from mmr1.data import contracts
+from mmr1.plumbing.errors import UserError
 
 # `scored_at`: the absolute step whose policy the responses come from (the last one, if there are several).
 # `diversity`: what `tds` is, so that scores of two kinds are never mixed.
-SCORES = tables.SCORES.append(pa.field("scored_at", pa.int32(), nullable=False)).append(
+SCORES = contracts.SCORES.append(pa.field("scored_at", pa.int32(), nullable=False)).append(
     pa.field("diversity", pa.string(), nullable=False)
 )
 
-GOLDS = pa.schema([tables.PROBLEMS.field(name) for name in ("id", "answer")])
+GOLDS = pa.schema([contracts.PROBLEMS.field(name) for name in ("id", "answer")])
 
 
 def read_golds(path: str | Path) -> dict[str, str]:
@@ -23,7 +23,7 @@ def read_golds(path: str | Path) -> dict[str, str]:
 
     Raises UserError for a missing or truncated file, an empty set, an empty or duplicate id, an empty answer.
     """
-    table = tables.read(path, GOLDS)
+    table = contracts.read(path, GOLDS)
     golds: dict[str, str] = {}
     for row, (name, answer) in enumerate(zip(table["id"].to_pylist(), table["answer"].to_pylist(), strict=True)):
         if not name:
@@ -38,13 +38,13 @@ def read_golds(path: str | Path) -> dict[str, str]:
     return golds
 
 
-def read_scores(path: str | Path, ids: Sequence[str], schema: pa.Schema = tables.SCORES) -> pa.Table:
+def read_scores(path: str | Path, ids: Sequence[str], schema: pa.Schema = contracts.SCORES) -> pa.Table:
     """A scores file's rows in the order of `ids`, whatever order the file has.
 
     Raises UserError for a problem without a score or with two, a score of an unknown problem, a VPS, OVS or TDS that
     is negative or not finite.
     """
-    table = tables.read(path, schema)
+    table = contracts.read(path, schema)
     rows: dict[str, int] = {}
     known = set(ids)
     for row, name in enumerate(table["problem_id"].to_pylist()):

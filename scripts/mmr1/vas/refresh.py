@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from mmr1.errors import UserError
+from mmr1.plumbing.errors import UserError
 from mmr1.vas.arrays import Floats, Ints
 
 

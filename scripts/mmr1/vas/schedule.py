@@ -12,8 +12,8 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
-from mmr1 import tables
-from mmr1.errors import UserError
+from mmr1.data import contracts
+from mmr1.plumbing.errors import UserError
 from mmr1.seeds import generator
 from mmr1.vas.arrays import Floats, Ints
 
@@ -65,7 +65,7 @@ def parse_mix(mix: str) -> Fraction:
 
 
 def draw_schedule(plan: Plan, ids: Sequence[str], ovs: Floats | None = None, vps: Floats | None = None) -> pa.Table:
-    """The schedule of a round, with the columns of `tables.SCHEDULE`, ordered by step and slot.
+    """The schedule of a round, with the columns of `contracts.SCHEDULE`, ordered by step and slot.
 
     `ids` (M,) in the order of the problems file; `ovs` and `vps` float64 (M,) in that order, needed unless λ = 0. If
     all VPS are 0 the weighted part is uniform too: see `weights`. A pure function of its arguments. Raises UserError
@@ -95,7 +95,7 @@ def draw_schedule(plan: Plan, ids: Sequence[str], ovs: Floats | None = None, vps
         nothing if weight is None else np.asarray(ovs)[where],
         nothing if weight is None else weight[where],
     ]
-    return pa.table(columns, schema=tables.SCHEDULE)
+    return pa.table(columns, schema=contracts.SCHEDULE)
 
 
 def weights(vps: Floats) -> Floats:

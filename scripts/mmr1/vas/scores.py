@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from mmr1.errors import UserError
+from mmr1.plumbing.errors import UserError
 from mmr1.vas.arrays import Floats, Ints
 from mmr1.vas.diversity import DEFAULT, check_name
 from mmr1.vas.read import SCORES

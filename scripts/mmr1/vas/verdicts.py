@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmr1 import tables
-from mmr1.errors import UserError
+from mmr1.data import contracts
+from mmr1.plumbing.errors import UserError
 from mmr1.rewards.reward import judge_with
 from mmr1.rewards.verify import Verifier
 from mmr1.vas.groups import KEY, Groups, is_training
@@ -34,8 +34,8 @@ def judged_now(
 
     `seconds`: the time limit of one verdict. `reasons` counts what decided. `training`: keep step and slot.
     """
-    schema = tables.TRAINING_REWARDS if training else tables.REWARDS
-    with tables.writer(rewards, schema) as file, Verifier(workers, seconds) as verifier:
+    schema = contracts.TRAINING_REWARDS if training else contracts.REWARDS
+    with contracts.writer(rewards, schema) as file, Verifier(workers, seconds) as verifier:
 
         def verdicts(groups: Groups) -> NDArray[np.float64]:
             rows = groups.table
@@ -89,16 +89,16 @@ def stored(paths: Sequence[Path], rewards: Path | None) -> Iterator[Verdicts]:
         raise UserError(f"{paths[-1]}: expected {position} verdicts, as many as rollouts, found {len(whole)}")
     if rewards is not None:
         schema = _schema(paths[0])
-        tables.write(rewards, pa.concat_tables([tables.read(path, schema) for path in paths]), schema)
+        contracts.write(rewards, pa.concat_tables([contracts.read(path, schema) for path in paths]), schema)
 
 
 def _schema(path: Path) -> pa.Schema:
-    return tables.TRAINING_REWARDS if is_training(path) else tables.REWARDS
+    return contracts.TRAINING_REWARDS if is_training(path) else contracts.REWARDS
 
 
 def _read(path: Path) -> pa.Table:
     kept = pa.schema([field for field in _schema(path) if field.name in (*KEY, "rollout", "accuracy")])
-    table = tables.read(path, kept)
+    table = contracts.read(path, kept)
     accuracy = table["accuracy"].to_numpy()
     if (wrong := (accuracy != 0) & (accuracy != 1)).any():
         row = int(np.flatnonzero(wrong)[0])

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmr1.errors import UserError
-from mmr1.files import read_json, read_jsonl
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import read_json, read_jsonl
 from mmr1.provenance.ledger import Record
 from mmr1.provenance.tracking.params import flat
 from mmr1.provenance.tracking.record_files import artifact_files

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from mmr1.files import digest, sha256
+from mmr1.plumbing.files import digest, sha256
 from mmr1.provenance.ledger import File, Record, locate
 
 # Copied into MLflow whole, so that its pages show them. Anything else is logged by reference and hash.

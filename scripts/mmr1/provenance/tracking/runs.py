@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from mmr1.files import digest
+from mmr1.plumbing.files import digest
 from mmr1.provenance.ledger import Attempt, Record
 
 SHARED = "shared"

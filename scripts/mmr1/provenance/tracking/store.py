@@ -9,7 +9,7 @@ from pathlib import Path
 import mlflow
 import mlflow.db
 
-from mmr1.errors import UserError
+from mmr1.plumbing.errors import UserError
 from mmr1.provenance.tracking import tags
 
 

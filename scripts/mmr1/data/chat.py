@@ -1,0 +1,32 @@
+"""A problem as chat turns: where the system prompt goes, where the images stand, how choices are listed."""
+
+from typing import Any, Literal
+
+from mmr1.data.problems import IMAGE_MARK, Problem
+
+PromptPosition = Literal["system", "user"]
+
+
+def chat_turns(problem: Problem, system_prompt: str | None, position: PromptPosition) -> list[dict[str, Any]]:
+    """The chat turns for a problem, each `<image>` mark a part of its own, with the system prompt in its place."""
+    question = shown_question(problem)
+    turns = []
+    if system_prompt and position == "system":
+        turns.append({"role": "system", "content": [{"type": "text", "text": system_prompt}]})
+    elif system_prompt:
+        question = f"{system_prompt} {question}"
+    parts: list[dict[str, Any]] = []
+    for index, text in enumerate(question.split(IMAGE_MARK)):
+        if index:
+            parts.append({"type": "image"})
+        if text:
+            parts.append({"type": "text", "text": text})
+    return [*turns, {"role": "user", "content": parts}]
+
+
+def shown_question(problem: Problem) -> str:
+    """The question, and under it the choices with their letters where it has any and does not list them itself."""
+    if not problem.choices or problem.metadata.get("choices_in_question"):
+        return problem.question
+    lines = [f"({chr(ord('A') + index)}) {choice}" for index, choice in enumerate(problem.choices)]
+    return "\n".join([problem.question, "Choices:", *lines])

@@ -1,0 +1,112 @@
+"""Conversations for supervised fine-tuning: problems, and the response to learn for each."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mmr1.data import contracts
+from mmr1.data.problems import IMAGE_MARK, Problem, check_images, check_texts, problem_rows, row_problem
+from mmr1.plumbing.errors import UserError
+
+CONVERSATIONS = contracts.PROBLEMS.append(pa.field("response", pa.string(), nullable=False))
+
+# A row group that is written: 1.6 M conversations with images of 200 kB make 40 000 groups, whose index takes 35 MB.
+ROWS_A_GROUP = 64
+BYTES_A_GROUP = 8 << 20
+
+
+class ConversationFile:
+    """The conversations of a Parquet file, each read when it is asked for (`contracts.RowReader` says at what cost)."""
+
+    def __init__(self, path: str | Path, decoded: int | None = 64) -> None:
+        """Go through all texts once. Raises UserError as `read_problems` does, and for an empty response.
+
+        Hundreds of GB of images take hours to decode: those of the first `decoded` conversations (None: of all) are
+        decoded here, which shows a mistake that all have, the others when they are read.
+        """
+        self.path = path
+        self._rows = contracts.RowReader(path, CONVERSATIONS)
+        if not len(self):
+            raise UserError(f"{path}: expected at least one problem, found none")
+        ids = pa.chunked_array([self._check_group(group) for group in range(self._rows.groups)], pa.string())
+        if len(ids.unique()) < len(ids):
+            raise self._duplicate(ids)
+        for row in range(len(self))[:decoded]:
+            self[row]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: int) -> tuple[Problem, str]:
+        """Raises UserError, with the row, for marks that do not match the images, or an image that does not decode."""
+        found = self._rows[row]
+        problem = row_problem(self.path, row, found)
+        check_images(self.path, row, problem)
+        return problem, found["response"]
+
+    def _check_group(self, group: int) -> pa.Array:
+        """The ids of a row group, whose texts are checked, and that it has as many images as marks."""
+        numbers = self._rows.rows_of(group)
+        table = self._rows.read_group(group, ["id", "question", "answer", "metadata", "response"])
+        rows = table.to_pylist()
+        for number, row in zip(numbers, rows, strict=True):
+            check_texts(self.path, number, row)
+            if not row["response"].strip():
+                raise UserError(f"{self.path}: row {number}: response: expected a text, found an empty string")
+        # The file's index counts the images of a group, without reading them; which row is wrong, the rows say.
+        marks = [row["question"].count(IMAGE_MARK) for row in rows]
+        if sum(max(1, count) for count in marks) != self._rows.count_entries(group, "images"):
+            for number in numbers:
+                self[number]
+        return table.column("id").combine_chunks()
+
+    def _duplicate(self, ids: pa.ChunkedArray) -> UserError:
+        seen: dict[Any, int] = {}
+        for number, name in enumerate(ids.to_pylist()):
+            if seen.setdefault(name, number) != number:
+                return UserError(f"{self.path}: row {number}: id: {name!r} stands in row {seen[name]} already")
+        raise AssertionError("no id stands twice")
+
+
+def read_conversations(path: str | Path) -> list[tuple[Problem, str]]:
+    """All conversations of a file that fits into memory, in its order. Raises UserError for whatever is wrong in it."""
+    file = ConversationFile(path, decoded=0)  # they are when they are read
+    return [file[row] for row in range(len(file))]
+
+
+@contextmanager
+def conversation_writer(path: str | Path) -> Iterator[Callable[[Problem, str], None]]:
+    """Yields a function that adds a conversation to the file, which appears when all are added.
+
+    At most one row group is in memory, and groups are small enough that a conversation can be read by itself.
+    """
+    rows: list[dict[str, Any]] = []
+    size = 0
+    with contracts.writer(path, CONVERSATIONS, statistics=False) as file:
+
+        def write() -> None:
+            nonlocal size
+            file.write_table(pa.Table.from_pylist(rows, schema=CONVERSATIONS))
+            rows.clear()
+            size = 0
+
+        def add(problem: Problem, response: str) -> None:
+            nonlocal size
+            size += len(response) + sum(len(image) for image in problem.images)
+            rows.extend(row | {"response": response} for row in problem_rows([problem]))
+            if len(rows) == ROWS_A_GROUP or size >= BYTES_A_GROUP:
+                write()
+
+        yield add
+        if rows:
+            write()
+
+
+def write_conversations(path: str | Path, conversations: Iterable[tuple[Problem, str]]) -> None:
+    """Write problems with their responses as Parquet, atomically."""
+    with conversation_writer(path) as add:
+        for problem, response in conversations:
+            add(problem, response)

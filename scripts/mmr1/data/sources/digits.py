@@ -1,0 +1,80 @@
+"""The embedded data set: handwritten digits side by side, and a question about their sum or their maximum (DESIGN §6).
+
+The digits are scikit-learn's copy of the UCI optdigits test set (1,797 images of 8×8 in 17 grey levels). Training and
+test problems use different images. Difficulty grows with the number of digits, so pass rates spread from 0 to 1.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from mmr1.data.problems import IMAGE_MARK, Problem
+from mmr1.seeds import generator
+
+# One digit is one visual token of the tiny model: patch 14 × merge 2.
+PIXELS = 28
+MAX_COUNT = 4
+TASKS = ("max", "sum")
+QUESTIONS = {"max": "The largest?", "sum": "The sum?"}
+
+# Every third image is kept for held-out problems: 1,198 for training, 599 held out.
+HELD_OUT_EVERY = 3
+
+
+@dataclass(frozen=True)
+class Digit:
+    """One handwritten digit: its label in 0..9 and its image as PNG bytes."""
+
+    label: int
+    png: bytes
+
+
+def load(held_out: bool) -> list[Digit]:
+    """The training digits, or the held-out ones; the two share no image."""
+    data = load_digits()
+    return [
+        Digit(int(label), _png(image))
+        for index, (label, image) in enumerate(zip(data.target, data.images, strict=True))
+        if (index % HELD_OUT_EVERY == 0) == held_out
+    ]
+
+
+def make_problems(name: str, size: int, seed: int, digits: list[Digit]) -> list[Problem]:
+    """`size` problems that go round tasks and counts evenly; problem i depends on (seed, name, i) only."""
+    return [_problem(name, index, seed, digits) for index in range(size)]
+
+
+def worked_response(problem: Problem) -> str:
+    """The response that supervised fine-tuning teaches: the digits read off one by one, then the boxed answer."""
+    labels = [str(label) for label in problem.metadata["labels"]]
+    if problem.metadata["task"] == "sum":
+        reasoning = "+".join(labels) + (f"={problem.answer}" if len(labels) > 1 else "")
+    else:
+        reasoning = ",".join(labels)
+    return f"<think>{reasoning}</think><answer>\\boxed{{{problem.answer}}}</answer>"
+
+
+def _problem(name: str, index: int, seed: int, digits: list[Digit]) -> Problem:
+    task = TASKS[index % len(TASKS)]
+    count = index // len(TASKS) % MAX_COUNT + 1
+    chosen = [digits[i] for i in generator(seed, "digits", name, index).integers(len(digits), size=count)]
+    labels = [digit.label for digit in chosen]
+    return Problem(
+        id=f"{name}-{index:05d}",
+        source="digits",
+        question=IMAGE_MARK * count + QUESTIONS[task],
+        images=tuple(digit.png for digit in chosen),
+        answer=str(sum(labels) if task == "sum" else max(labels)),
+        answer_type="integer",
+        metadata={"task": task, "count": count, "labels": labels},
+    )
+
+
+def _png(image: np.ndarray) -> bytes:
+    grey = Image.fromarray(np.round(image * (255 / 16)).astype(np.uint8))
+    buffer = io.BytesIO()
+    grey.resize((PIXELS, PIXELS), Image.Resampling.BILINEAR).save(buffer, format="PNG")
+    return buffer.getvalue()

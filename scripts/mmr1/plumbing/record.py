@@ -1,0 +1,271 @@
+"""The record of a job: what was computed, from which bytes, by which code, where and when (facts: DESIGN §9 "Records").
+
+A program wraps its work in `job(...)`. The record is the last file a job writes. Its `key` says what was computed and
+is the same wherever and whenever it runs; its `execution` says when and where.
+"""
+
+import argparse
+import getpass
+import os
+import platform
+import resource
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mmr1.plumbing.code import code_digest, code_files
+from mmr1.plumbing.environment import check_environment, environment, lock_comparison
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import digest, files_under, read_json, sha256, write_json
+from mmr1.plumbing.orphan import end_orphan
+from mmr1.plumbing.usage import Usage, nodes
+
+SCHEMA_VERSION = 1
+
+Paths = str | Path | Sequence[str | Path] | None
+
+
+def add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--record` and `--attempt`, which every program has; both may be left out when it is run by hand."""
+    group = parser.add_argument_group("provenance")
+    group.add_argument("--record", type=Path, help="write the record of this job here, last")
+    group.add_argument(
+        "--attempt", type=Path, help="start marker: says running, then finished or failed; kept when the job fails"
+    )
+
+
+class Job:
+    """A running job: programs add what they measured, and outputs' hashes are taken when it ends."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+        self.notes: dict[str, Any] = {}
+        self.inputs: dict[str, str] = {}  # a digest of the bytes of each input, wherever it lies
+
+
+@contextmanager
+def job(
+    args: argparse.Namespace,
+    *,
+    inputs: Mapping[str, Paths],
+    outputs: Mapping[str, Paths],
+    settings: Any = None,
+) -> Iterator[Job]:
+    """Run the body as a recorded job of the program that is running.
+
+    `inputs` and `outputs` map a name to a path, several paths, or None where an option was not given; folders are
+    hashed file by file. Every other argument is a parameter. `settings` is what the program read from its settings
+    file, if it has one. Raises UserError at once for a missing input, and where installed packages are not the lock's.
+    """
+    check_environment()
+    if args.record is not None:
+        _records_root(args.record)  # a wrong path is found now, not after hours of work
+    named_inputs, named_outputs = _as_lists(inputs), _as_lists(outputs)
+    for name, paths in named_inputs.items():
+        for path in paths:
+            if not path.exists():
+                raise UserError(f"{path}: no such file or folder (--{name.replace('_', '-')})")
+    if args.attempt is not None:
+        end_orphan(kept_marker(args.attempt))
+    work, start = Job(), datetime.now(UTC)
+    marker = {"state": "running", "argv": sys.argv, "start": start.isoformat(), **_where(), "earlier": _earlier(args)}
+    _mark(args, marker)
+    try:
+        hashed_inputs = {name: _hashed(paths) for name, paths in named_inputs.items()}
+        work.inputs = {name: _bytes_digest(named_inputs[name], files) for name, files in hashed_inputs.items()}
+        with Usage() as usage:
+            yield work
+        if args.record is not None:
+            program = Path(sys.argv[0]).stem
+            key = {
+                **_rule_and_wildcards(args.record),
+                "program": program,
+                "params": _params(args, named_inputs, named_outputs),
+                "settings": settings,
+                "inputs": hashed_inputs,
+                "code": {"sha256": code_digest(program), "files": code_files(program)},
+                "environment": environment(),
+            }
+            written = {name: _hashed(paths) for name, paths in named_outputs.items()}
+            record = {
+                "schema_version": SCHEMA_VERSION,
+                "digest": digest({"key": _without_paths(key), "outputs": _without_paths(written)}),
+                "key": key,
+                "outputs": written,
+                "parents": parents(hashed_inputs, _records_root(args.record)),
+                "metrics": work.metrics,
+                "notes": work.notes,
+                "execution": _execution(start, usage, marker["earlier"]),
+            }
+            write_json(args.record, record)
+    except BaseException as error:
+        _mark(args, {**marker, "state": "failed", "end": _now(), "error": _describe(error)})
+        raise
+    _mark(args, {**marker, "state": "finished", "end": _now()})
+
+
+def kept_marker(attempt: Path) -> Path:
+    """Where a start marker stays: Snakemake keeps a failed job's logs, and removes them before its next attempt."""
+    return attempt.with_suffix(".kept.json")
+
+
+def parents(hashed_inputs: Mapping[str, list[dict[str, Any]]], root: Path) -> list[dict[str, Any]]:
+    """The records of the jobs that made the inputs: for each input path its record's path and digest.
+
+    An input that no record lists (data from outside) has no parent. An input whose bytes differ from what its record
+    says has `digest` null: it was changed after it was made.
+    """
+    makers = {
+        file["path"]: (path, record["digest"], file["sha256"])
+        for path, record in _records_under(root)
+        for files in record["outputs"].values()
+        for file in files
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for files in hashed_inputs.values():
+        for file in files:
+            if file["path"] in makers:
+                path, record_digest, expected = makers[file["path"]]
+                known = found.setdefault(str(path), {"record": str(path), "digest": record_digest})
+                if expected != file["sha256"]:
+                    known["digest"] = None
+    return [found[name] for name in sorted(found)]
+
+
+def _as_lists(named: Mapping[str, Paths]) -> dict[str, list[Path]]:
+    lists = {}
+    for name, paths in named.items():
+        if paths is None:
+            continue
+        lists[name] = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    return lists
+
+
+def _hashed(paths: list[Path]) -> list[dict[str, Any]]:
+    return [
+        {"path": file.as_posix(), "sha256": sha256(file), "bytes": file.stat().st_size}
+        for path in paths
+        for file in files_under(path)
+    ]
+
+
+def _bytes_digest(paths: list[Path], files: list[dict[str, Any]]) -> str:
+    """One digest of files and their names below the paths under which they were found."""
+    named = []
+    for file in files:
+        path = Path(file["path"])
+        root = next(root for root in paths if path.is_relative_to(root))
+        named.append([path.relative_to(root).as_posix(), file["sha256"]])
+    return digest(named)
+
+
+def _params(args: argparse.Namespace, *named: Mapping[str, list[Path]]) -> dict[str, Any]:
+    """The arguments that are not paths: where a file lies is not part of what is computed."""
+    paths = {name for names in named for name in names}
+    return {
+        name: value
+        for name, value in sorted(vars(args).items())
+        if name not in paths and name not in ("record", "attempt") and not isinstance(value, Path)
+    }
+
+
+def _rule_and_wildcards(record: Path) -> dict[str, str]:
+    """`…/records/<rule>/<wildcards>.json` names what was asked for."""
+    rule, *wildcards = record.relative_to(_records_root(record)).with_suffix("").parts
+    return {"rule": rule, "wildcards": "/".join(wildcards)}
+
+
+def _records_root(record: Path) -> Path:
+    for folder in record.parents:
+        if folder.name == "records":
+            return folder
+    raise UserError(f"--record {record}: expected a path of the form …/records/<rule>/<name>.json")
+
+
+def _records_under(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Finished records: what other jobs are writing lies in folders whose names begin with a dot."""
+    for path in sorted(root.rglob("*.json")):
+        if not any(part.startswith(".") for part in path.relative_to(root).parts):
+            yield path, read_json(path)
+
+
+def _without_paths(value: Any) -> Any:
+    """The same bytes under another path are the same job: paths say where, not what."""
+    if isinstance(value, dict):
+        return {name: _without_paths(item) for name, item in value.items() if name != "path"}
+    if isinstance(value, list):
+        return [_without_paths(item) for item in value]
+    return value
+
+
+def _execution(start: datetime, used: Usage, earlier: list[dict[str, Any]]) -> dict[str, Any]:
+    end = datetime.now(UTC)
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {
+        "start": start.isoformat(),
+        "end": end.isoformat(),
+        "seconds": (end - start).total_seconds(),
+        "cpu_seconds": sum(one.ru_utime + one.ru_stime for one in usage),
+        "peak_memory_mib": max(used.peak_memory_mib, *(one.ru_maxrss / 1024 for one in usage)),
+        "argv": sys.argv,
+        "git": _git(),
+        "gpu": used.gpus(),
+        "nodes": nodes(),
+        "lock": lock_comparison(),
+        "earlier": [{name: one.get(name) for name in ("state", "start", "end", "slurm")} for one in earlier],
+        **_where(),
+    }
+
+
+def _where() -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "user": getpass.getuser(),
+        "pid": os.getpid(),
+        "cpu": platform.processor() or platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "slurm": {name: os.environ[name] for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT") if name in os.environ},
+    }
+
+
+def _git() -> dict[str, Any]:
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, check=True
+        ).stdout
+
+    try:
+        diff = git("diff", "HEAD")
+        return {"commit": git("rev-parse", "HEAD").strip(), "dirty": digest(diff) if diff else None}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
+def _mark(args: argparse.Namespace, marker: dict[str, Any]) -> None:
+    if args.attempt is not None:
+        # The kept one first: a job killed between the two must not be seen by a reader and then be forgotten.
+        for path in (kept_marker(args.attempt), args.attempt):
+            write_json(path, marker)
+
+
+def _earlier(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """The starts of this job that came to nothing: what failed says failed, what was killed still says running."""
+    if args.attempt is None or not kept_marker(args.attempt).exists():
+        return []
+    last = read_json(kept_marker(args.attempt))
+    earlier = last.pop("earlier", [])
+    return earlier if last["state"] == "finished" else [*earlier, last]
+
+
+def _describe(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,395 @@
+"""Tables 2, 3 and 4 beside the paper's: our rows, the paper's, the difference, and whether it lies in our interval.
+
+Numbers are accuracies in percent. An interval is the one of `scores.json` (over problems); of several seeds the mean of
+theirs. An average's interval combines those of its columns as independent (MOVER, Zou and Donner 2008).
+"""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import read_json
+
+COLUMNS = {
+    "mathverse": "MathVerse",
+    "mathvista": "MathVista",
+    "mathvision": "MathVision",
+    "logicvista": "LogicVista",
+    "chartqa": "ChartQA",
+}
+AVERAGE = "average"
+Name = Literal["2", "3", "4", "accuracy"]
+
+# (table, model, subject) -> rows of the paper. Another checkpoint stands in Table 2 if its subject is named like a row.
+# The four parts of Table 4 share one run: that of the recipe's `ablation`.
+PAPER_ROWS: dict[tuple[str, str, str], tuple[str, ...]] = {
+    ("2", "3b", "vas"): ("MMR1-3B",),
+    ("2", "7b", "vas"): ("MMR1-7B",),
+    ("2", "7b", "base"): ("Qwen2.5-VL-7B",),
+    ("3", "3b", "base"): ("Qwen2.5-VL-3B",),
+    ("3", "3b", "sft"): ("+Cold-start",),
+    ("3", "3b", "grpo"): ("+GRPO",),
+    ("3", "3b", "vas"): ("+VAS",),
+    ("4", "3b", "ablation"): ("mix=0.5", "update=28", "rollouts=8", "weights=0.5/0.5"),
+    **{("4", "3b", f"mix-{mix}"): (f"mix={mix}",) for mix in ("0.2", "0.8", "1.0")},
+    **{("4", "3b", f"update-{steps}"): (f"update={steps}",) for steps in (4, 7, 14, 35, 56)},
+    **{("4", "3b", f"samples-{samples}"): (f"rollouts={samples}",) for samples in (16, 32)},
+    **{
+        ("4", "3b", f"weights-{outcome}-{diversity}"): (f"weights={outcome}/{diversity}",)
+        for outcome, diversity in (("0.0", "1.0"), ("0.2", "0.8"), ("0.8", "0.2"), ("1.0", "0.0"))
+    },
+}
+# The same model under two names: where the tables disagree, a note says so.
+SAME = (("2", "MMR1-3B"), ("3", "+VAS"))
+
+
+Settings = dict[str, str | int | float]
+
+
+class Evaluation(BaseModel):
+    """The scores of one checkpoint on one benchmark. `subject` is base, sft, or the name of a run, which has a seed.
+
+    `label` is what its row is called, `settings` those of the index's that this checkpoint has otherwise.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    subject: str
+    seed: int | None = None
+    benchmark: str
+    scores: Path
+    checkpoint: str | None = None
+    label: str | None = None
+    settings: Settings = {}
+
+
+class Index(BaseModel):
+    """What a table is made from. `labels` rename models, subjects and benchmarks; `settings` (prompt, sampling, …) are
+    printed under the table as they are; `paper_rows` maps "model/subject" to a row of the paper, over the built-in map.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    evaluations: tuple[Evaluation, ...] = Field(min_length=1)
+    labels: dict[str, str] = {}
+    settings: Settings = {}
+    paper_rows: dict[str, str] = {}
+
+    def label(self, name: str) -> str:
+        """How a model, subject or benchmark is called."""
+        return self.labels.get(name) or {"base": "base", "sft": "SFT", **COLUMNS}.get(name, name)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An accuracy in percent with its 95% interval, over `n` responses a seed; `spread` is over seeds, if several."""
+
+    value: float
+    low: float
+    high: float
+    n: int = 0
+    seeds: int = 1
+    spread: float | None = None
+
+
+@dataclass(frozen=True)
+class Ours:
+    """One of our rows: `cells[score][column]`, and the paper's row that it stands beside, if any."""
+
+    label: str
+    cells: Mapping[str, Mapping[str, Cell]]
+    checkpoints: tuple[str, ...]
+    paper: str | None
+    settings: Mapping[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text: the header, the rows (each of the header's length), and notes to print under it."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+    records: list[dict[str, Any]]  # one a number, for CSV
+
+
+Paper = Mapping[tuple[str, str], Mapping[str, Decimal | None]]
+
+
+def read_paper(path: str | Path) -> Paper:
+    """The paper's numbers by (table, row) and column. Raises UserError naming the line and the field."""
+    try:
+        lines = [line for line in Path(path).read_text().splitlines() if not line.startswith("#")]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    found: dict[tuple[str, str], dict[str, Decimal | None]] = {}
+    for number, row in enumerate(csv.DictReader(lines)):
+        missing = [name for name in ("table", "row", *COLUMNS, AVERAGE) if row.get(name) is None]
+        if missing:
+            raise UserError(f"{path}: row {number}: {missing[0]}: expected a value, found none")
+        values = {}
+        for name in (*COLUMNS, AVERAGE):
+            try:
+                values[name] = None if row[name] == "NA" else Decimal(row[name])
+            except ArithmeticError:
+                raise UserError(f"{path}: row {number}: {name}: expected a number or NA, found {row[name]!r}") from None
+        found[row["table"], row["row"]] = values
+    return found
+
+
+def our_rows(index: Index, table: Name) -> list[Ours]:
+    """Our rows for a table, in the index's order, each with the paper's row that it stands beside, if any.
+
+    A subject that is several rows of the paper stands there as often. One without a row by the maps may have it by its
+    name: other checkpoints are named like rows of Table 2.
+    """
+    groups: dict[tuple[str, str], list[Evaluation]] = {}
+    for evaluation in index.evaluations:
+        groups.setdefault((evaluation.model, evaluation.subject), []).append(evaluation)
+    several = len({model for model, _ in groups}) > 1
+    rows = []
+    for (model, subject), evaluations in groups.items():
+        chosen = index.paper_rows.get(f"{model}/{subject}")
+        beside = (chosen,) if chosen else PAPER_ROWS.get((table, model, subject), (subject,))
+        named = f"{index.label(model)} {index.label(subject)}" if several else index.label(subject)
+        first = evaluations[0]
+        checkpoints = tuple(dict.fromkeys(one.checkpoint for one in evaluations if one.checkpoint))
+        label, cells = first.label or named, _cells(evaluations)
+        for paper in (None,) if table == "accuracy" else beside:
+            rows.append(Ours(label, cells, checkpoints, paper, first.settings))
+    return rows
+
+
+def make(table: Name, index: Index, paper: Paper) -> Table:
+    """Table "2", "3" or "4" beside the paper's, or "accuracy": our rows only, over whatever benchmarks there are."""
+    rows = our_rows(index, table)
+    columns = list(COLUMNS) if table != "accuracy" else _benchmarks(index)
+    if table != "accuracy":
+        order = [name for of, name in paper if of == table]
+        rows = [row for row in rows if row.paper in order]
+        if table == "4":  # its parts vary one setting each: by these, not by our runs
+            rows.sort(key=lambda row: order.index(row.paper or ""))
+    shown_average = len(columns) > 1
+    header = ["row", *(index.label(name) for name in columns), *(["Average"] if shown_average else [])]
+    shown = [*columns, *([AVERAGE] if shown_average else [])]
+    lines: list[list[str]] = []
+    records: list[dict[str, Any]] = []
+    for row in rows:
+        printed = paper.get((table, row.paper or ""), {})
+        lines += _lines(row, shown, printed, "" if table == "accuracy" else "ours")
+        records += _records(table, row, shown, printed, index.settings)
+    matched = {row.paper for row in rows}
+    for (of, name), values in paper.items():
+        if of == table and name not in matched:
+            lines.append([f"{name} (paper)", *(_text(values[column]) for column in shown)])
+            records += [_record(table, name, "paper", column, paper=values[column]) for column in shown]
+    title = "Accuracy" if table == "accuracy" else f"Table {table}, beside the paper's"
+    notes = [*_settings(index, rows, columns), *([] if table == "accuracy" else paper_notes(table, paper))]
+    for record in records:
+        record["note"] = _paper_note(table, record, paper)
+    return Table(title, header, lines, notes, records)
+
+
+def paper_notes(table: str, paper: Paper) -> list[str]:
+    """Where the paper's own numbers do not agree: averages that are not their row's mean, one model in two tables."""
+    notes = [note for of, name in paper if of == table and (note := _average_note(name, paper[of, name]))]
+    (one, first), (other, second) = SAME
+    if table in (one, other) and (one, first) in paper and (other, second) in paper:
+        for column in (*COLUMNS, AVERAGE):
+            values_of = paper[one, first][column], paper[other, second][column]
+            if values_of[0] != values_of[1]:
+                label = COLUMNS.get(column, "the average")
+                notes.append(
+                    f"The paper gives {label} of {first} as {values_of[0]} in Table {one} and, as {second}, "
+                    f"{values_of[1]} in Table {other}."
+                )
+    return notes
+
+
+def _average_note(name: str, values: Mapping[str, Decimal | None]) -> str:
+    """What is to be said of a printed average that is not its row's mean; nothing of others."""
+    numbers = [number for column in COLUMNS if (number := values[column]) is not None]
+    printed = values[AVERAGE]
+    if printed is None or len(numbers) < len(COLUMNS):
+        return ""
+    rounded = (sum(numbers, Decimal(0)) / len(numbers)).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    return (
+        ""
+        if rounded == printed
+        else f"The paper prints {printed} as the average of {name}; its row has the mean {rounded}."
+    )
+
+
+def _paper_note(table: str, record: Mapping[str, Any], paper: Paper) -> str:
+    """The note on the paper's number that a record holds."""
+    name = record["paper_row"] or record["row"]
+    known = record["column"] == AVERAGE and record["paper"] != "" and (table, name) in paper
+    return _average_note(name, paper[table, name]) if known else ""
+
+
+def average(cells: Sequence[Cell]) -> Cell:
+    """The mean of independent columns; its interval adds up their squared distances (MOVER)."""
+    value = mean(cell.value for cell in cells)
+    below = math.sqrt(sum((cell.value - cell.low) ** 2 for cell in cells)) / len(cells)
+    above = math.sqrt(sum((cell.high - cell.value) ** 2 for cell in cells)) / len(cells)
+    return Cell(value, value - below, value + above, sum(cell.n for cell in cells), min(cell.seeds for cell in cells))
+
+
+def _cells(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Cell]]:
+    """Cells by score and column. A score counts only where each of the row's benchmarks has it."""
+    by_benchmark: dict[str, list[dict[str, Any]]] = {}
+    seen: set[tuple[str, int | None]] = set()
+    for one in evaluations:
+        if (one.benchmark, one.seed) in seen:
+            raise UserError(f"{one.scores}: {one.model} {one.subject} has {one.benchmark}, seed {one.seed}, twice")
+        seen.add((one.benchmark, one.seed))
+        by_benchmark.setdefault(one.benchmark, []).append(_read_scores(one))
+    names = ("paper", "official", "judge")
+    found: dict[str, dict[str, Cell]] = {}
+    for name in names:
+        if all(name in scores["scores"] for several in by_benchmark.values() for scores in several):
+            found[name] = {benchmark: _cell(several, name) for benchmark, several in by_benchmark.items()}
+    return found
+
+
+def _read_scores(evaluation: Evaluation) -> dict[str, Any]:
+    scores = read_json(evaluation.scores)
+    if not isinstance(scores, dict) or not {"benchmark", "n", "scores"} <= scores.keys():
+        raise UserError(f"{evaluation.scores}: expected benchmark, n and scores, found something else")
+    if scores["benchmark"] != evaluation.benchmark:
+        raise UserError(f"{evaluation.scores}: benchmark: expected {evaluation.benchmark}, found {scores['benchmark']}")
+    return scores
+
+
+def _cell(several: Sequence[Mapping[str, Any]], name: str) -> Cell:
+    found = [scores["scores"][name] for scores in several]
+    values = [100 * one["accuracy"] for one in found]
+    lows, highs = ([100 * one["ci95"][side] for one in found] for side in (0, 1))
+    spread = stdev(values) if len(values) > 1 else None
+    return Cell(mean(values), mean(lows), mean(highs), several[0]["n"], len(values), spread)
+
+
+def _benchmarks(index: Index) -> list[str]:
+    found = dict.fromkeys(evaluation.benchmark for evaluation in index.evaluations)
+    return [*(name for name in COLUMNS if name in found), *(name for name in found if name not in COLUMNS)]
+
+
+def _with_average(cells: Mapping[str, Cell], shown: Sequence[str]) -> dict[str, Cell]:
+    columns = [name for name in shown if name != AVERAGE]
+    complete = AVERAGE in shown and all(name in cells for name in columns)
+    return {**cells, **({AVERAGE: average([cells[name] for name in columns])} if complete else {})}
+
+
+def _lines(row: Ours, shown: Sequence[str], printed: Mapping[str, Decimal | None], whose: str) -> list[list[str]]:
+    lines = []
+    titles = {"paper": "", "official": "official scores", "judge": "with a judge"}
+    for score, cells in row.cells.items():
+        full = _with_average(cells, shown)
+        if score != "paper" and full == _with_average(row.cells["paper"], shown):
+            continue  # nothing to add: this benchmark's official score is the paper's rule
+        told = ", ".join(word for word in (whose, titles[score]) if word)
+        lines.append([f"{row.label} ({told})" if told else row.label, *(_cell_text(full.get(name)) for name in shown)])
+    if printed:
+        full = _with_average(row.cells.get("paper", {}), shown)
+        lines.append([f"{row.paper} (paper)", *(_text(printed[name]) for name in shown)])
+        lines.append(["difference", *(_difference(full.get(name), printed[name]) for name in shown)])
+        lines.append(["paper's value in our interval", *(_inside(full.get(name), printed[name]) for name in shown)])
+    return lines
+
+
+def _records(
+    table: str,
+    row: Ours,
+    shown: Sequence[str],
+    printed: Mapping[str, Decimal | None],
+    usual: Mapping[str, str | int | float],
+) -> list[dict[str, Any]]:
+    how = {
+        "checkpoint": ", ".join(row.checkpoints),
+        "settings": "; ".join(f"{name}: {value}" for name, value in {**usual, **row.settings}.items()),
+    }
+    return [
+        _record(table, row.label, score, name, _with_average(cells, shown).get(name), printed.get(name), row.paper)
+        | how
+        for score, cells in row.cells.items()
+        for name in shown
+    ]
+
+
+def _record(
+    table: str,
+    label: str,
+    score: str,
+    column: str,
+    ours: Cell | None = None,
+    paper: Decimal | None = None,
+    beside: str | None = None,
+) -> dict[str, Any]:
+    both = ours is not None and paper is not None
+    return {
+        "table": table,
+        "row": label,
+        "score": score,
+        "column": column,
+        "accuracy": "" if ours is None else f"{ours.value:.2f}",
+        "low": "" if ours is None else f"{ours.low:.2f}",
+        "high": "" if ours is None else f"{ours.high:.2f}",
+        "n": "" if ours is None else ours.n,
+        "seeds": "" if ours is None else ours.seeds,
+        "seed_sd": "" if ours is None or ours.spread is None else f"{ours.spread:.2f}",
+        "paper_row": beside or "",
+        "paper": "" if paper is None else paper,
+        "difference": _difference(ours, paper) if both else "",
+        "paper_in_interval": _inside(ours, paper) if both else "",
+        "checkpoint": "",
+        "settings": "",
+    }
+
+
+def _settings(index: Index, rows: Sequence[Ours], columns: Sequence[str]) -> list[str]:
+    notes = []
+    counts = {
+        name: {cells[name].n for row in rows for cells in row.cells.values() if name in cells} for name in columns
+    }
+    if any(counts.values()):
+        sizes = (f"{index.label(name)} {'/'.join(map(str, sorted(found)))}" for name, found in counts.items() if found)
+        notes.append(f"Responses a row and seed: {', '.join(sizes)}.")
+    if any(cell.seeds > 1 for row in rows for cells in row.cells.values() for cell in cells.values()):
+        notes.append("± is the standard deviation over seeds, which the intervals do not cover.")
+    notes += [f"{name}: {value}" for name, value in index.settings.items()]
+    for row in rows:
+        told = [f"checkpoint {', '.join(row.checkpoints)}"] if row.checkpoints else []
+        told += [f"{name} {value}" for name, value in row.settings.items()]
+        notes += [f"{row.label}: {'; '.join(told)}"] if told else []
+    if rows:
+        notes.append("In brackets: 95% interval over problems.")
+    return list(dict.fromkeys(notes))  # a checkpoint may be several rows
+
+
+def _cell_text(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    spread = f" ± {cell.spread:.1f}" if cell.spread is not None else ""
+    return f"{cell.value:.1f}{spread} [{cell.low:.1f}, {cell.high:.1f}]"
+
+
+def _text(value: Decimal | None) -> str:
+    return "–" if value is None else str(value)
+
+
+def _difference(cell: Cell | None, paper: Decimal | None) -> str:
+    return "–" if cell is None or paper is None else f"{cell.value - float(paper):+.1f}"
+
+
+def _inside(cell: Cell | None, paper: Decimal | None) -> str:
+    return "–" if cell is None or paper is None else ("yes" if cell.low <= float(paper) <= cell.high else "no")
