@@ -34,21 +34,12 @@ class ValidationSettings(Settings):
 class EngineSettings(Settings):
     """Which engine samples, and its options (see `mmr1.rollout.make`)."""
 
-    name: Literal["transformers", "vllm", "server"] = Field(
-        "vllm", description="server: `serve_rollouts.py` on another node, at `url`"
-    )
-    url: str | None = Field(None, description="of the server, http://host:port")
+    name: Literal["transformers", "vllm"] = "vllm"
     batch_size: int = Field(512, ge=1, description="responses sampled at a time, on each rank")
     tensor_parallel: int = Field(1, ge=1, description="ranks that share one vLLM engine")
     gpu_memory_utilization: float = Field(0.6, gt=0, le=1, description="share of a device's memory that vLLM may take")
     batch_invariant: bool = Field(False, description="vLLM's batch-invariant kernels: the same bits whatever the batch")
     sleep_mode: bool = Field(True, description="vLLM gives its device memory back while the policy trains")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "EngineSettings":
-        if (self.name == "server") != (self.url is not None):
-            raise ValueError(f"url: expected for the engine server and no other, found {self.url} for {self.name}")
-        return self
 
 
 class GRPOSettings(Settings):

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmr1.data.prompts import PromptEncoder
 from mmr1.models.checkpoints import load_processor
 from mmr1.plumbing.errors import UserError
-from mmr1.rollout.make import LOCAL_ENGINES, make_engine
+from mmr1.rollout.make import ENGINES, make_engine
 from mmr1.rollout.requests import Engine
 
 
@@ -24,7 +24,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """What samples, and how much of the machine it takes."""
     group = parser.add_argument_group("engine")
     add = group.add_argument
-    add("--engine", choices=LOCAL_ENGINES, default="transformers", help="what samples (default: transformers)")
+    add("--engine", choices=ENGINES, default="transformers", help="what samples (default: transformers)")
     add("--batch-size", type=int, default=512, help="responses decoded at a time (default: 512)")
     add("--threads", type=int, default=1, help="CPU threads; floats, hence results, depend on it (default: 1)")
     add("--tensor-parallel", type=int, default=1, help="GPUs a model is split over (vllm)")

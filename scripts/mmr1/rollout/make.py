@@ -11,11 +11,9 @@ from mmr1.plumbing.errors import UserError
 from mmr1.rollout.engines.transformers import TransformersEngine
 from mmr1.rollout.engines.vllm import VllmEngine
 from mmr1.rollout.requests import Engine
-from mmr1.rollout.server_engine import ServerEngine
 
-LocalEngineName = Literal["transformers", "vllm"]
-EngineName = Literal["transformers", "vllm", "server"]
-LOCAL_ENGINES: tuple[LocalEngineName, ...] = get_args(LocalEngineName)
+EngineName = Literal["transformers", "vllm"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 
 def make_engine(
@@ -31,16 +29,13 @@ def make_engine(
     gpu_memory_utilization: float = 0.9,
     batch_invariant: bool = False,
     sleep_mode: bool = False,
-    url: str | None = None,
 ) -> Engine:
-    """An engine on a checkpoint folder, or the one that serves at `url`; options an engine has no use for are left out.
+    """An engine on a checkpoint folder; options an engine has no use for are left out.
 
     Raises UserError for an incomplete checkpoint, for a context longer than the model's, and as the engines do.
     """
     check_checkpoint(folder)
     _check_context(folder, max_prompt_tokens, max_tokens)
-    if name == "server":
-        return ServerEngine(url, encoder, max_images=max_images, max_tokens=max_tokens)
     if name == "transformers":
         return TransformersEngine.from_folder(
             folder, encoder, batch_size=batch_size, max_prompt_tokens=max_prompt_tokens

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from transformers import AutoConfig
 
 from mmr1.data.problems import Problem
@@ -25,11 +26,13 @@ from mmr1.models.action_space import end_of_sequence, suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint
 from mmr1.plumbing.errors import UserError
 from mmr1.rollout.requests import Request, Rollout, Sampling
-from mmr1.rollout.wire import pack_weights
 
 # The key-value cache on a CPU, where vLLM would otherwise take a share of all memory: enough for toy models.
 # VLLM_CPU_KVCACHE_SPACE (GiB) overrides it.
 CPU_CACHE_BYTES = 1 << 28
+
+# Weights travel to workers in pieces of about this many bytes (a tensor is never split).
+PIECE_BYTES = 1 << 28
 
 # Where a folder is memory that all processes of the node see (Linux).
 SHARED_MEMORY = Path("/dev/shm")
@@ -151,7 +154,7 @@ class VllmEngine:
     def _hand_over(self, named_tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Weights for workers in other processes of this node, through its shared memory."""
         with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as folder:
-            for number, piece in enumerate(pack_weights(named_tensors)):
+            for number, piece in enumerate(_pieces(named_tensors)):
                 Path(folder, f"model-{number:05d}.safetensors").write_bytes(piece)
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
 
@@ -286,3 +289,16 @@ def _collectives_by_torch() -> Iterator[None]:
         yield
     finally:
         _CPUSHMDistributed.make_group_name = staticmethod(name)
+
+
+def _pieces(named_tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[bytes]:
+    """Weights as safetensors files of about `PIECE_BYTES`."""
+    piece: dict[str, torch.Tensor] = {}
+    size = 0
+    for name, tensor in named_tensors:
+        if piece and size + tensor.nbytes > PIECE_BYTES:
+            yield save(piece)
+            piece, size = {}, 0
+        piece[name] = tensor.detach().cpu().contiguous()
+        size += tensor.nbytes
+    yield save(piece)
