@@ -21,8 +21,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from mmr1.data import contracts
-from mmr1.data.conversations import write_conversations  # noqa: E402  # noqa: E402
+from mmr1.data import contracts  # noqa: E402
+from mmr1.data.conversations import write_conversations  # noqa: E402
 from mmr1.data.problems import read_problems, write_problems  # noqa: E402
 from mmr1.data.sources import digits  # noqa: E402
 from mmr1.models import tiny as tiny_model  # noqa: E402

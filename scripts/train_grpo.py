@@ -11,17 +11,18 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
+from mmr1.grpo.settings import GRPOSettings
 from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.record import Job, add_job_arguments, job
 
-INPUTS = ("settings", "model", "reference", "problems", "schedule", "state", "system_prompt", "validation", "replay")
+INPUTS = ("model", "reference", "problems", "schedule", "state", "system_prompt", "validation", "replay")
 OUTPUTS = ("out", "rollouts", "rewards", "metrics", "timings", "validation_out", "entries", "state_out")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--settings", type=Path, required=True, help="settings.json with the fields of GRPOSettings")
     add("--model", type=Path, required=True, help="the checkpoint to start from, a Hugging Face folder")
     add("--reference", type=Path, required=True, help="the SFT checkpoint, to which the KL term holds on")
     add("--problems", type=Path, required=True, help="problems.parquet")
@@ -44,6 +45,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--threads", type=int, default=1, help="CPU threads; results depend on it in the last bits")
     add("--deadline-minutes", type=float, help="the job's time limit: save and leave before it")
     add("--any-world-size", action="store_true", help="accept a state that was saved by another number of ranks")
+    add_settings_arguments(parser, GRPOSettings)
     add_job_arguments(parser)
     return parser.parse_args()
 
@@ -60,17 +62,15 @@ def main() -> None:
 
     from mmr1.grpo import distributed
     from mmr1.grpo.round import train_round
-    from mmr1.grpo.settings import GRPOSettings
     from mmr1.plumbing.interruption import EXIT_CODE, Interrupted, Interruption
-    from mmr1.plumbing.settings import read_settings
 
     interruption = Interruption(args.deadline_minutes, started)
     torch.set_num_threads(args.threads)
     ranks = distributed.join()
-    settings = read_settings(args.settings, GRPOSettings)
+    settings = settings_of(args, GRPOSettings)
     inputs = {name: getattr(args, name) for name in INPUTS}
     outputs = {name: getattr(args, name) for name in OUTPUTS}
-    recorded = job(args, inputs=inputs, outputs=outputs, settings=settings.model_dump(mode="json"))
+    recorded = job(args, inputs=inputs, outputs=outputs, settings=settings)
     try:
         with recorded if ranks.first else nullcontext(Job()) as work:
             metrics, notes = train_round(args, settings, ranks, interruption)

@@ -13,14 +13,15 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.record import Job, add_job_arguments, job
+from mmr1.sft.settings import SFTSettings
 
 DATA = ("model", "conversations", "validation", "system_prompt")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--settings", type=Path, required=True, help="settings.json with the fields of SFTSettings")
     parser.add_argument("--model", type=Path, required=True, help="the base model, a Hugging Face folder")
     parser.add_argument("--conversations", type=Path, required=True, help="problems with a column `response`")
     parser.add_argument("--validation", type=Path, required=True, help="held-out problems with a column `response`")
@@ -31,6 +32,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--deadline-minutes", type=float, help="the job's time limit: save and leave before it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; results depend on it in the last bits")
+    add_settings_arguments(parser, SFTSettings)
     add_job_arguments(parser)
     return parser.parse_args()
 
@@ -38,35 +40,35 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     started = time.monotonic()
     args = parse_arguments()
-    inputs = {name: getattr(args, name) for name in ("settings", *DATA)}
-    recorded = job(args, inputs=inputs, outputs={"out": args.out, "metrics": args.metrics})
+    settings = settings_of(args, SFTSettings)
+    inputs = {name: getattr(args, name) for name in DATA}
+    recorded = job(args, inputs=inputs, outputs={"out": args.out, "metrics": args.metrics}, settings=settings)
     first = int(os.environ.get("RANK", 0)) == 0
     with recorded if first else nullcontext(Job()) as work:
-        work.metrics |= train(args, started, {name: work.inputs.get(name, "") for name in DATA})
+        work.metrics |= train(args, settings, started, {name: work.inputs.get(name, "") for name in DATA})
     if first:  # only now: until the record is written the job may have to be run again
         shutil.rmtree(args.work, ignore_errors=True)
 
 
-def train(args: argparse.Namespace, started: float, digests: dict[str, str]) -> dict[str, float]:
+def train(
+    args: argparse.Namespace, settings: SFTSettings, started: float, digests: dict[str, str]
+) -> dict[str, float]:
     """Check the inputs against the settings and train; ends the process with code 75 where it has to leave."""
     import torch  # after the arguments were checked: it takes seconds
 
     from mmr1.data.conversations import ConversationFile
     from mmr1.models.checkpoints import check_checkpoint
     from mmr1.plumbing.interruption import EXIT_CODE, Interrupted, Interruption
-    from mmr1.plumbing.settings import read_settings, read_text
-    from mmr1.sft.settings import SFTSettings
+    from mmr1.plumbing.settings import read_text
     from mmr1.sft.train import train_sft
 
     interruption = Interruption(args.deadline_minutes, started)
     torch.set_num_threads(args.threads)
-    settings = read_settings(args.settings, SFTSettings)
     rows = ConversationFile(args.conversations)
     validation = ConversationFile(args.validation, decoded=None)  # small, and all of it is read in every evaluation
     if settings.batch_size > len(rows):
         raise UserError(
-            f"{args.settings}: batch_size: expected at most {len(rows)}, as in {args.conversations}, "
-            f"found {settings.batch_size}"
+            f"batch_size: expected at most {len(rows)}, as in {args.conversations}, found {settings.batch_size}"
         )
     check_checkpoint(args.model)
     prompt = read_text(args.system_prompt)

@@ -10,9 +10,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import digest
+from mmr1.plumbing.files import digest, read_json
 from mmr1.plumbing.code import code_digest
-from mmr1.recipe import DigitsData, Endpoint, HubBase, check_files, load_recipe
+from mmr1.benchmarks.settings import Endpoint
+from mmr1.data.settings import DigitsData
+from mmr1.models.settings import HubBase
+from mmr1.plumbing.settings import machine, numbers, plugin_files
+from mmr1.recipe import check_files, load_recipe
 
 try:
     RECIPE = load_recipe(config)
@@ -87,25 +91,59 @@ def setting(path):
     return from_sections(leaf(path))
 
 
-def settings_json(section):
-    """A function of wildcards that gives one section of the recipe as JSON, for a settings file."""
-
-    def value(wildcards):
-        return json.dumps(
-            getattr(stages(wildcards), section).model_dump(mode="json"), sort_keys=True
-        )
-
-    return value
+def with_deepspeed(section):
+    """A trainer's settings with the content of its DeepSpeed file in place of the path: content is what counts."""
+    if section.deepspeed is None or isinstance(section.deepspeed, dict):
+        return section
+    return section.model_copy(update={"deepspeed": read_json(section.deepspeed)})
 
 
-def model_settings(wildcards):
-    """The settings file of a stage that all runs of a model share: its base model's sizes, or SFT's settings."""
-    if wildcards.section == "base":
-        return json.dumps(
-            RECIPE.models[wildcards.model].base.tiny.model_dump(mode="json"),
-            sort_keys=True,
-        )
-    return settings_json(wildcards.section)(wildcards)
+# What each program reads of a recipe's sections, as the model that it declares.
+SETTINGS = {
+    "train_sft": lambda sections: with_deepspeed(sections.sft),
+    "train_grpo": lambda sections: with_deepspeed(sections.grpo),
+}
+
+
+def as_json(values):
+    """Settings on a command line: JSON on one line, its keys in order."""
+    return json.dumps(values, sort_keys=True)
+
+
+def program(name):
+    """What a rule's params say of its program: a digest of what computes in it, and the settings that make its numbers."""
+    if name not in SETTINGS:
+        return {"code": code_digest(name)}
+    settings = SETTINGS[name]
+    return {
+        "code": from_sections(
+            lambda sections: code_digest(name, plugin_files(settings(sections)))
+        ),
+        "settings": from_sections(
+            lambda sections: as_json(numbers(settings(sections)))
+        ),
+    }
+
+
+def machine_of(name):
+    """The settings that only fit a machine: a resource, so that they make nothing due."""
+    settings = SETTINGS[name]
+    return {
+        "machine": from_sections(lambda sections: as_json(machine(settings(sections))))
+    }
+
+
+def command(name, words, launcher="python"):
+    """A rule's shell command: its program with its own words, then its settings, its record, its start marker, its log."""
+    settings = (
+        " --settings {params.settings:q} --machine {resources.machine:q}"
+        if name in SETTINGS
+        else ""
+    )
+    return (
+        f"{launcher} scripts/{name}.py {words}{settings}"
+        " --record {output.record:q} --attempt {log.attempt:q} > {log.text:q} 2>&1"
+    )
 
 
 def any_of(names):
@@ -115,7 +153,7 @@ def any_of(names):
 
 def optional(flag, path):
     """A command-line option, or nothing where it has no value."""
-    return "" if path in (None, "", []) else f"{flag} {path}"
+    return "" if path in (None, "", []) else f"{flag} {shlex.quote(str(path))}"
 
 
 def system_prompt(purpose):

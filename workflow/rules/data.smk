@@ -18,21 +18,23 @@ if isinstance(RECIPE.data, DigitsData):
         resources:
             **job_resources("data"),
         params:
+            **program("prepare_digits"),
             problems=RECIPE.data.digits.problems,
             sft=RECIPE.data.digits.sft,
             sft_validation=RECIPE.data.digits.sft_validation,
             validation=RECIPE.data.digits.validation,
             test=RECIPE.data.digits.test,
             seed=RECIPE.seed,
-            code=code_digest("prepare_digits"),
         shell:
-            "python scripts/prepare_digits.py --seed {params.seed}"
-            " --problems {output.problems} --problems-size {params.problems}"
-            " --sft {output.sft} --sft-size {params.sft}"
-            " --sft-validation {output.sft_validation} --sft-validation-size {params.sft_validation}"
-            " --validation {output.validation} --validation-size {params.validation}"
-            " --test {output.test} --test-size {params.test}"
-            " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+            command(
+                "prepare_digits",
+                "--seed {params.seed}"
+                " --problems {output.problems:q} --problems-size {params.problems}"
+                " --sft {output.sft:q} --sft-size {params.sft}"
+                " --sft-validation {output.sft_validation:q} --sft-validation-size {params.sft_validation}"
+                " --validation {output.validation:q} --validation-size {params.validation}"
+                " --test {output.test:q} --test-size {params.test}",
+            )
 
 else:
 
@@ -53,6 +55,7 @@ else:
         resources:
             **job_resources("data"),
         params:
+            **program("prepare_mmr1"),
             rows=RECIPE.data.rl.rows,
             max_dropped=RECIPE.data.rl.max_dropped,
             prompt=optional("--system-prompt", RECIPE.prompts.training),
@@ -60,13 +63,14 @@ else:
             max_prompt_tokens=RECIPE.grpo.max_prompt_tokens,
             min_pixels=optional("--min-pixels", RECIPE.grpo.min_pixels),
             max_pixels=optional("--max-pixels", RECIPE.grpo.max_pixels),
-            code=code_digest("prepare_mmr1"),
         shell:
-            "python scripts/prepare_mmr1.py --rl {input.rl} --rows {params.rows} --max-dropped {params.max_dropped}"
-            " --processor {input.processor} {params.prompt} --prompt-position {params.position}"
-            " {params.min_pixels} {params.max_pixels} --max-prompt-tokens {params.max_prompt_tokens}"
-            " --benchmark {input.benchmark} --out {output.problems} --validation {output.validation}"
-            " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+            command(
+                "prepare_mmr1",
+                "--rl {input.rl:q} --rows {params.rows} --max-dropped {params.max_dropped}"
+                " --processor {input.processor:q} {params.prompt} --prompt-position {params.position}"
+                " {params.min_pixels} {params.max_pixels} --max-prompt-tokens {params.max_prompt_tokens}"
+                " --benchmark {input.benchmark:q} --out {output.problems:q} --validation {output.validation:q}",
+            )
 
     rule prepare_mmr1_sft:
         input:
@@ -82,38 +86,21 @@ else:
         resources:
             **job_resources("data"),
         params:
+            **program("prepare_mmr1_sft"),
             rows=RECIPE.data.sft.rows,
             max_dropped=RECIPE.data.sft.max_dropped,
             validation=RECIPE.data.sft_validation,
             seed=RECIPE.seed,
-            code=code_digest("prepare_mmr1_sft"),
         shell:
-            "python scripts/prepare_mmr1_sft.py --sft {input.sft} --rows {params.rows}"
-            " --max-dropped {params.max_dropped} --validation-size {params.validation} --seed {params.seed}"
-            " --out {output.sft} --validation {output.validation}"
-            " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
-
-
-rule write_settings:
-    output:
-        settings=f"{R}/{{model}}/settings/{{section}}.json",
-        record=run_record("write_settings", "{model}/{section}"),
-    log:
-        **logs("write_settings", "{model}/{section}"),
-    localrule: True
-    conda:
-        CPU
-    params:
-        values=model_settings,
-        code=code_digest("write_settings"),
-    shell:
-        "python scripts/write_settings.py --values {params.values:q} --out {output.settings}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+            command(
+                "prepare_mmr1_sft",
+                "--sft {input.sft:q} --rows {params.rows}"
+                " --max-dropped {params.max_dropped} --validation-size {params.validation} --seed {params.seed}"
+                " --out {output.sft:q} --validation {output.validation:q}",
+            )
 
 
 rule build_tiny_model:
-    input:
-        settings=f"{R}/{{model}}/settings/base.json",
     output:
         model=directory(f"{R}/{{model}}/base"),
         record=run_record("build_tiny_model", "{model}"),
@@ -126,12 +113,15 @@ rule build_tiny_model:
     resources:
         **job_resources("data"),
     params:
+        **program("build_tiny_model"),
         seed=RECIPE.seed,
-        code=code_digest("build_tiny_model"),
+        settings=tiny_settings,
     shell:
-        "python scripts/build_tiny_model.py --settings {input.settings} --out {output.model}"
-        " --seed {params.seed}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "build_tiny_model",
+            "--settings {params.settings:q} --out {output.model:q}"
+            " --seed {params.seed}",
+        )
 
 
 # The hub is reached from where Snakemake runs, for a cluster's nodes often cannot: these rules are local. The target
@@ -148,15 +138,17 @@ rule download_model:
     conda:
         CPU
     params:
+        **program("download_hub"),
         hub=base_model("hub"),
         revision=base_model("revision"),
         work=f"{R}/work/download_model/{{model}}",
-        code=code_digest("download_hub"),
     shell:
-        "python scripts/download_hub.py --kind model --repository {params.hub} --revision {params.revision}"
-        " --files '*.json' '*.safetensors' '*.txt' '*.jinja'"
-        " --out {output.model} --work {params.work}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "download_hub",
+            "--kind model --repository {params.hub:q} --revision {params.revision:q}"
+            " --files '*.json' '*.safetensors' '*.txt' '*.jinja'"
+            " --out {output.model:q} --work {params.work:q}",
+        )
 
 
 rule download_dataset:
@@ -171,17 +163,19 @@ rule download_dataset:
     conda:
         CPU
     params:
+        **program("download_hub"),
         hub=hub_data("hub"),
         revision=hub_data("revision"),
         patterns=lambda wildcards: {"rl": "'*.parquet'", "sft": "'*.json' '*.tar'"}[
             wildcards.dataset
         ],
         work=f"{R}/work/download_dataset/{{dataset}}",
-        code=code_digest("download_hub"),
     shell:
-        "python scripts/download_hub.py --kind dataset --repository {params.hub} --revision {params.revision}"
-        " --files {params.patterns} --out {output.files} --work {params.work}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "download_hub",
+            "--kind dataset --repository {params.hub:q} --revision {params.revision:q}"
+            " --files {params.patterns} --out {output.files:q} --work {params.work:q}",
+        )
 
 
 rule prepare_benchmark:
@@ -197,9 +191,11 @@ rule prepare_benchmark:
     conda:
         CPU
     params:
+        **program("prepare_benchmark"),
         prompt=lambda wildcards: QUESTIONS[wildcards.questions],
-        code=code_digest("prepare_benchmark"),
     shell:
-        "python scripts/prepare_benchmark.py --benchmark {wildcards.benchmark} --prompt {params.prompt}"
-        " --out {output.problems}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "prepare_benchmark",
+            "--benchmark {wildcards.benchmark:q} --prompt {params.prompt}"
+            " --out {output.problems:q}",
+        )

@@ -19,6 +19,7 @@ rule generate_predictions:
     resources:
         **job_resources("evaluate"),
     params:
+        **program("generate"),
         n=setting("evaluation.n"),
         temperature=setting("evaluation.temperature"),
         top_p=setting("evaluation.top_p"),
@@ -32,15 +33,16 @@ rule generate_predictions:
         tensor_parallel=setting("rollout.tensor_parallel"),
         seed=RECIPE.seed,
         threads=resource("evaluate", "threads"),
-        code=code_digest("generate"),
     shell:
-        "python scripts/generate.py --model {input.model} --problems {input.problems} --out {output.predictions}"
-        " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
-        " --max-prompt-tokens {params.max_prompt_tokens} --engine {params.engine} --batch-size {params.batch_size}"
-        " {params.prompt} --prompt-position {params.position} {params.pixels}"
-        " --tensor-parallel {params.tensor_parallel}"
-        " --seed {params.seed} --purpose eval --threads {params.threads}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "generate",
+            "--model {input.model:q} --problems {input.problems:q} --out {output.predictions:q}"
+            " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
+            " --max-prompt-tokens {params.max_prompt_tokens} --engine {params.engine} --batch-size {params.batch_size}"
+            " {params.prompt} --prompt-position {params.position} {params.pixels}"
+            " --tensor-parallel {params.tensor_parallel}"
+            " --seed {params.seed} --purpose eval --threads {params.threads}",
+        )
 
 
 # Endpoints are reached from where Snakemake runs; where one listens is no reason to ask again.
@@ -61,6 +63,7 @@ rule ask_endpoint:
     resources:
         url=endpoint("url"),
     params:
+        **program("ask_endpoint"),
         model=endpoint("model"),
         n=setting("evaluation.n"),
         temperature=setting("evaluation.temperature"),
@@ -70,13 +73,14 @@ rule ask_endpoint:
         position=setting("prompts.position"),
         seed=RECIPE.seed,
         cache=f"{R}/work/ask_endpoint/{{model}}/{{subject}}/{{benchmark}}.jsonl",
-        code=code_digest("ask_endpoint"),
     shell:
-        "python scripts/ask_endpoint.py --url {resources.url} --model {params.model} --problems {input.problems}"
-        " --out {output.predictions} --cache {params.cache}"
-        " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
-        " {params.prompt} --prompt-position {params.position} --seed {params.seed}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "ask_endpoint",
+            "--url {resources.url} --model {params.model} --problems {input.problems:q}"
+            " --out {output.predictions:q} --cache {params.cache:q}"
+            " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
+            " {params.prompt} --prompt-position {params.position} --seed {params.seed}",
+        )
 
 
 rule score_benchmark:
@@ -95,12 +99,14 @@ rule score_benchmark:
     resources:
         **job_resources("score"),
     params:
+        **program("score_benchmark"),
         threads=resource("score", "threads"),
         judge=from_sections(judge),
         cache=f"{R}/work/judge/{{model}}/{{subject}}/{{benchmark}}.jsonl",
-        code=code_digest("score_benchmark"),
     shell:
-        "python scripts/score_benchmark.py --benchmark {wildcards.benchmark} --problems {input.problems}"
-        " --predictions {input.predictions} --out {output.scores} --items {output.verdicts}"
-        " --workers {params.threads} {params.judge} --judge-cache {params.cache}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "score_benchmark",
+            "--benchmark {wildcards.benchmark:q} --problems {input.problems:q}"
+            " --predictions {input.predictions:q} --out {output.scores:q} --items {output.verdicts:q}"
+            " --workers {params.threads} {params.judge} --judge-cache {params.cache:q}",
+        )

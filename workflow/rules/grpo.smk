@@ -1,27 +1,9 @@
 # Rounds of GRPO: each starts from the checkpoint and the optimizer's state of the one before.
 
 
-rule write_run_settings:
-    output:
-        settings=f"{R}/{{model}}/{{run}}/settings/grpo.json",
-        record=run_record("write_run_settings", "{model}/{run}/grpo"),
-    log:
-        **logs("write_run_settings", "{model}/{run}/grpo"),
-    localrule: True
-    conda:
-        CPU
-    params:
-        values=settings_json("grpo"),
-        code=code_digest("write_settings"),
-    shell:
-        "python scripts/write_settings.py --values {params.values:q} --out {output.settings}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
-
-
 # Inside SLURM the trainer saves and leaves before the job's time limit; elsewhere there is none.
 rule train_grpo:
     input:
-        settings=f"{R}/{{model}}/{{run}}/settings/grpo.json",
         model=policy,
         reference=f"{R}/{{model}}/sft/checkpoint",
         problems=f"{R}/data/problems.parquet",
@@ -46,24 +28,27 @@ rule train_grpo:
     threads: resource("train", "threads")
     resources:
         **job_resources("train"),
+        **machine_of("train_grpo"),
     params:
+        **program("train_grpo"),
         work=f"{R}/work/train_grpo/{{model}}/{{run}}/seed{{seed}}/round{{r}}",
         state=state_option,
         prompt=prompt("training"),
         validate_every=setting("validation.every"),
         threads=rank_threads("train"),
-        code=code_digest("train_grpo"),
     shell:
-        "{resources.launcher} scripts/train_grpo.py"
-        " --settings {input.settings} --model {input.model} --reference {input.reference}"
-        " --problems {input.problems} --schedule {input.schedule} {params.state} {params.prompt}"
-        " --validation {input.validation} --validate-every {params.validate_every}"
-        " --out {output.checkpoint} --state-out {output.state} --rollouts {output.rollouts} --rewards {output.rewards}"
-        " --metrics {output.metrics} --timings {output.timings} --validation-out {output.validation}"
-        " --entries {output.entries}"
-        " --work {params.work} --seed {wildcards.seed} --threads {params.threads}"
-        " ${{SLURM_JOB_ID:+--deadline-minutes {resources.deadline}}}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "train_grpo",
+            "--model {input.model:q} --reference {input.reference:q}"
+            " --problems {input.problems:q} --schedule {input.schedule:q} {params.state} {params.prompt}"
+            " --validation {input.validation:q} --validate-every {params.validate_every}"
+            " --out {output.checkpoint:q} --state-out {output.state:q} --rollouts {output.rollouts:q} --rewards {output.rewards:q}"
+            " --metrics {output.metrics:q} --timings {output.timings:q} --validation-out {output.validation:q}"
+            " --entries {output.entries:q}"
+            " --work {params.work:q} --seed {wildcards.seed:q} --threads {params.threads}"
+            " ${{SLURM_JOB_ID:+--deadline-minutes {resources.deadline}}}",
+            launcher="{resources.launcher}",
+        )
 
 
 # A run's last optimizer state is kept, so that more rounds can follow; the earlier ones go once they were used.
@@ -101,9 +86,11 @@ rule calibrate:
     resources:
         **job_resources("score"),
     params:
+        **program("calibrate"),
         scores=scores_option,
-        code=code_digest("calibrate"),
     shell:
-        "python scripts/calibrate.py --schedule {input.schedule} --rewards {input.rewards}"
-        " --problems {input.problems} {params.scores} --out {output.calibration}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "calibrate",
+            "--schedule {input.schedule:q} --rewards {input.rewards:q}"
+            " --problems {input.problems:q} {params.scores} --out {output.calibration:q}",
+        )

@@ -13,12 +13,15 @@ rule export_mlflow:
     conda:
         DRIVER
     params:
+        **program("export_mlflow"),
         python=DRIVER_PYTHON,
         results=folder_of_output,
         uri=TRACKING_URI,
         artifacts=optional("--artifacts", ARTIFACTS),
-        code=code_digest("export_mlflow"),
     shell:
-        "{params.python} scripts/export_mlflow.py --results {params.results}"
-        " --tracking-uri {params.uri} {params.artifacts} --out {output.runs}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "export_mlflow",
+            "--results {params.results:q}"
+            " --tracking-uri {params.uri:q} {params.artifacts} --out {output.runs:q}",
+            launcher="{params.python}",
+        )

@@ -11,11 +11,13 @@ rule write_tables_index:
     conda:
         CPU
     params:
+        **program("write_settings"),
         values=tables_index,
-        code=code_digest("write_settings"),
     shell:
-        "python scripts/write_settings.py --values {params.values:q} --out {output.index}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "write_settings",
+            "--values {params.values:q} --out {output.index:q}",
+        )
 
 
 rule make_tables:
@@ -35,11 +37,13 @@ rule make_tables:
     conda:
         CPU
     params:
-        code=code_digest("make_tables"),
+        **program("make_tables"),
     shell:
-        "python scripts/make_tables.py --index {input.index} --table {wildcards.table} --paper {input.paper}"
-        " --markdown {output.markdown} --csv {output.csv} --latex {output.latex} --html {output.html}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "make_tables",
+            "--index {input.index:q} --table {wildcards.table:q} --paper {input.paper:q}"
+            " --markdown {output.markdown:q} --csv {output.csv:q} --latex {output.latex:q} --html {output.html:q}",
+        )
 
 
 rule write_report_index:
@@ -52,11 +56,13 @@ rule write_report_index:
     conda:
         CPU
     params:
+        **program("write_settings"),
         values=report_index,
-        code=code_digest("write_settings"),
     shell:
-        "python scripts/write_settings.py --values {params.values:q} --out {output.index}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "write_settings",
+            "--values {params.values:q} --out {output.index:q}",
+        )
 
 
 rule make_report:
@@ -75,8 +81,10 @@ rule make_report:
     resources:
         **job_resources("report"),
     params:
-        code=code_digest("make_report"),
+        **program("make_report"),
     shell:
-        "python scripts/make_report.py --index {input.index} --out {output.report}"
-        " --figures {output.figures}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "make_report",
+            "--index {input.index:q} --out {output.report:q}"
+            " --figures {output.figures:q}",
+        )

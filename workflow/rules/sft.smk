@@ -3,7 +3,6 @@
 
 rule train_sft:
     input:
-        settings=f"{R}/{{model}}/settings/sft.json",
         model=f"{R}/{{model}}/base",
         conversations=f"{R}/data/sft.parquet",
         validation=f"{R}/data/sft_validation.parquet",
@@ -19,17 +18,20 @@ rule train_sft:
     threads: resource("sft", "threads")
     resources:
         **job_resources("sft"),
+        **machine_of("train_sft"),
     params:
+        **program("train_sft"),
         work=f"{R}/work/train_sft/{{model}}",
         prompt=prompt("training"),
         threads=rank_threads("sft"),
         seed=RECIPE.seed,
-        code=code_digest("train_sft"),
     shell:
-        "{resources.launcher} scripts/train_sft.py"
-        " --settings {input.settings} --model {input.model}"
-        " --conversations {input.conversations} --validation {input.validation} {params.prompt}"
-        " --out {output.checkpoint} --metrics {output.metrics} --work {params.work}"
-        " --seed {params.seed} --threads {params.threads}"
-        " ${{SLURM_JOB_ID:+--deadline-minutes {resources.deadline}}}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "train_sft",
+            "--model {input.model:q}"
+            " --conversations {input.conversations:q} --validation {input.validation:q} {params.prompt}"
+            " --out {output.checkpoint:q} --metrics {output.metrics:q} --work {params.work:q}"
+            " --seed {params.seed} --threads {params.threads}"
+            " ${{SLURM_JOB_ID:+--deadline-minutes {resources.deadline}}}",
+            launcher="{resources.launcher}",
+        )

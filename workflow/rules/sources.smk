@@ -26,6 +26,11 @@ def base_model(name):
     return lambda wildcards: getattr(RECIPE.models[wildcards.model].base, name)
 
 
+def tiny_settings(wildcards):
+    """The sizes of a base model with random weights."""
+    return as_json(numbers(RECIPE.models[wildcards.model].base.tiny))
+
+
 def hub_data(name):
     """A function of wildcards that gives where a data set comes from: hub or revision."""
     return lambda wildcards: getattr(getattr(RECIPE.data, wildcards.dataset), name)

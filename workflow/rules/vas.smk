@@ -17,6 +17,7 @@ rule generate:
     resources:
         **job_resources("generate"),
     params:
+        **program("generate"),
         shard=shard,
         n=setting("vas.samples"),
         temperature=setting("vas.temperature"),
@@ -31,15 +32,16 @@ rule generate:
         tensor_parallel=setting("rollout.tensor_parallel"),
         round=round_number,
         threads=resource("generate", "threads"),
-        code=code_digest("generate"),
     shell:
-        "python scripts/generate.py --model {input.model} --problems {input.problems} --out {output.rollouts}"
-        " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
-        " --max-prompt-tokens {params.max_prompt_tokens} --engine {params.engine} --batch-size {params.batch_size}"
-        " {params.prompt} --prompt-position {params.position} {params.pixels}"
-        " --tensor-parallel {params.tensor_parallel} --shard {params.shard}"
-        " --seed {wildcards.seed} --round {params.round} --threads {params.threads}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "generate",
+            "--model {input.model:q} --problems {input.problems:q} --out {output.rollouts:q}"
+            " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
+            " --max-prompt-tokens {params.max_prompt_tokens} --engine {params.engine} --batch-size {params.batch_size}"
+            " {params.prompt} --prompt-position {params.position} {params.pixels}"
+            " --tensor-parallel {params.tensor_parallel} --shard {params.shard}"
+            " --seed {wildcards.seed:q} --round {params.round} --threads {params.threads}",
+        )
 
 
 # Round 0 samples from the SFT checkpoint: all runs with the same sampling settings and seed share it.
@@ -70,14 +72,16 @@ rule select_stale:
     resources:
         **job_resources("score"),
     params:
+        **program("select_stale"),
         first_step=first_step,
         share=setting("vas.stale_share"),
         half_life=setting("vas.stale_half_life"),
-        code=code_digest("select_stale"),
     shell:
-        "python scripts/select_stale.py --problems {input.problems} --scores {input.scores} --out {output.problems}"
-        " --first-step {params.first_step} --share {params.share} --half-life {params.half_life}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "select_stale",
+            "--problems {input.problems:q} --scores {input.scores:q} --out {output.problems:q}"
+            " --first-step {params.first_step} --share {params.share} --half-life {params.half_life}",
+        )
 
 
 rule score_vps:
@@ -98,18 +102,20 @@ rule score_vps:
     resources:
         **job_resources("score"),
     params:
+        **program("score_vps"),
         outcome_weight=setting("vas.outcome_weight"),
         diversity_weight=setting("vas.diversity_weight"),
         diversity=setting("vas.diversity"),
         options=score_options,
         threads=resource("score", "threads"),
-        code=code_digest("score_vps"),
     shell:
-        "python scripts/score_vps.py --problems {input.problems} --rollouts {input.rollouts} --out {output.scores}"
-        " --rewards {output.rewards} --outcome-weight {params.outcome_weight}"
-        " --diversity-weight {params.diversity_weight} --diversity {params.diversity} {params.options}"
-        " --workers {params.threads}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "score_vps",
+            "--problems {input.problems:q} --rollouts {input.rollouts:q} --out {output.scores:q}"
+            " --rewards {output.rewards:q} --outcome-weight {params.outcome_weight}"
+            " --diversity-weight {params.diversity_weight} --diversity {params.diversity} {params.options}"
+            " --workers {params.threads}",
+        )
 
 
 rule draw_schedule:
@@ -126,6 +132,7 @@ rule draw_schedule:
     resources:
         **job_resources("score"),
     params:
+        **program("draw_schedule"),
         mix=setting("vas.mix"),
         scores=scores_option,
         batch_size=setting("schedule.batch_size"),
@@ -133,10 +140,11 @@ rule draw_schedule:
         longer=from_sections(queue_length),
         first_step=first_step,
         steps=round_steps,
-        code=code_digest("draw_schedule"),
     shell:
-        "python scripts/draw_schedule.py --problems {input.problems} {params.scores} --out {output.schedule}"
-        " --mix {params.mix} --batch-size {params.batch_size} --draws {params.draws}"
-        " --longer {params.longer}"
-        " --first-step {params.first_step} --steps {params.steps} --seed {wildcards.seed}"
-        " --record {output.record} --attempt {log.attempt} > {log.text} 2>&1"
+        command(
+            "draw_schedule",
+            "--problems {input.problems:q} {params.scores} --out {output.schedule:q}"
+            " --mix {params.mix} --batch-size {params.batch_size} --draws {params.draws}"
+            " --longer {params.longer}"
+            " --first-step {params.first_step} --steps {params.steps} --seed {wildcards.seed:q}",
+        )

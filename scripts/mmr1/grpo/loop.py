@@ -65,7 +65,7 @@ def train(
             work.write_step(step, rollouts_table(groups, step), rewards_table(groups, step), logs)
             log(_line(metrics, last, watch))
         interruption.took("step", watch.total())
-        if (step + 1) % settings.save_every == 0 or step == last:
+        if (step + 1) % settings.machine.save_every == 0 or step == last:
             _save(work, policy, step + 1, interruption)
         if step < last and sampler.ranks.any(interruption.requested()):
             _leave(work, policy, step + 1, interruption)

@@ -54,8 +54,8 @@ def estimate(
     }
     if settings.engine.name == "transformers":
         parts["engine weights"] = width * weights
-    elif settings.engine.name == "vllm" and device_bytes is not None and not settings.engine.sleep_mode:
-        parts["engine (vLLM)"] = settings.engine.gpu_memory_utilization * device_bytes
+    elif settings.engine.name == "vllm" and device_bytes is not None and not settings.engine.machine.sleep_mode:
+        parts["engine (vLLM)"] = settings.engine.machine.gpu_memory_utilization * device_bytes
     return {name: round(value) for name, value in parts.items() if value}
 
 

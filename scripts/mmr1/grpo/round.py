@@ -29,7 +29,7 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256, write_jsonl
 from mmr1.plumbing.interruption import Interruption
 from mmr1.plumbing.progress import log
-from mmr1.plumbing.settings import read_text
+from mmr1.plumbing.settings import numbers, plugin_files, read_text
 from mmr1.rewards.verify import Verifier
 from mmr1.rollout.make import make_engine
 from mmr1.rollout.requests import Engine
@@ -55,7 +55,7 @@ def train_round(
     first, last = min(schedule), max(schedule)
     if ranks.size % settings.engine.tensor_parallel:
         raise UserError(
-            f"{args.settings}: engine.tensor_parallel: expected a divisor of the {ranks.size} ranks, "
+            f"engine.tensor_parallel: expected a divisor of the {ranks.size} ranks, "
             f"found {settings.engine.tensor_parallel}"
         )
     if ranks.first:
@@ -79,7 +79,7 @@ def train_round(
         if args.state:
             check_state_of_round_before(args.state, args.model, first)
             load_state(policy, args.state, ranks, args.any_world_size, args.work)
-    with Verifier(settings.verify_workers, settings.verify_seconds) as verifier:
+    with Verifier(settings.machine.verify_workers, settings.verify_seconds) as verifier:
         engine = engine_of(args, settings, encoder, [*problems, *validation])
         sampler = Sampler(settings, engine, encoder, verifier, ranks, args.seed, interruption)
         learner = Learner(settings, policy, reference, encoder, ranks, args.work / "non_finite")
@@ -116,7 +116,8 @@ def engine_of(
         max_images=max(len(problem.images) for problem in problems),
         max_tokens=settings.max_response_tokens,
         max_prompt_tokens=settings.max_prompt_tokens,
-        **settings.engine.model_dump(exclude={"name"}),
+        **settings.engine.model_dump(exclude={"name", "machine"}),
+        **settings.engine.machine.model_dump(),
     )
 
 
@@ -151,9 +152,9 @@ def identify(
     return {
         **files,
         **folders,
-        "settings": digest(settings.model_dump(mode="json", exclude={"save_every"})),
+        "settings": digest(numbers(settings)),
         "deepspeed": digest(division),
-        "code": code_digest("train_grpo"),
+        "code": code_digest("train_grpo", plugin_files(settings)),
         "seed": args.seed,
         "threads": args.threads,
         "validate_every": args.validate_every,

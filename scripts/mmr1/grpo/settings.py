@@ -2,17 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from mmr1.plumbing.settings import Machine, Section
 
 Positive = Annotated[float, Field(gt=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class FilterSettings(Settings):
+class FilterSettings(Section):
     """DAPO's dynamic sampling (arXiv 2503.14476, §3.2): groups without variance are passed over.
 
     A step's entries in the schedule are then a queue: they are sampled in order, `batch_size` at a time, until as many
@@ -23,7 +21,7 @@ class FilterSettings(Settings):
     max_draws: float = Field(3.0, ge=1, description="the schedule holds this many times batch_size entries a step")
 
 
-class ValidationSettings(Settings):
+class ValidationSettings(Section):
     """How held-out problems are sampled (Table 6: T = 0.5, n = 1)."""
 
     temperature: float = Field(0.5, ge=0)
@@ -31,18 +29,31 @@ class ValidationSettings(Settings):
     n: int = Field(1, ge=1, description="responses a problem; accuracy is the mean over all of them")
 
 
-class EngineSettings(Settings):
+class EngineMachine(Machine):
+    """What an engine takes of a device."""
+
+    gpu_memory_utilization: float = Field(0.6, gt=0, le=1, description="share of a device's memory that vLLM may take")
+    sleep_mode: bool = Field(True, description="vLLM gives its device memory back while the policy trains")
+
+
+class EngineSettings(Section):
     """Which engine samples, and its options (see `mmr1.rollout.make`)."""
 
     name: Literal["transformers", "vllm"] = "vllm"
     batch_size: int = Field(512, ge=1, description="responses sampled at a time, on each rank")
     tensor_parallel: int = Field(1, ge=1, description="ranks that share one vLLM engine")
-    gpu_memory_utilization: float = Field(0.6, gt=0, le=1, description="share of a device's memory that vLLM may take")
     batch_invariant: bool = Field(False, description="vLLM's batch-invariant kernels: the same bits whatever the batch")
-    sleep_mode: bool = Field(True, description="vLLM gives its device memory back while the policy trains")
+    machine: EngineMachine = Field(default_factory=lambda: EngineMachine.model_validate({}))
 
 
-class GRPOSettings(Settings):
+class GRPOMachine(Machine):
+    """What a training takes of a machine, and how often it saves."""
+
+    verify_workers: int = Field(4, ge=1, description="processes that verify, on each rank")
+    save_every: int = Field(5, ge=1, description="steps between saved states")
+
+
+class GRPOSettings(Section):
     """What `train_grpo.py` reads."""
 
     # The batch. Problems a step come from the schedule.
@@ -65,7 +76,6 @@ class GRPOSettings(Settings):
     accuracy_weight: float = Field(1.0, ge=0)
     advantage_epsilon: float = Field(1e-6, ge=0, description="added to the group's unbiased standard deviation")
     verify_seconds: float = Field(2.0, gt=0, description="time limit of one verification; time-outs are counted")
-    verify_workers: int = Field(4, ge=1, description="processes that verify, on each rank")
 
     # Loss.
     clip_low: float = Field(0.2, gt=0, lt=1)
@@ -99,7 +109,7 @@ class GRPOSettings(Settings):
         "config/deepspeed/zero2.json", description="a DeepSpeed configuration, or a path to one from the repository"
     )
     engine: EngineSettings = Field(default_factory=lambda: EngineSettings.model_validate({}))
-    save_every: int = Field(5, ge=1, description="steps between saved states")
+    machine: GRPOMachine = Field(default_factory=lambda: GRPOMachine.model_validate({}))
 
     # Prompts and images.
     prompt_position: Literal["system", "user"] = Field("system", description="user: in front of the question")

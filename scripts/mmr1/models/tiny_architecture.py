@@ -1,12 +1,12 @@
 """The sizes of the tiny Qwen2.5-VL (a settings file of its own, so that the workflow can check it without torch)."""
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from mmr1.plumbing.settings import Section
 
 
-class TinyArchitecture(BaseModel):
+class TinyArchitecture(Section):
     """Sizes in units or layers. The defaults make 1.4M parameters (DESIGN §6)."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     hidden_size: int = Field(128, ge=16)
     intermediate_size: int = Field(384, ge=16)

@@ -1,29 +1,49 @@
-"""What code made a file: a digest of a program and of every local module it imports, over the syntax tree.
+"""What code made a file: a digest of what can change a job's numbers, over the syntax tree.
 
-Comments, docstrings and formatting do not enter it, so that only a changed meaning reruns a job (DESIGN §9). Standard
-library only: the workflow calls this in the driver's environment.
+That is the program, the local modules that it imports, directly or not, and the plugins that its settings name (one
+file of a folder each, loaded by name: `mmr1.plugins`). Left out is what cannot change a number: `plumbing/` (errors,
+files, progress, records, environment, usage, start-up, interruption) and declarations of settings, whose values are
+part of the digest of the settings. Comments, docstrings and formatting do not enter either, so that only a changed
+meaning reruns a job (DESIGN §9). Standard library only: the workflow calls this in the driver's environment.
 """
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[2]
 
 
-def code_digest(program: str) -> str:
-    """The sha256 over a program in `scripts/` (its name, such as "generate") and the local modules it imports."""
-    return hashlib.sha256(
-        "\n".join(f"{name} {value}" for name, value in code_files(program).items()).encode()
-    ).hexdigest()
+# Modules outside the digest: what cannot change a number, what declares settings, and what finds plugins by name.
+PLUMBING = "mmr1/plumbing/"
+DECLARATIONS = ("settings.py", "plugins.py", "recipe.py")
 
 
-def code_files(program: str) -> dict[str, str]:
-    """For a program and each local module it imports, directly or not: path under `scripts/` to syntax-tree digest."""
+def code_digest(program: str, plugins: Iterable[str] = ()) -> str:
+    """The sha256 over what computes in a program of `scripts/` (its name, such as "generate").
+
+    `plugins` are the files of the plugins that it loads, as paths under `scripts/` (see `plugin_files` of settings).
+    """
+    files = computing_files(program, plugins)
+    return hashlib.sha256("\n".join(f"{name} {value}" for name, value in files.items()).encode()).hexdigest()
+
+
+def computing_files(program: str, plugins: Iterable[str] = ()) -> dict[str, str]:
+    """The files of `code_digest`: path under `scripts/` to the digest of its syntax tree."""
+    return {name: value for name, value in code_files(program, plugins).items() if computes(name)}
+
+
+def computes(file: str) -> bool:
+    """Whether a file, as a path under `scripts/`, can change what a job computes."""
+    return not (file.startswith(PLUMBING) or Path(file).name in DECLARATIONS)
+
+
+def code_files(program: str, plugins: Iterable[str] = ()) -> dict[str, str]:
+    """A program, its plugins and each local module they import, directly or not: path under `scripts/` to digest."""
     found: dict[str, str] = {}
-    queue = [SCRIPTS / f"{program}.py"]
+    queue = [SCRIPTS / f"{program}.py", *(SCRIPTS / plugin for plugin in plugins)]
     while queue:
         path = queue.pop()
         name = path.relative_to(SCRIPTS).as_posix()

@@ -19,11 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mmr1.plumbing.code import code_digest, code_files
+from pydantic import BaseModel
+
+from mmr1.plumbing.code import code_digest, computing_files
 from mmr1.plumbing.environment import check_environment, environment, lock_comparison
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, files_under, read_json, sha256, write_json
 from mmr1.plumbing.orphan import end_orphan
+from mmr1.plumbing.program import PREFIX
+from mmr1.plumbing.settings import machine, numbers, plugin_files
 from mmr1.plumbing.usage import Usage, nodes
 
 SCHEMA_VERSION = 1
@@ -55,13 +59,14 @@ def job(
     *,
     inputs: Mapping[str, Paths],
     outputs: Mapping[str, Paths],
-    settings: Any = None,
+    settings: BaseModel | None = None,
 ) -> Iterator[Job]:
     """Run the body as a recorded job of the program that is running.
 
     `inputs` and `outputs` map a name to a path, several paths, or None where an option was not given; folders are
-    hashed file by file. Every other argument is a parameter. `settings` is what the program read from its settings
-    file, if it has one. Raises UserError at once for a missing input, and where installed packages are not the lock's.
+    hashed file by file. Every other argument is a parameter. `settings` are the program's, if it has any: what of them
+    can change a number is part of the key, as are the plugins that they name. Raises UserError at once for a missing
+    input, and where installed packages are not the lock's.
     """
     check_environment()
     if args.record is not None:
@@ -82,14 +87,14 @@ def job(
         with Usage() as usage:
             yield work
         if args.record is not None:
-            program = Path(sys.argv[0]).stem
+            program, plugins = Path(sys.argv[0]).stem, [] if settings is None else plugin_files(settings)
             key = {
                 **_rule_and_wildcards(args.record),
                 "program": program,
                 "params": _params(args, named_inputs, named_outputs),
-                "settings": settings,
+                "settings": None if settings is None else numbers(settings),
                 "inputs": hashed_inputs,
-                "code": {"sha256": code_digest(program), "files": code_files(program)},
+                "code": {"sha256": code_digest(program, plugins), "files": computing_files(program, plugins)},
                 "environment": environment(),
             }
             written = {name: _hashed(paths) for name, paths in named_outputs.items()}
@@ -101,7 +106,10 @@ def job(
                 "parents": parents(hashed_inputs, _records_root(args.record)),
                 "metrics": work.metrics,
                 "notes": work.notes,
-                "execution": _execution(start, usage, marker["earlier"]),
+                "execution": {
+                    **_execution(start, usage, marker["earlier"]),
+                    "machine": None if settings is None else machine(settings),
+                },
             }
             write_json(args.record, record)
     except BaseException as error:
@@ -171,7 +179,10 @@ def _params(args: argparse.Namespace, *named: Mapping[str, list[Path]]) -> dict[
     return {
         name: value
         for name, value in sorted(vars(args).items())
-        if name not in paths and name not in ("record", "attempt") and not isinstance(value, Path)
+        if name not in paths
+        and name not in ("record", "attempt")
+        and not name.startswith(PREFIX)
+        and not isinstance(value, Path)
     }
 
 

@@ -1,15 +1,130 @@
-"""Settings files: the resolved settings of one stage, validated again by the program that reads them."""
+"""Settings: pydantic models that the recipe and the programs share, and what of them is part of what a job computes.
 
+Each stage declares its settings once, beside the code that reads them. A recipe is made of them, a rule hands a stage's
+values to its program, and the program checks them with the same model.
+
+Three kinds of keys:
+- most make the numbers: `numbers` gives their values, which are part of a job's digest;
+- what only fits a machine (workers, memory shares, addresses, how often a state is saved) stands in a section of the
+  kind `Machine`: `machine` gives these, and no digest has them;
+- a key that was added later and whose default means "as before" is declared with `as_before`: at that value it is in no
+  digest, so that adding it makes nothing due.
+"""
+
+import json
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of a recipe: an unknown key is an error, and so is a number that is not finite."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Machine(Section):
+    """Settings that only fit a machine. They change no number, and stand in no digest."""
+
+
+def as_before(value: Any, **field: Any) -> Any:
+    """A field that came later and whose default `value` means what was done before it came.
+
+    The value is written down here, so that a later change of the default is seen as the change that it is: give the new
+    default to the field (`default=`) and leave `value` as it was.
+    """
+    default = field.pop("default", value)
+    return Field(default, json_schema_extra={"as_before": value}, **field)
+
+
+def numbers(section: BaseModel) -> dict[str, Any]:
+    """The settings that can change what a job computes, as JSON values: without machines, without keys "as before"."""
+    values: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Machine):
+            continue
+        if (inner := _inner(value)) is not None:
+            values[name] = _named(value, numbers(inner))
+            continue
+        found = section.model_dump(mode="json", include={name})[name]
+        extra = field.json_schema_extra
+        if not (isinstance(extra, dict) and "as_before" in extra and found == extra["as_before"]):
+            values[name] = found
+    return values
+
+
+def machine(section: BaseModel) -> dict[str, Any]:
+    """The settings that only fit a machine, as JSON values in the shape of the whole: {"engine": {"machine": …}}."""
+    values: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Machine):
+            values[name] = value.model_dump(mode="json")
+        elif (inner := _inner(value)) is not None and (found := machine(inner)):
+            values[name] = found
+    return values
+
+
+def plugin_files(section: BaseModel) -> list[str]:
+    """The files of all plugins that the settings name, as paths under `scripts/`, sorted."""
+    return sorted(set(_plugin_files(section)))
+
+
+def _plugin_files(section: BaseModel) -> Iterator[str]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        for one in value.values() if isinstance(value, Mapping) else [value]:
+            if hasattr(one, "settings"):  # a `mmr1.plugins.Plugin`
+                yield one.file
+            if (inner := _inner(one)) is not None:
+                yield from _plugin_files(inner)
+
+
+def _inner(value: Any) -> BaseModel | None:
+    """The settings inside a value: a section, or those of a plugin."""
+    settings = getattr(value, "settings", value)
+    return settings if isinstance(settings, BaseModel) else None
+
+
+def _named(value: Any, inner: dict[str, Any]) -> dict[str, Any]:
+    return {"name": value.name} | inner if hasattr(value, "settings") else inner
+
+
+def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `overrides`, section by section; a plugin of another name takes the old one's place."""
+    result = dict(base)
+    for name, value in overrides.items():
+        old = result.get(name)
+        both = isinstance(value, Mapping) and isinstance(old, Mapping)
+        replaced = both and "name" in value and value["name"] != old.get("name", value["name"])  # type: ignore[union-attr]
+        result[name] = merged(old, value) if both and not replaced else value  # type: ignore[arg-type]
+    return result
+
+
+def given(text: str, option: str) -> dict[str, Any]:
+    """The value of `--settings` or `--machine`: a JSON object as it is, or the path of a file that holds one.
+
+    Raises UserError naming the option or the file.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{option}: expected JSON: {error}") from None
+    else:
+        value = read_json(text)
+    if not isinstance(value, dict):
+        raise UserError(f"{option}: expected a JSON object, found {type(value).__name__}")
+    return value
 
 
 def read_settings(path: str | Path, model: type[Model]) -> Model:

@@ -1,15 +1,15 @@
 """Settings of supervised fine-tuning (the cold start, Table 5)."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from mmr1.plumbing.settings import Section
 
 
-class SFTSettings(BaseModel):
+class SFTSettings(Section):
     """What `train_sft.py` reads. Defaults are the paper's Table 5."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     epochs: float = Field(3, gt=0, description="passes over the conversations (Table 5: 3; §6.1: 5)")
     batch_size: int = Field(128, ge=1, description="conversations an optimizer step, over all ranks")
@@ -23,7 +23,9 @@ class SFTSettings(BaseModel):
     cutoff: int = Field(16_384, ge=8, description="longest conversation in tokens; longer ones are cut at the end")
     precision: Literal["bf16", "fp32"] = "bf16"
     gradient_checkpointing: bool = True
-    deepspeed: Path | None = Field(None, description="a DeepSpeed configuration; none trains without DeepSpeed")
+    deepspeed: dict[str, Any] | Path | None = Field(
+        None, description="a DeepSpeed configuration or the path of one; none trains without DeepSpeed"
+    )
     save_every: int = Field(500, ge=1, description="optimizer steps between saved states")
     evaluate_every: int = Field(500, ge=1, description="optimizer steps between validation losses; the best is kept")
     prompt_position: Literal["system", "user"] = "system"

@@ -249,7 +249,7 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
     )
 
 
-def _deepspeed(path: Path) -> dict[str, Any]:
+def _deepspeed(given: dict[str, Any] | Path) -> dict[str, Any]:
     """A DeepSpeed configuration that ends in whole weights: ZeRO-3 would leave each rank its part."""
     import deepspeed
 
@@ -257,7 +257,7 @@ def _deepspeed(path: Path) -> dict[str, Any]:
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     join()
     deepspeed.init_distributed()  # takes over our process group: ZeRO-3 needs to know it when the model is loaded
-    config = read_json(path)
+    config = dict(given) if isinstance(given, dict) else read_json(given)
     if config.get("zero_optimization", {}).get("stage") == 3:
         config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
     return config

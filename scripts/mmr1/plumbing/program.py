@@ -1,0 +1,88 @@
+"""A program's settings on its command line: `--settings` and `--machine` as a rule gives them, and a flag for each key.
+
+Settings are declared once, as a pydantic model beside the code that reads them. A rule hands them over as JSON; by hand
+a flag is shorter. Later ones win: the model's defaults, `--settings`, `--machine`, flags.
+"""
+
+import argparse
+import types
+from collections.abc import Iterator
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.settings import Machine, Section, describe, given, merged
+
+Settings = TypeVar("Settings", bound=Section)
+
+# The names of settings in the parsed arguments begin with this, so that nothing takes them for parameters of their own.
+PREFIX = "setting:"
+
+
+def add_settings_arguments(parser: argparse.ArgumentParser, model: type[Section]) -> None:
+    """Add `--settings`, `--machine` and a flag for each key of `model`, and for each key of its machine section."""
+    group = parser.add_argument_group("settings", "as in a recipe; a flag goes before what --settings says")
+    group.add_argument("--settings", dest=f"{PREFIX}settings", metavar="JSON", help="a JSON object, or a file of one")
+    group.add_argument(
+        "--machine", dest=f"{PREFIX}machine", metavar="JSON", help="the same, of what only fits a machine"
+    )
+    for path, field in _keys(model):
+        flag, help_text = f"--{path[-1].replace('_', '-')}", _help(field)
+        if field.annotation is bool:
+            group.add_argument(
+                flag, dest=PREFIX + ".".join(path), action=argparse.BooleanOptionalAction, default=None, help=help_text
+            )
+        else:
+            group.add_argument(flag, dest=PREFIX + ".".join(path), metavar=path[-1].upper()[:1], help=help_text)
+
+
+def settings_of(args: argparse.Namespace, model: type[Settings]) -> Settings:
+    """The checked settings of a program whose parser has them. Raises UserError with the path of what is wrong."""
+    values: dict[str, Any] = {}
+    for option in ("settings", "machine"):
+        if (text := getattr(args, PREFIX + option)) is not None:
+            values = merged(values, given(text, f"--{option}"))
+    for name, value in vars(args).items():
+        if name.startswith(PREFIX) and value is not None and name.removeprefix(PREFIX) not in ("settings", "machine"):
+            for key in reversed(name.removeprefix(PREFIX).split(".")):
+                value = {key: _read(value)}
+            values = merged(values, value)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise UserError(describe(error)) from None
+
+
+def _keys(model: type[Section], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """The keys that have a flag: those of the model itself and of its machine section, for no two have one name."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Machine):
+            yield from _keys(kind, (*path, name))
+        elif not _is_section(kind):
+            yield (*path, name), field
+
+
+def _is_section(kind: Any) -> bool:
+    """Whether a field holds a section, or may hold one."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return any(_is_section(one) for one in get_args(kind))
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def _help(field: FieldInfo) -> str:
+    default = "" if field.is_required() else f" (default {field.get_default(call_default_factory=True)})"
+    return f"{field.description or ''}{default}".strip().replace("%", "%%")
+
+
+def _read(value: Any) -> Any:
+    """A flag's text as YAML, as it would stand in a recipe: numbers, lists, null, {name: …}."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
