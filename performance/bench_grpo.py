@@ -39,7 +39,12 @@ GRPO = {
     **{"group_size": ROLLOUTS, "mini_batch_size": PROBLEMS, "learning_rate": RATE, "temperature": 1.0},
     **{"max_prompt_tokens": 128, "max_response_tokens": LONGEST, "loss_average": "batch", "kl_coefficient": KL},
     **{"precision": "fp32", "gradient_checkpointing": False, "engine": {"name": "transformers"}},
-    **{"share_prompts": True, "min_pixels": None, "max_pixels": None, "verify_workers": 1, "save_every": 1000},
+    **{
+        "share_prompts": True,
+        "min_pixels": None,
+        "max_pixels": None,
+        "machine": {"verify_workers": 1, "save_every": 1000},
+    },
 }
 
 

@@ -40,7 +40,7 @@ TINY = {
     "share_prompts": True,
     "min_pixels": None,
     "max_pixels": None,
-    "verify_workers": 1,
+    "machine": {"verify_workers": 1},
 }
 
 

@@ -83,7 +83,7 @@ MISTAKES = [
         "draw_schedule", DRAW, "problems.parquet: no such file or folder (--problems)", without("problems.parquet")
     ),
     Mistake("generate", GENERATE, "problems.parquet: no such file or folder (--problems)", without("problems.parquet")),
-    Mistake("train_sft", SFT, "sft.json: no such file or folder (--settings)", without("sft.json")),
+    Mistake("train_sft", SFT, "sft.json: no such file", without("sft.json")),
     # A truncated Parquet file.
     Mistake("draw_schedule", DRAW, "problems.parquet: not a complete Parquet file: ", truncated("problems.parquet")),
     Mistake("draw_schedule", DRAW, "scores.parquet: not a complete Parquet file: ", truncated("scores.parquet")),
@@ -126,7 +126,7 @@ MISTAKES = [
     Mistake(
         "train_sft",
         SFT,
-        "sft.json: batch_size: expected at most 8, as in sft.parquet, found 16",
+        "batch_size: expected at most 8, as in sft.parquet, found 16",
         with_settings(batch_size=16),
     ),
     Mistake(

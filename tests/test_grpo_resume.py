@@ -24,6 +24,9 @@ from trainer_harness import Setup, Trainers, division, run_ranks, small_setup, t
 STEPS = 3
 KILLED_STEPS = 6  # no phase is over before its kill: the ten of them together leave less than six steps behind
 
+# A state after every step.
+EVERY_STEP = {"save_every": 1, "verify_workers": 1}
+
 # Each phase, and where in the code a kill lands in it.
 PHASES = {
     "generation": "mmr1.rollout.engines.transformers:TransformersEngine.generate",
@@ -66,7 +69,13 @@ def setup(tmp_path_factory: pytest.TempPathFactory, digit_problems: list[Problem
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [2, 3])
 def test_killed_anywhere_and_run_again_gives_the_same_bits(server: Trainers, setup: Setup, stage: int) -> None:
-    settings = setup.settings(f"zero{stage}", group_size=2, mini_batch_size=2, save_every=1, deepspeed=division(stage))
+    settings = setup.settings(
+        f"zero{stage}",
+        group_size=2,
+        mini_batch_size=2,
+        machine=EVERY_STEP,
+        deepspeed=division(stage),
+    )
     schedule = setup.schedule(range(KILLED_STEPS), size=4, name="killed")
     straight, killed = f"straight{stage}", f"killed{stage}"
     assert server.wait(server.start(setup.arguments(straight, settings, schedule), setup.log(straight))) == 0
@@ -89,7 +98,13 @@ def test_killed_anywhere_and_run_again_gives_the_same_bits(server: Trainers, set
 def test_a_killed_rank_ends_the_other_and_both_run_again_give_the_same_bits(
     server: Trainers, setup: Setup, stage: int
 ) -> None:
-    settings = setup.settings(f"two{stage}", group_size=2, mini_batch_size=2, save_every=1, deepspeed=division(stage))
+    settings = setup.settings(
+        f"two{stage}",
+        group_size=2,
+        mini_batch_size=2,
+        machine=EVERY_STEP,
+        deepspeed=division(stage),
+    )
     schedule = setup.schedule(range(len(RANK_KILLS) + 2), size=4, name="two")
     straight, killed = f"two-straight{stage}", f"two-killed{stage}"
     assert run_ranks(server, setup, straight, [setup.arguments(straight, settings, schedule)] * 2) == [0, 0]
@@ -158,7 +173,7 @@ def test_two_rounds_equal_one_of_twice_the_steps(
 @pytest.mark.slow
 def test_a_damaged_state_is_passed_over(server: Trainers, setup: Setup) -> None:
     """First the newest state has a flipped bit, then it is cut short: the one before it is used, and it is said."""
-    settings = setup.settings("damage", group_size=2, save_every=1)
+    settings = setup.settings("damage", group_size=2, machine=EVERY_STEP)
     schedule = setup.schedule(range(STEPS), size=4)
     straight, damaged = "whole-again", "damaged"
     assert server.wait(server.start(setup.arguments(straight, settings, schedule), setup.log(straight))) == 0
@@ -184,7 +199,7 @@ def test_a_damaged_state_is_passed_over(server: Trainers, setup: Setup) -> None:
 
 @pytest.mark.slow
 def test_sigterm_and_a_deadline_save_and_leave(server: Trainers, setup: Setup) -> None:
-    settings = setup.settings("leave", group_size=2, save_every=100)
+    settings = setup.settings("leave", group_size=2, machine=EVERY_STEP | {"save_every": 100})
     schedule = setup.schedule(range(STEPS), size=4)
     straight = "not-left"
     assert server.wait(server.start(setup.arguments(straight, settings, schedule), setup.log(straight))) == 0
@@ -205,10 +220,12 @@ def test_sigterm_and_a_deadline_save_and_leave(server: Trainers, setup: Setup) -
 def test_a_state_of_other_settings_is_not_used(server: Trainers, setup: Setup) -> None:
     schedule = setup.schedule(range(2), size=4, name="short")
     kill = ("mmr1.grpo.round:write_outputs", 1, 0.0)
-    before = setup.arguments("changed", setup.settings("before", group_size=2, save_every=1), schedule)
+    before = setup.arguments("changed", setup.settings("before", group_size=2, machine=EVERY_STEP), schedule)
     assert server.wait(server.start(before, setup.log("changed"), kill)) == -signal.SIGKILL
     after = setup.arguments(
-        "changed", setup.settings("after", group_size=2, save_every=1, learning_rate=1e-5), schedule
+        "changed",
+        setup.settings("after", group_size=2, machine=EVERY_STEP, learning_rate=1e-5),
+        schedule,
     )
     assert server.wait(server.start(after, setup.log("changed"))) == 0
     assert "saved by a job that differed in settings" in setup.log("changed").read_text()

@@ -31,7 +31,7 @@ def command(setup: Setup, stage: int, **engine: Any) -> list[str]:
         group_size=4,
         mini_batch_size=2,
         learning_rate=1e-3,
-        save_every=1,
+        machine={"save_every": 1, "verify_workers": 1},
         engine={"name": "vllm", "batch_size": 16, **engine},
         deepspeed=division(stage),
     )

@@ -63,9 +63,8 @@ class Workplace:
         self.folder = folder
         library = folder / "scripts/mmr1"
         library.mkdir(parents=True)
-        for name in ("__init__.py", "errors.py", "files.py"):
-            shutil.copy(SCRIPTS / "mmr1" / name, library / name)
-        shutil.copytree(SCRIPTS / "mmr1/provenance", library / "provenance")
+        shutil.copy(SCRIPTS / "mmr1/__init__.py", library / "__init__.py")
+        shutil.copytree(SCRIPTS / "mmr1/plumbing", library / "plumbing")
         (library / "repeat.py").write_text(REPEAT)
         (library / "unused.py").write_text("VALUE = 1\n")
         (folder / "scripts/repeat_text.py").write_text(PROGRAM)
@@ -116,7 +115,8 @@ def test_a_record_says_what_was_computed_from_what_and_by_what(place: Workplace)
         "bytes": 2,
     }
     assert record["outputs"]["out"][0]["bytes"] == 6
-    assert {"repeat_text.py", "mmr1/repeat.py", "mmr1/plumbing/errors.py"} <= set(key["code"]["files"])
+    assert {"repeat_text.py", "mmr1/repeat.py"} <= set(key["code"]["files"])
+    assert not any(file.startswith("mmr1/plumbing/") for file in key["code"]["files"]), "plumbing computes nothing"
     assert "mmr1/unused.py" not in key["code"]["files"]
     assert key["environment"]["packages"]["pytest"] == pytest.__version__
     assert record["metrics"] == {"length": 2}

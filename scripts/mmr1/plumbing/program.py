@@ -40,7 +40,7 @@ def add_settings_arguments(parser: argparse.ArgumentParser, model: type[Section]
 
 
 def settings_of(args: argparse.Namespace, model: type[Settings]) -> Settings:
-    """The checked settings of a program whose parser has them. Raises UserError with the path of what is wrong."""
+    """The checked settings of a program whose parser has them. Raises UserError that names file and key."""
     values: dict[str, Any] = {}
     for option in ("settings", "machine"):
         if (text := getattr(args, PREFIX + option)) is not None:
@@ -53,7 +53,8 @@ def settings_of(args: argparse.Namespace, model: type[Settings]) -> Settings:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(describe(error)) from None
+        file = getattr(args, f"{PREFIX}settings") or "{"
+        raise UserError(describe(error) if file.startswith("{") else f"{file}: {describe(error)}") from None
 
 
 def _keys(model: type[Section], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
