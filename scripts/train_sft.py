@@ -50,9 +50,7 @@ def main() -> None:
         shutil.rmtree(args.work, ignore_errors=True)
 
 
-def train(
-    args: argparse.Namespace, settings: SFTSettings, started: float, digests: dict[str, str]
-) -> dict[str, float]:
+def train(args: argparse.Namespace, settings: SFTSettings, started: float, digests: dict[str, str]) -> dict[str, float]:
     """Check the inputs against the settings and train; ends the process with code 75 where it has to leave."""
     import torch  # after the arguments were checked: it takes seconds
 

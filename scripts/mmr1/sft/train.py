@@ -31,6 +31,7 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import atomic, read_json, write_jsonl
 from mmr1.plumbing.interruption import Interrupted, Interruption
 from mmr1.plumbing.progress import log
+from mmr1.plumbing.settings import numbers, plugin_files
 from mmr1.plumbing.states import States
 from mmr1.sft.settings import SFTSettings
 
@@ -191,10 +192,10 @@ def _ranks(arguments: TrainingArguments) -> Ranks:
 def identify(settings: SFTSettings, inputs: Mapping[str, str], seed: int, ranks: Ranks) -> dict[str, Any]:
     """What the job computes: a saved state is used only by a job that agrees in all of it."""
     return {
-        "settings": settings.model_dump(mode="json", exclude={"deepspeed"}),
-        "deepspeed": read_json(settings.deepspeed) if settings.deepspeed else None,
+        "settings": {name: value for name, value in numbers(settings).items() if name != "deepspeed"},
+        "deepspeed": _division(settings),
         "inputs": dict(inputs),
-        "code": code_digest("train_sft"),
+        "code": code_digest("train_sft", plugin_files(settings)),
         "seed": seed,
         "threads": torch.get_num_threads(),
         "ranks": ranks.size,
@@ -228,7 +229,7 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
         max_grad_norm=settings.max_grad_norm,
         bf16=settings.precision == "bf16",
         gradient_checkpointing=settings.gradient_checkpointing,
-        deepspeed=_deepspeed(settings.deepspeed) if settings.deepspeed else None,
+        deepspeed=_deepspeed(division) if (division := _division(settings)) else None,
         eval_strategy="steps",
         eval_steps=settings.evaluate_every,
         save_steps=settings.save_every,
@@ -249,7 +250,13 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
     )
 
 
-def _deepspeed(given: dict[str, Any] | Path) -> dict[str, Any]:
+def _division(settings: SFTSettings) -> dict[str, Any] | None:
+    """The DeepSpeed configuration itself, read if the settings give a path."""
+    given = settings.deepspeed
+    return given if given is None or isinstance(given, dict) else read_json(given)
+
+
+def _deepspeed(given: dict[str, Any]) -> dict[str, Any]:
     """A DeepSpeed configuration that ends in whole weights: ZeRO-3 would leave each rank its part."""
     import deepspeed
 
@@ -257,7 +264,7 @@ def _deepspeed(given: dict[str, Any] | Path) -> dict[str, Any]:
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     join()
     deepspeed.init_distributed()  # takes over our process group: ZeRO-3 needs to know it when the model is loaded
-    config = dict(given) if isinstance(given, dict) else read_json(given)
+    config = dict(given)
     if config.get("zero_optimization", {}).get("stage") == 3:
         config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
     return config
