@@ -158,7 +158,7 @@ def test_the_states_of_another_job_are_not_used(
 ) -> None:
     """The weights are those of a run in an empty folder, to the bit."""
     if changed == "code":
-        monkeypatch.setattr("mmr1.sft.train.code_digest", lambda program: "of another commit")
+        monkeypatch.setattr("mmr1.sft.train.code_digest", lambda *_: "of another commit")
     conversations = [(replace(pairs[0][0], id="other"), "<answer>7</answer>"), *pairs[1:]]
     job: dict[str, Any] = {
         "pairs": conversations if changed == "conversations" else pairs,
