@@ -7,7 +7,7 @@ Each side runs in a temporary folder with its own Snakefile, programs and recipe
 of a commit are kept under --cache by machine, commit and recipe, so that OLD runs once. Printed for each recipe:
 
     same         the bytes are equal
-    same values  other bytes, but JSON values or table (column names, types, rows) are equal
+    same values  other bytes, but the values of JSON, tables (column names, types, rows) or tensors are equal
     differ       the values differ, or the bytes of a file of another kind
     only old     NEW does not make it
     only new     OLD did not make it
@@ -16,6 +16,7 @@ The exit code is 1 if a file differs or only OLD has it, and 2 if a side does no
 """
 
 import argparse
+import contextlib
 import hashlib
 import io
 import json
@@ -46,6 +47,7 @@ from project import command, environment  # noqa: E402
 RECIPES = ("tests/recipes/tiny.yaml", "tests/recipes/options.yaml", "config/digits.yaml")
 ENVIRONMENTS = ("cpu", "driver")
 CORES = 2
+READING = 2  # counts the ways in which this file has read values; cached hashes of another way are made anew
 SHOWN = 10  # files that are listed for each recipe and kind of difference
 
 # What no two runs of one commit share, by path under results/<recipe>/; `*` crosses folders.
@@ -55,6 +57,7 @@ NOT_COMPARED = (
     "work/*",  # state of unfinished jobs; the SFT trainer's has its speed in it
     "mlflow*",  # a database and an index, with random run ids, times and absolute paths
     "*/timings.jsonl",  # seconds of each step
+    "*/trainer_state/manifest.json",  # hashes of the files beside it, which are compared, and who saved them
 )
 
 # Parts of the report that are made of records.
@@ -62,7 +65,9 @@ FROM_RECORDS = re.compile(rb'<section id="cost">.*?</section>|<footer id="proven
 
 # Outputs that a commit renamed: from a regular expression for the whole old path under results/<recipe>/ to the new
 # path. A new path of "" says that the output was given up on purpose. Both sides' paths go through it.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    r".*/settings/(base|sft|grpo)\.json": "",  # settings are given on the command line and stand in the record
+}
 
 
 @dataclass(frozen=True)
@@ -107,21 +112,20 @@ def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="compare-commits-"))
     old, new = (Side(commit, scratch / name) for commit, name in zip(commits, ("old", "new"), strict=True))
     print(f"{old.label} against {new.label} on {processor()}", flush=True)
-    found = {}
+    keeps_results = []
     try:
         print(f"{'recipe':32}" + "".join(f"{name:>13}" for name in kinds(Comparison())))
         for recipe in args.recipes:
             before, after = (contents(side, recipe, args.cache, anew=args.keep) for side in (old, new))
-            found[recipe] = compare(before, after, RENAMED)
-            print(f"{recipe:32}" + "".join(f"{len(paths):13}" for paths in kinds(found[recipe]).values()), flush=True)
+            comparison = compare(before, after, RENAMED)
+            print_comparison(recipe, comparison)
+            keeps_results.append(comparison.keeps_results)
     finally:
         if args.keep:
             print(f"kept: {scratch}", file=sys.stderr)
         else:
             shutil.rmtree(scratch)
-    for recipe, comparison in found.items():
-        print_differences(recipe, comparison)
-    sys.exit(0 if all(comparison.keeps_results for comparison in found.values()) else 1)
+    sys.exit(0 if all(keeps_results) else 1)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -165,11 +169,13 @@ def kinds(comparison: Comparison) -> dict[str, list[str]]:
     return {name.replace("_", " "): paths for name, paths in vars(comparison).items()}
 
 
-def print_differences(recipe: str, comparison: Comparison) -> None:
+def print_comparison(recipe: str, comparison: Comparison) -> None:
+    """A recipe's row of the table, and below it the first files of each kind but "same"."""
+    print(f"{recipe:32}" + "".join(f"{len(paths):13}" for paths in kinds(comparison).values()), flush=True)
     for name, paths in kinds(comparison).items():
         if name != "same" and paths:
-            more = f"\n  and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-            print(f"\n{recipe}, {name}:\n  " + "\n  ".join(paths[:SHOWN]) + more)
+            more = [f"and {len(paths) - SHOWN} more"] if len(paths) > SHOWN else []
+            print(f"  {name}:", *paths[:SHOWN], *more, sep="\n    ", flush=True)
 
 
 def contents(side: Side, recipe: str, cache: Path, anew: bool) -> dict[str, Content]:
@@ -202,13 +208,18 @@ def content_of(file: Path) -> Content:
 
 
 def values_of(file: Path) -> str | None:
-    """The sha256 of what a JSON, JSON-lines or Parquet file says, however it is laid out; None for other files."""
+    """The sha256 of what JSON, JSON lines, Parquet or PyTorch say, however it is laid out; None for other files."""
     if file.suffix == ".json":
         return digest(json.loads(file.read_text()))
     if file.suffix == ".jsonl":
         return digest([json.loads(line) for line in file.read_text().splitlines()])
-    if file.suffix != ".parquet":
-        return None
+    if file.suffix == ".parquet":
+        return table_digest(file)
+    return state_digest(file) if file.suffix == ".pt" else None
+
+
+def table_digest(file: Path) -> str:
+    """The sha256 of a Parquet table's column names, types and rows."""
     parquet = pq.ParquetFile(file)
     schema = parquet.schema_arrow.remove_metadata().to_string(show_field_metadata=False)
     rows = hashlib.sha256(schema.encode())
@@ -216,6 +227,30 @@ def values_of(file: Path) -> str | None:
         for row in batch.to_pylist():
             rows.update(repr(row).encode())
     return rows.hexdigest()
+
+
+def state_digest(file: Path) -> str:
+    """The sha256 of what `torch.save` wrote: tensors by type, shape and bytes, mappings whatever their keys' order."""
+    import torch
+
+    hashed = hashlib.sha256()
+
+    def take(value: object) -> None:
+        if isinstance(value, Mapping):
+            take([(key, value[key]) for key in sorted(value, key=repr)])
+        elif isinstance(value, list | tuple):
+            hashed.update(f"{len(value)} items ".encode())
+            for item in value:
+                take(item)
+        elif isinstance(value, torch.Tensor):
+            hashed.update(f"{value.dtype} {tuple(value.shape)} ".encode())
+            hashed.update(value.detach().reshape(-1).view(torch.uint8).numpy().tobytes())
+        else:
+            hashed.update(f"{value!r} ".encode())
+
+    with contextlib.redirect_stdout(sys.stderr):  # DeepSpeed, whose classes are in the file, talks when it is imported
+        take(torch.load(file, map_location="cpu", weights_only=False))
+    return hashed.hexdigest()
 
 
 def run_recipe(side: Side, recipe: str) -> Path:
@@ -295,13 +330,13 @@ def cpu_info() -> dict[str, str]:
 
 
 def machine_name() -> str:
-    """A folder's name for what decides the bits besides code and recipe: processor, its instructions, locks.
+    """A folder's name for what decides the hashes besides code and recipe: processor, its instructions, locks.
 
     One model name may hide other instructions (virtual machines), for which torch chooses other kernels.
     """
     locks = {name: read_json(ROOT / ".envs" / name / "mmr1-lock.json") for name in ENVIRONMENTS}
     instructions = sorted(cpu_info().get("flags", "").split())
-    return digest([processor(), instructions, locks])[:16]
+    return digest([READING, processor(), instructions, locks])[:16]
 
 
 if __name__ == "__main__":

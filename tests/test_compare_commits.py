@@ -12,6 +12,7 @@ from types import ModuleType
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from mmr1.plumbing.errors import UserError
 from project import ROOT
@@ -40,6 +41,9 @@ def results(tmp_path: Path) -> Callable[[str], Path]:
         (root / "7b/vas/checkpoint/model.safetensors").write_bytes(bytes(range(64)))
         (root / "7b/vas/checkpoint/.snakemake_timestamp").write_text(name)
         pq.write_table(TABLE, root / "7b/vas/rollouts.parquet")
+        (root / "7b/vas/trainer_state").mkdir()
+        torch.save(STATE, root / "7b/vas/trainer_state/optimizer.pt")
+        (root / "7b/vas/trainer_state/manifest.json").write_text(json.dumps({"job": name}))
         (root / "7b/vas/metrics.jsonl").write_text('{"step": 0, "reward": 0.5}\n')
         (root / "7b/vas/timings.jsonl").write_text(json.dumps({"seconds": name}) + "\n")
         (root / "7b/eval/scores.json").write_text('{"n": 8, "accuracy": 0.25}')
@@ -51,12 +55,14 @@ def results(tmp_path: Path) -> Callable[[str], Path]:
 
 
 TABLE = pa.table({"problem_id": ["a", "b"], "tokens": [[1, 2], None], "logprob": [-0.5, float("nan")]})
+STATE = {"step": 4, "ranks": [{"mean": torch.tensor([1.0, -0.0]), "steps": torch.tensor(4)}]}
 PAGE = '<p>{accuracy}</p>\n<section id="cost">\n{seconds}</section>\n<footer id="provenance">{seconds}</footer>'
 OUTPUTS = [
     "7b/eval/scores.json",
     "7b/vas/checkpoint/model.safetensors",
     "7b/vas/metrics.jsonl",
     "7b/vas/rollouts.parquet",
+    "7b/vas/trainer_state/optimizer.pt",
     "report.html",
 ]
 
@@ -148,13 +154,30 @@ def test_a_table_with_another_value_type_row_or_order_differs(compared: Callable
     assert compared(lambda new: pq.write_table(table, new / path)) == {"same": less(path), "differ": [path]}
 
 
+def test_a_state_with_its_keys_in_another_order_has_the_same_values(compared: Callable) -> None:
+    path = "7b/vas/trainer_state/optimizer.pt"
+    found = compared(lambda new: torch.save(dict(reversed(STATE.items())), new / path))
+    assert found == {"same": less(path), "same values": [path], "keeps": True}
+
+
+@pytest.mark.parametrize(
+    "mean",
+    [torch.tensor([1.0, 0.0]), torch.tensor([[1.0, -0.0]]), torch.tensor([1.0, -0.0], dtype=torch.bfloat16)],
+    ids=["zero's sign", "shape", "type"],
+)
+def test_a_state_with_another_tensor_differs(compared: Callable, mean: torch.Tensor) -> None:
+    path = "7b/vas/trainer_state/optimizer.pt"
+    state = {"step": 4, "ranks": [{"mean": mean, "steps": torch.tensor(4)}]}
+    assert compared(lambda new: torch.save(state, new / path)) == {"same": less(path), "differ": [path]}
+
+
 def test_a_renamed_output_is_compared_with_its_old_self(compared: Callable) -> None:
     def rename(new: Path) -> None:
         (new / "7b/vas/rollouts.parquet").rename(new / "7b/vas/samples.parquet")
         (new / "7b/eval/scores.json").unlink()
 
     found = compared(rename, {r"(.*)/rollouts\.parquet": r"\1/samples.parquet", r".*/eval/scores\.json": ""})
-    assert found == {"same": [*OUTPUTS[1:3], "7b/vas/samples.parquet", "report.html"], "keeps": True}
+    assert found == {"same": sorted([*OUTPUTS[1:3], "7b/vas/samples.parquet", *OUTPUTS[4:]]), "keeps": True}
 
 
 def test_two_outputs_under_one_new_name_are_refused(compared: Callable) -> None:
