@@ -26,7 +26,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from mmr1.data import contracts  # noqa: E402
 from mmr1.data.problems import Problem, write_problems  # noqa: E402
 from mmr1.vas.bleu import self_bleu_123  # noqa: E402
-from mmr1.vas.schedule import Plan, draw_schedule  # noqa: E402
+from mmr1.vas.schedule import draw_schedule  # noqa: E402
+from mmr1.vas.settings import DrawSettings  # noqa: E402
 
 VOCABULARY = 151_665  # Qwen2.5's
 PROBLEMS_A_ROW_GROUP = 64
@@ -81,9 +82,8 @@ def bench_schedule() -> None:
     """The paper's schedule: 70 steps of 2,048 problems from 15,000."""
     ids, vps = [f"problem-{i}" for i in range(15_000)], np.random.default_rng(0).random(15_000)
     for draws in ("iid", "permutation"):
-        _, seconds = timed(
-            lambda draws=draws: draw_schedule(Plan("0.5", 2048, 0, 70, 1, draws), ids, vps, vps), repeats=5
-        )
+        settings = DrawSettings(mix=0.5, batch_size=2048, draws=draws)
+        _, seconds = timed(lambda chosen=settings: draw_schedule(chosen, ids, range(70), 1, vps, vps), repeats=5)
         print(f"schedule of 70 x 2,048 from 15,000, {draws}: {seconds:.3f} s")
 
 

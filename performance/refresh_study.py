@@ -27,10 +27,10 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from agreement import rank_correlation, top_overlap  # noqa: E402
 from evaluation_tables import write  # noqa: E402
 
 from mmr1.recipe import Recipe, load_recipe  # noqa: E402
-from mmr1.vas.compare import rank_correlation, top_overlap  # noqa: E402
 from mmr1.vas.refresh import pass_rate_deviation  # noqa: E402
 from mmr1.vas.scores import beta_ovs, plain_ovs  # noqa: E402
 
@@ -234,7 +234,7 @@ def reference(trained: Trained, r: int) -> Path:
     program("generate", {"problems": problems, **sampling})
     weights = {"outcome-weight": stages.vas.outcome_weight, "diversity-weight": stages.vas.diversity_weight}
     judged = {"rollouts": rollouts, "out": scores, "rewards": folder / "rewards.parquet"}
-    program("score_vps", {"problems": problems, **judged, **weights, "diversity": stages.vas.diversity})
+    program("score_vps", {"problems": problems, **judged, **weights, "diversity": stages.vas.diversity.name})
     return scores
 
 

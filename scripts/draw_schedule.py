@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from mmr1.data import contracts
-from mmr1.plumbing.errors import run
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.vas.read import read_golds, read_scores
-from mmr1.vas.schedule import DRAWS, Plan, draw_schedule, parse_mix
+from mmr1.vas.schedule import draw_schedule, weighted_slots
+from mmr1.vas.settings import DrawSettings
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -18,23 +20,24 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--problems", type=Path, required=True, help="problems.parquet")
     parser.add_argument("--scores", type=Path, help="scores.parquet; not needed, and not read, with --mix 0")
     parser.add_argument("--out", type=Path, required=True, help="schedule.parquet")
-    parser.add_argument("--mix", required=True, metavar="L", help="λ in [0, 1]: the part that is drawn by VPS")
-    parser.add_argument("--batch-size", type=int, required=True, metavar="B", help="problems a step")
     parser.add_argument("--first-step", type=int, required=True, metavar="T0", help="absolute number of the first step")
     parser.add_argument("--steps", type=int, required=True, metavar="T")
     parser.add_argument("--seed", type=int, required=True, metavar="S")
-    parser.add_argument("--draws", choices=DRAWS, default="iid", help="how the uniform part is drawn (default iid)")
-    parser.add_argument("--longer", type=int, default=1, metavar="K", help="list K batches a step (DAPO's filter)")
+    add_settings_arguments(parser, DrawSettings)
     add_job_arguments(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    for name, least in (("first_step", 0), ("steps", 1), ("seed", 0)):
+        if getattr(args, name) < least:
+            raise UserError(f"--{name.replace('_', '-')}: expected at least {least}, found {getattr(args, name)}")
+    return args
 
 
 def main() -> None:
     args = parse_arguments()
-    plan = Plan(args.mix, args.batch_size, args.first_step, args.steps, args.seed, args.draws, args.longer)
-    scores_file = args.scores if parse_mix(args.mix) > 0 else None
+    settings = settings_of(args, DrawSettings)
+    scores_file = args.scores if settings.mix > 0 else None
     inputs = {"problems": args.problems, "scores": scores_file}
-    with job(args, inputs=inputs, outputs={"out": args.out}) as work:
+    with job(args, inputs=inputs, outputs={"out": args.out}, settings=settings) as work:
         ids = list(read_golds(args.problems))
         ovs = vps = None
         if scores_file is not None:
@@ -43,9 +46,11 @@ def main() -> None:
             if not np.any(vps):
                 log(f"warning: {scores_file}: every vps is 0: the weighted part is drawn uniformly")
                 work.notes["warnings"] = ["every vps is 0: the weighted part was drawn uniformly"]
-        schedule = draw_schedule(plan, ids, ovs, vps)
+        schedule = draw_schedule(
+            settings, ids, range(args.first_step, args.first_step + args.steps), args.seed, ovs, vps
+        )
         contracts.write(args.out, schedule, contracts.SCHEDULE)
-        work.metrics["weighted_per_step"] = plan.weighted
+        work.metrics["weighted_per_step"] = weighted_slots(settings.mix, settings.batch_size)
         work.metrics["different_problems"] = len(schedule["problem_id"].unique())
 
 

@@ -19,12 +19,13 @@ import pyarrow as pa
 
 from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import SECONDS_BETWEEN_LINES, log
 from mmr1.plumbing.record import Job, add_job_arguments, job
-from mmr1.vas.diversity import DEFAULT, DIVERSITIES, diversity
 from mmr1.vas.groups import Groups, count_rows, is_training, iter_groups
 from mmr1.vas.read import SCORES, read_golds, read_previous
-from mmr1.vas.scores import OVS_ESTIMATES, Formula, Tally, score_table
+from mmr1.vas.scores import Tally, score_table
+from mmr1.vas.settings import ScoreSettings
 from mmr1.vas.verdicts import Verdicts, judged_now, stored
 
 
@@ -36,15 +37,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rewards", type=Path, help="write each rollout's verdict, extracted answer and reason here")
     parser.add_argument("--rewards-in", type=Path, nargs="+", help="take verdicts from here instead of judging")
     parser.add_argument("--previous", type=Path, help="scores.parquet to keep for problems without rollouts here")
-    parser.add_argument("--outcome-weight", type=float, default=0.8, help="α, weight of OVS (default 0.8, §6.1)")
-    parser.add_argument("--diversity-weight", type=float, default=0.2, help="β, weight of TDS (default 0.2, §6.1)")
-    parser.add_argument("--diversity", choices=sorted(DIVERSITIES), default=DEFAULT, help=f"TDS (default {DEFAULT})")
-    parser.add_argument("--ovs-estimate", choices=OVS_ESTIMATES, default="plain", help="P(1-P), or its posterior mean")
-    parser.add_argument("--minmax", action="store_true", help="as released: normalise VPS over the set to [0, 1]")
-    parser.add_argument("--momentum", type=float, default=0.0, metavar="M", help="as released: M·old + (1-M)·new")
     parser.add_argument("--first-step", type=int, default=0, metavar="T0", help="step whose policy made the rollouts")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes and threads")
-    parser.add_argument("--seconds", type=float, default=5.0, help="time limit of one verdict (default 5)")
+    add_settings_arguments(parser, ScoreSettings)
     add_job_arguments(parser)
     args = parser.parse_args()
     _check_combination(args)
@@ -53,36 +47,35 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_arguments()
-    formula = Formula(
-        outcome_weight=args.outcome_weight,
-        diversity_weight=args.diversity_weight,
-        diversity=args.diversity,
-        ovs_estimate=args.ovs_estimate,
-        minmax=args.minmax,
-        momentum=args.momentum,
-    )
+    settings = settings_of(args, ScoreSettings)
     inputs = {name: getattr(args, name) for name in ("problems", "rollouts", "rewards_in", "previous")}
-    with job(args, inputs=inputs, outputs={"out": args.out, "rewards": args.rewards}) as work:
+    with job(args, inputs=inputs, outputs={"out": args.out, "rewards": args.rewards}, settings=settings) as work:
         golds = read_golds(args.problems)
-        previous = None if args.previous is None else read_previous(args.previous, list(golds), formula.diversity)
+        previous = None if args.previous is None else read_previous(args.previous, list(golds), settings.diversity.name)
         tally = Tally(list(golds))
         if args.rollouts:
-            gather(args, golds, tally, work)
-        scores = score_table(tally, formula, previous)
+            gather(args, settings, golds, tally, work)
+        scores = score_table(tally, settings, previous)
         contracts.write(args.out, scores, SCORES)
         work.metrics |= summary(scores, tally)
 
 
-def gather(args: argparse.Namespace, golds: dict[str, str], tally: Tally, work: Job) -> None:
+def gather(args: argparse.Namespace, settings: ScoreSettings, golds: dict[str, str], tally: Tally, work: Job) -> None:
     """Go through the rollouts once and add every group to `tally`."""
     training = [is_training(path) for path in args.rollouts]
     if any(training) and not all(training):
         raise UserError(f"{args.rollouts[training.index(False)]}: expected training rollouts like the other files")
+    workers = settings.machine.workers or len(os.sched_getaffinity(0))
     position = {name: index for index, name in enumerate(golds)}
     reasons: Counter[str] = Counter()
     source: AbstractContextManager[Verdicts] = (
         judged_now(
-            golds, args.rewards, training=all(training), workers=args.workers, seconds=args.seconds, reasons=reasons
+            golds,
+            args.rewards,
+            training=all(training),
+            workers=workers,
+            seconds=settings.verify_seconds,
+            reasons=reasons,
         )
         if args.rewards_in is None
         else stored(args.rewards_in, args.rewards)
@@ -91,7 +84,7 @@ def gather(args: argparse.Namespace, golds: dict[str, str], tally: Tally, work: 
         for groups in progress(args.rollouts, text=args.rewards_in is None):
             where = check_groups(groups, position, tally, repeated=all(training), partial=args.previous is not None)
             passes = np.add.reduceat(verdicts(groups), groups.bounds[:-1])
-            tds = diversity(args.diversity, *groups.tokens, groups.bounds, threads=args.workers)
+            tds = settings.diversity.module.diversity(*groups.tokens, groups.bounds, workers)
             scored_at = args.first_step if groups.steps is None else groups.steps
             tally.add(where, np.diff(groups.bounds), passes, tds, scored_at)
         if args.previous is None:
@@ -152,11 +145,8 @@ def _check_combination(args: argparse.Namespace) -> None:
         raise UserError("--rollouts: expected at least one file (only --previous can do without, and then no rewards)")
     if args.rollouts and args.rewards is None and args.rewards_in is None:
         raise UserError("expected --rewards (judge, and write verdicts there) or --rewards-in (take them from there)")
-    for name, least in (("workers", 1), ("first_step", 0)):
-        if getattr(args, name) < least:
-            raise UserError(f"--{name.replace('_', '-')}: expected at least {least}, found {getattr(args, name)}")
-    if not args.seconds > 0:
-        raise UserError(f"--seconds: expected a positive number, found {args.seconds}")
+    if args.first_step < 0:
+        raise UserError(f"--first-step: expected at least 0, found {args.first_step}")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from mmr1.data import contracts
 from mmr1.plumbing.errors import run
+from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.vas.read import SCORES, read_golds, read_scores
 from mmr1.vas.refresh import select_stale
+from mmr1.vas.settings import SelectSettings
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -22,19 +24,22 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scores", type=Path, required=True, help="scores.parquet of the last round")
     parser.add_argument("--out", type=Path, required=True, help="problems.parquet of those to generate again")
     parser.add_argument("--first-step", type=int, required=True, metavar="T0", help="first step of the coming round")
-    parser.add_argument("--share", type=float, default=0.5, help="part of the set to renew, in (0, 1] (default 0.5)")
-    parser.add_argument("--half-life", type=float, default=28.0, help="steps after which evidence counts half (28)")
+    add_settings_arguments(parser, SelectSettings)
     add_job_arguments(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_arguments()
-    with job(args, inputs={"problems": args.problems, "scores": args.scores}, outputs={"out": args.out}) as work:
+    settings = settings_of(args, SelectSettings)
+    inputs = {"problems": args.problems, "scores": args.scores}
+    with job(args, inputs=inputs, outputs={"out": args.out}, settings=settings) as work:
         ids = list(read_golds(args.problems))
         scores = read_scores(args.scores, ids, SCORES)
         n, rate, scored_at = (scores[name].to_numpy() for name in ("n", "pass_rate", "scored_at"))
-        stale = select_stale(n, rate, scored_at, step=args.first_step, share=args.share, half_life=args.half_life)
+        stale = select_stale(
+            n, rate, scored_at, step=args.first_step, share=settings.share, half_life=settings.half_life
+        )
         done = 0
         with contracts.writer(args.out, contracts.PROBLEMS) as out:
             for rows in contracts.iter_row_groups(args.problems, contracts.PROBLEMS):

@@ -116,7 +116,7 @@ MISTAKES = [
     Mistake("generate", GENERATE, NO_WEIGHTS, without("model/model.safetensors")),
     Mistake("train_sft", SFT, NO_WEIGHTS, without("model/model.safetensors")),
     # λ outside [0, 1].
-    Mistake("draw_schedule", DRAW.replace("0.5", "1.4"), "mix: expected a number in [0, 1], found '1.4'"),
+    Mistake("draw_schedule", DRAW.replace("0.5", "1.4"), "mix: 1.4 is not in [0, 1]"),
     # A batch that is larger than the set, or that its parts do not add up to.
     Mistake(
         "draw_schedule",

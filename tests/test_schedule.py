@@ -7,20 +7,25 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 from scipy.stats import chisquare
 
 from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError
-from mmr1.vas.schedule import Plan, draw_schedule
+from mmr1.vas.schedule import draw_schedule, weighted_slots
+from mmr1.vas.settings import DrawSettings
 
 IDS = [f"p{i}" for i in range(60)]
 VPS = np.linspace(0, 0.36, 60)  # p0 has weight 0
 OVS = np.linspace(0, 0.25, 60)
 
 
-def draw(mix: str = "0.5", batch: int = 20, first: int = 0, steps: int = 5, seed: int = 1, **more: object) -> pa.Table:
-    plan = Plan(mix, batch, first, steps, seed, **more)  # type: ignore[arg-type]
-    return draw_schedule(plan, IDS, OVS, VPS)
+def settings(mix: float = 0.5, batch: int = 20, **more: object) -> DrawSettings:
+    return DrawSettings.model_validate({"mix": mix, "batch_size": batch, **more})
+
+
+def draw(mix: float = 0.5, batch: int = 20, first: int = 0, steps: int = 5, seed: int = 1, **more: object) -> pa.Table:
+    return draw_schedule(settings(mix, batch, **more), IDS, range(first, first + steps), seed, OVS, VPS)
 
 
 def counts(schedule: pa.Table, origin: str) -> np.ndarray:
@@ -31,22 +36,23 @@ def counts(schedule: pa.Table, origin: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("mix", "batch", "weighted"),
     [
-        ("0.29", 100, 29),
-        ("0.57", 100, 57),
-        ("0.5", 5, 2),
-        ("0", 10, 0),
-        ("1", 10, 10),
-        ("1.0", 10, 10),
-        ("1e-1", 10, 1),
+        (0.29, 100, 29),
+        (0.57, 100, 57),
+        (0.5, 5, 2),
+        (0, 10, 0),
+        (1, 10, 10),
+        (1.0, 10, 10),
+        (1e-1, 10, 1),
+        (1e-5, 100_000, 1),
     ],
 )
-def test_the_weighted_part_is_the_floor_in_decimals(mix: str, batch: int, weighted: int) -> None:
+def test_the_weighted_part_is_the_floor_in_decimals(mix: float, batch: int, weighted: int) -> None:
     """In floats 0.29 · 100 is 28.999…, whose floor would be 28."""
-    assert Plan(mix, batch, 0, 1, 0).weighted == weighted
+    assert weighted_slots(settings(mix).mix, batch) == weighted
 
 
 def test_every_step_has_its_slots_in_order_and_its_shares() -> None:
-    schedule = draw(first=7, steps=3, mix="0.3")
+    schedule = draw(first=7, steps=3, mix=0.3)
     assert schedule["step"].to_pylist() == [7] * 20 + [8] * 20 + [9] * 20
     assert schedule["slot"].to_pylist() == [*range(20)] * 3
     for step in (7, 8, 9):
@@ -72,12 +78,14 @@ def test_each_row_says_how_it_was_weighted() -> None:
 
 
 def test_without_mix_no_scores_are_needed_and_none_are_shown() -> None:
-    schedule = draw_schedule(Plan("0", 20, 0, 2, 1), IDS)
+    schedule = draw_schedule(settings(0), IDS, range(2), 1)
     assert set(schedule["origin"].to_pylist()) == {"uniform"}
     assert schedule["ovs"].null_count == schedule["weight"].null_count == 40
 
 
-@pytest.mark.parametrize("more", [{}, {"draws": "permutation"}, {"longer": 3}, {"draws": "permutation", "longer": 2}])
+@pytest.mark.parametrize(
+    "more", [{}, {"draws": "permutation"}, {"queue_factor": 3}, {"draws": "permutation", "queue_factor": 2}]
+)
 def test_two_rounds_are_one_of_twice_the_length_byte_for_byte(tmp_path: Path, more: dict[str, object]) -> None:
     whole = draw(steps=70, batch=32, **more)
     halves = pa.concat_tables([draw(steps=35, batch=32, **more), draw(first=35, steps=35, batch=32, **more)])
@@ -88,7 +96,7 @@ def test_two_rounds_are_one_of_twice_the_length_byte_for_byte(tmp_path: Path, mo
 
 def test_the_draws_are_these_on_every_machine() -> None:
     """A change here means that schedules drawn before can no longer be drawn again."""
-    rows = [draw(steps=3).to_pylist(), draw(steps=3, draws="permutation").to_pylist(), draw(longer=2).to_pylist()]
+    rows = [draw(steps=3).to_pylist(), draw(steps=3, draws="permutation").to_pylist(), draw(queue_factor=2).to_pylist()]
     assert hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16] == "4861db9916107537"
 
 
@@ -117,12 +125,12 @@ def test_a_permutation_shows_every_problem_once_before_any_again() -> None:
 
 
 def test_a_pass_of_the_permutation_may_end_inside_a_step() -> None:
-    schedule = draw(draws="permutation", mix="0", batch=50, steps=6)  # 300 slots, 5 passes
+    schedule = draw(draws="permutation", mix=0, batch=50, steps=6)  # 300 slots, 5 passes
     assert counts(schedule, "uniform").tolist() == [5] * 60
 
 
 def test_a_longer_schedule_begins_with_the_plain_one() -> None:
-    plain, longer = draw(), draw(longer=3)
+    plain, longer = draw(), draw(queue_factor=3)
     assert len(longer) == 3 * len(plain)
     head = longer.filter(pa.array(longer["slot"].to_numpy() < 20))
     assert head.to_pylist() == plain.to_pylist()
@@ -131,20 +139,20 @@ def test_a_longer_schedule_begins_with_the_plain_one() -> None:
 
 
 def test_all_zero_weights_are_uniform() -> None:
-    schedule = draw_schedule(Plan("1", 60, 0, 100, 1), IDS, np.zeros(60), np.zeros(60))
+    schedule = draw_schedule(settings(1, 60), IDS, range(100), 1, np.zeros(60), np.zeros(60))
     assert chisquare(counts(schedule, "weighted")).pvalue > 0.001
     assert set(schedule["weight"].to_pylist()) == {1 / 60}
 
 
 def test_one_problem_with_all_the_weight_is_always_drawn() -> None:
-    schedule = draw_schedule(Plan("1", 60, 0, 5, 1), IDS, OVS, np.eye(60)[17] * 5e-324)
+    schedule = draw_schedule(settings(1, 60), IDS, range(5), 1, OVS, np.eye(60)[17] * 5e-324)
     assert set(schedule["problem_id"].to_pylist()) == {"p17"}
 
 
-@pytest.mark.parametrize("mix", ["1.01", "-0.1", "half", "nan", "inf", ""])
-def test_a_mix_outside_0_to_1_is_refused(mix: str) -> None:
-    with pytest.raises(UserError, match=r"mix: expected a number in \[0, 1\], found"):
-        draw(mix=mix)
+@pytest.mark.parametrize("mix", [1.01, -0.1, "half", float("nan"), float("inf"), ""])
+def test_a_mix_outside_0_to_1_is_refused(mix: float) -> None:
+    with pytest.raises(ValidationError, match="mix"):
+        settings(mix)
 
 
 def test_a_batch_larger_than_the_set_is_refused() -> None:
@@ -154,12 +162,10 @@ def test_a_batch_larger_than_the_set_is_refused() -> None:
 
 def test_weighted_draws_without_scores_are_refused() -> None:
     with pytest.raises(UserError, match="expected scores"):
-        draw_schedule(Plan("0.5", 20, 0, 1, 1), IDS)
+        draw_schedule(settings(), IDS, range(1), 1)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"batch": 0}, {"steps": 0}, {"first": -1}, {"longer": 0}, {"seed": -1}, {"draws": "sorted"}]
-)
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"queue_factor": 0}, {"draws": "sorted"}])
 def test_other_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(UserError, match="expected"):
-        draw(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        settings(**wrong)  # type: ignore[arg-type]

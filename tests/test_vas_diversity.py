@@ -7,15 +7,19 @@ from hypothesis import strategies as st
 from nltk.metrics.distance import edit_distance
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
+from mmr1.plugins import load, names
 from mmr1.plumbing.errors import UserError
 from mmr1.vas.bleu import self_bleu_123
-from mmr1.vas.diversity import DIVERSITIES, diversity
 from synthetic_rollouts import Group, flat
 
 # Few tokens, so that n-grams repeat within and across responses; now and then the largest and smallest int32.
 TOKEN = st.one_of(st.integers(0, 3), st.sampled_from([2**31 - 1, -(2**31)]))
 RESPONSE = st.lists(TOKEN, max_size=12)
 GROUPS = st.lists(st.lists(RESPONSE, min_size=2, max_size=6), min_size=1, max_size=4)
+
+
+def diversity(name: str, groups: list[Group], threads: int = 1) -> np.ndarray:
+    return load("vas/diversities", name).diversity(*flat(groups), threads)
 
 
 def nltk_self_bleu(group: Group) -> list[float]:
@@ -27,7 +31,7 @@ def nltk_self_bleu(group: Group) -> list[float]:
 
 
 def one(name: str, group: Group) -> float:
-    return float(diversity(name, *flat([group]))[0])
+    return float(diversity(name, [group])[0])
 
 
 @settings(max_examples=300, deadline=None)
@@ -47,7 +51,7 @@ def test_self_bleu_is_nltks_on_long_responses() -> None:
 @given(GROUPS)
 def test_threads_and_neighbouring_groups_change_no_bit(groups: list[Group]) -> None:
     for name in ("inverse_self_bleu_123", "distinct_2"):
-        together = diversity(name, *flat(groups), threads=3)
+        together = diversity(name, groups, threads=3)
         assert together.tolist() == [one(name, group) for group in groups]
 
 
@@ -67,7 +71,7 @@ def test_distinct_n_counts_different_n_grams(groups: list[Group]) -> None:
         for group in groups:
             grams = [tuple(response[i : i + order]) for response in group for i in range(len(response) - order + 1)]
             expected.append(len(set(grams)) / len(grams) if grams else 0.0)
-        assert diversity(f"distinct_{order}", *flat(groups)).tolist() == pytest.approx(expected, abs=1e-15)
+        assert diversity(f"distinct_{order}", groups).tolist() == pytest.approx(expected, abs=1e-15)
 
 
 @settings(max_examples=100, deadline=None)
@@ -78,10 +82,10 @@ def test_pairwise_edit_is_the_mean_squared_normalised_distance(groups: list[Grou
         pairs = [(a, b) for i, a in enumerate(group) for b in group[:i]]
         distances = [edit_distance(a, b) / max(len(a), len(b), 1) for a, b in pairs]
         expected.append(np.mean(np.square(distances)))
-    assert diversity("pairwise_edit", *flat(groups)).tolist() == pytest.approx(expected, abs=1e-12)
+    assert diversity("pairwise_edit", groups).tolist() == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", DIVERSITIES)
+@pytest.mark.parametrize("name", names("vas/diversities"))
 @settings(max_examples=50, deadline=None)
 @given(group=st.lists(RESPONSE, min_size=1, max_size=5), data=st.data())
 def test_in_range_and_the_order_of_responses_does_not_matter(name: str, group: Group, data: st.DataObject) -> None:
@@ -112,7 +116,7 @@ def test_responses_without_a_common_token_are_all_different() -> None:
 @pytest.mark.parametrize("name", ["inverse_self_bleu_123", "self_bleu_123", "pairwise_edit"])
 def test_one_response_has_nothing_to_differ_from(name: str) -> None:
     assert one(name, [[1, 2, 3]]) == 0
-    assert diversity(name, *flat([[[1, 2, 3]], [[1, 2, 3], [1, 2, 4]]]))[1] > 0
+    assert diversity(name, [[[1, 2, 3]], [[1, 2, 3], [1, 2, 4]]])[1] > 0
 
 
 def test_distinct_n_of_responses_shorter_than_n() -> None:
@@ -129,5 +133,5 @@ def test_more_alike_is_less_diverse_and_more_similar() -> None:
 
 
 def test_an_unknown_diversity_is_refused() -> None:
-    with pytest.raises(UserError, match=r"expected one of inverse_self_bleu_123, .* found 'entropy'"):
-        diversity("entropy", *flat([[[1]]]))
+    with pytest.raises(UserError, match=r"expected one of distinct_1, .* found 'entropy'"):
+        diversity("entropy", [[[1]]])

@@ -16,7 +16,7 @@ from mmr1.data import contracts
 from mmr1.data.problems import read_problems
 from mmr1.plumbing.errors import UserError
 from mmr1.vas import groups as groups_module
-from mmr1.vas.diversity import diversity
+from mmr1.vas.diversities.distinct_1 import diversity
 from mmr1.vas.groups import iter_groups
 from mmr1.vas.read import SCORES
 from synthetic_rollouts import rewards_of, rollouts_of, write_rewards, write_rollouts, write_scores, write_set
@@ -136,7 +136,7 @@ def test_groups_are_the_same_however_the_file_is_cut(tmp_path: Path, monkeypatch
         monkeypatch.setattr(groups_module, "_rows_at_once", lambda path, at_once=at_once: at_once)
         chunks = list(iter_groups(tmp_path / "r.parquet", text=True))
         assert [name for chunk in chunks for name in chunk.problem_ids] == [f"p{i}" for i in range(5)]
-        scores = [diversity("distinct_1", *chunk.tokens, chunk.bounds).tolist() for chunk in chunks]
+        scores = [diversity(*chunk.tokens, chunk.bounds, 1).tolist() for chunk in chunks]
         found.add(tuple(value for part in scores for value in part))
         assert chunks[0].row == 0
     assert len(found) == 1
@@ -191,8 +191,11 @@ def test_verdicts_of_other_rollouts_are_refused(run: Run, four: list[str]) -> No
         ("--rewards w.parquet", "--rollouts: expected at least one file"),
         ("--rollouts gone.parquet --rewards w.parquet", r"gone.parquet: no such file or folder \(--rollouts\)"),
         ("--rollouts r0.parquet --rewards w.parquet --outcome-weight -1", "outcome_weight: expected"),
-        ("--rollouts r0.parquet --rewards w.parquet --workers 0", "--workers: expected at least 1"),
-        ("--rollouts r0.parquet --rewards w.parquet --seconds 0", "--seconds: expected a positive number"),
+        ("--rollouts r0.parquet --rewards w.parquet --workers 0", "machine.workers: expected at least 1, found 0"),
+        (
+            "--rollouts r0.parquet --rewards w.parquet --verify-seconds 0",
+            "verify_seconds: expected more than 0.0, found 0",
+        ),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(run: Run, four: list[str], more: str, message: str) -> None:
@@ -297,4 +300,4 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         [sys.executable, str(program), *DRAW.split(), "--mix", "1.5"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert done.stderr == "draw_schedule.py: error: mix: expected a number in [0, 1], found '1.5'\n"
+    assert done.stderr == "draw_schedule.py: error: mix: 1.5 is not in [0, 1]\n"

@@ -15,8 +15,9 @@ from mmr1.plumbing.code import code_digest
 from mmr1.benchmarks.settings import Endpoint
 from mmr1.data.settings import DigitsData
 from mmr1.models.settings import HubBase
-from mmr1.plumbing.settings import machine, numbers, plugin_files
+from mmr1.plumbing.settings import machine, numbers, plugin_files, taken
 from mmr1.recipe import check_files, load_recipe
+from mmr1.vas.settings import DrawSettings, ScoreMachine, ScoreSettings, SelectSettings
 
 try:
     RECIPE = load_recipe(config)
@@ -98,8 +99,30 @@ def with_deepspeed(section):
     return section.model_copy(update={"deepspeed": read_json(section.deepspeed)})
 
 
+def score_settings(sections):
+    """How scores are made, by as many workers as the job has threads where the recipe does not say."""
+    workers = sections.vas.machine.workers or sections.stage_resources("score").threads
+    return taken(ScoreSettings, sections.vas, machine=ScoreMachine(workers=workers))
+
+
+def queue_factor(sections):
+    """How many batches a step's schedule lists: more than one where DAPO's filter passes groups over."""
+    filter = sections.grpo.filter
+    return 1 if filter is None else math.ceil(filter.max_draws)
+
+
 # What each program reads of a recipe's sections, as the model that it declares.
 SETTINGS = {
+    "score_vps": score_settings,
+    "draw_schedule": lambda sections: taken(
+        DrawSettings,
+        sections.vas,
+        sections.schedule,
+        queue_factor=queue_factor(sections),
+    ),
+    "select_stale": lambda sections: SelectSettings(
+        share=sections.vas.stale_share, half_life=sections.vas.stale_half_life
+    ),
     "train_sft": lambda sections: with_deepspeed(sections.sft),
     "train_grpo": lambda sections: with_deepspeed(sections.grpo),
 }

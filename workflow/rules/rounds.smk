@@ -103,27 +103,15 @@ def known_verdicts(wildcards):
     )
 
 
-def queue_length(sections):
-    """How many batches a step's schedule lists: more than one where DAPO's filter passes groups over."""
-    return (
-        1 if sections.grpo.filter is None else math.ceil(sections.grpo.filter.max_draws)
-    )
-
-
 def scores_option(wildcards):
     """--scores F, where the round has scores."""
     return optional("--scores", scores(wildcards))
 
 
 def score_options(wildcards):
-    """The released code's variants of the score, where the recipe asks for them."""
-    vas = stages(wildcards).vas
+    """What a round's scores build on, and the step whose policy made their rollouts."""
     return " ".join(
         [
-            "--minmax" if vas.minmax else "",
-            f"--momentum {vas.momentum}" if vas.momentum else "",
-            f"--ovs-estimate {vas.ovs_estimate}",
-            f"--seconds {vas.verify_seconds}",
             optional("--previous", previous_scores(wildcards)),
             optional("--rewards-in", " ".join(known_verdicts(wildcards))),
             f"--first-step {first_step(wildcards)}",

@@ -71,16 +71,15 @@ rule select_stale:
         CPU
     resources:
         **job_resources("score"),
+        **machine_of("select_stale"),
     params:
         **program("select_stale"),
         first_step=first_step,
-        share=setting("vas.stale_share"),
-        half_life=setting("vas.stale_half_life"),
     shell:
         command(
             "select_stale",
             "--problems {input.problems:q} --scores {input.scores:q} --out {output.problems:q}"
-            " --first-step {params.first_step} --share {params.share} --half-life {params.half_life}",
+            " --first-step {params.first_step}",
         )
 
 
@@ -101,20 +100,15 @@ rule score_vps:
     threads: resource("score", "threads")
     resources:
         **job_resources("score"),
+        **machine_of("score_vps"),
     params:
         **program("score_vps"),
-        outcome_weight=setting("vas.outcome_weight"),
-        diversity_weight=setting("vas.diversity_weight"),
-        diversity=setting("vas.diversity"),
         options=score_options,
-        threads=resource("score", "threads"),
     shell:
         command(
             "score_vps",
             "--problems {input.problems:q} --rollouts {input.rollouts:q} --out {output.scores:q}"
-            " --rewards {output.rewards:q} --outcome-weight {params.outcome_weight}"
-            " --diversity-weight {params.diversity_weight} --diversity {params.diversity} {params.options}"
-            " --workers {params.threads}",
+            " --rewards {output.rewards:q} {params.options}",
         )
 
 
@@ -131,20 +125,15 @@ rule draw_schedule:
         CPU
     resources:
         **job_resources("score"),
+        **machine_of("draw_schedule"),
     params:
         **program("draw_schedule"),
-        mix=setting("vas.mix"),
         scores=scores_option,
-        batch_size=setting("schedule.batch_size"),
-        draws=setting("schedule.draws"),
-        longer=from_sections(queue_length),
         first_step=first_step,
         steps=round_steps,
     shell:
         command(
             "draw_schedule",
             "--problems {input.problems:q} {params.scores} --out {output.schedule:q}"
-            " --mix {params.mix} --batch-size {params.batch_size} --draws {params.draws}"
-            " --longer {params.longer}"
             " --first-step {params.first_step} --steps {params.steps} --seed {wildcards.seed:q}",
         )

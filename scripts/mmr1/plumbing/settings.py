@@ -110,6 +110,14 @@ def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, A
     return result
 
 
+def taken(model: type[Model], *sections: BaseModel, **values: Any) -> Model:
+    """A program's settings, taken from the sections of a recipe that have keys of the same names; `values` win."""
+    found = {
+        name: getattr(one, name) for one in sections for name in type(one).model_fields if name in model.model_fields
+    }
+    return model.model_validate(found | values)
+
+
 def given(text: str, option: str) -> dict[str, Any]:
     """The value of `--settings` or `--machine`: a JSON object as it is, or the path of a file that holds one.
 

@@ -5,8 +5,6 @@ Every step has a generator of its own, so steps 0-69 drawn at once under fixed s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 import numpy as np
@@ -16,80 +14,47 @@ from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError
 from mmr1.seeds import generator
 from mmr1.vas.arrays import Floats, Ints
-
-DRAWS = ("iid", "permutation")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is drawn, whatever the scores are.
-
-    `mix` λ as it was written ("0.29"), so that ⌊λB⌋ is exact. `batch_size` B problems a step.
-    `longer` K batches are listed for every step, for a trainer that skips groups (DAPO's filter); the first B slots are
-    those of K = 1 (with `draws="iid"`). `draws` of the uniform part: "iid" with replacement, or "permutation":
-    one seeded permutation of the set after another, so that every problem comes once before any comes again.
-    Raises UserError for a value out of range.
-    """
-
-    mix: str
-    batch_size: int
-    first_step: int
-    steps: int
-    seed: int
-    draws: str = "iid"
-    longer: int = 1
-
-    def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("first_step", 0), ("steps", 1), ("longer", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name}: expected at least {least}, found {getattr(self, name)}")
-        if self.draws not in DRAWS:
-            raise UserError(f"draws: expected one of {', '.join(DRAWS)}, found {self.draws!r}")
-        parse_mix(self.mix)
-
-    @property
-    def weighted(self) -> int:
-        """⌊λB⌋: how many of a batch are drawn by VPS."""
-        return int(parse_mix(self.mix) * self.batch_size)
+from mmr1.vas.settings import DrawSettings
 
 
-def parse_mix(mix: str) -> Fraction:
-    """λ exactly as it was written in decimals; UserError if it is not a number in [0, 1]."""
-    try:
-        value = Decimal(mix)
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not (value.is_finite() and 0 <= value <= 1):
-        raise UserError(f"mix: expected a number in [0, 1], found {mix!r}")
-    return Fraction(value)
+def weighted_slots(mix: float, batch_size: int) -> int:
+    """⌊λB⌋: how many of a batch are drawn by VPS. λ counts as it is written in decimals: 0.29 of 100 is 29."""
+    return int(Fraction(repr(mix)) * batch_size)
 
 
-def draw_schedule(plan: Plan, ids: Sequence[str], ovs: Floats | None = None, vps: Floats | None = None) -> pa.Table:
+def draw_schedule(
+    settings: DrawSettings,
+    ids: Sequence[str],
+    steps: range,
+    seed: int,
+    ovs: Floats | None = None,
+    vps: Floats | None = None,
+) -> pa.Table:
     """The schedule of a round, with the columns of `contracts.SCHEDULE`, ordered by step and slot.
 
-    `ids` (M,) in the order of the problems file; `ovs` and `vps` float64 (M,) in that order, needed unless λ = 0. If
-    all VPS are 0 the weighted part is uniform too: see `weights`. A pure function of its arguments. Raises UserError
-    for a batch larger than the set, and for λ > 0 without scores.
+    `ids` (M,) in the order of the problems file; `steps` absolute; `ovs` and `vps` float64 (M,) in the order of `ids`,
+    needed unless λ = 0. If all VPS are 0 the weighted part is uniform too: see `weights`. A pure function of its
+    arguments. Raises UserError for a batch larger than the set, and for λ > 0 without scores.
     """
-    if plan.batch_size > len(ids):
-        raise UserError(f"batch_size: expected at most the {len(ids)} problems of the set, found {plan.batch_size}")
+    if settings.batch_size > len(ids):
+        raise UserError(f"batch_size: expected at most the {len(ids)} problems of the set, found {settings.batch_size}")
     weight = None
-    if parse_mix(plan.mix) > 0:
+    if settings.mix > 0:
         if vps is None or ovs is None:
-            raise UserError(f"mix {plan.mix}: expected scores (none are needed for mix 0 only)")
+            raise UserError(f"mix {settings.mix}: expected scores (none are needed for mix 0 only)")
         weight = weights(vps)
     batches = [
-        _draw_batch(plan, len(ids), weight, step, extra)
-        for step in range(plan.first_step, plan.first_step + plan.steps)
-        for extra in range(plan.longer)
+        _draw_batch(settings, len(ids), weight, seed, step, extra)
+        for step in steps
+        for extra in range(settings.queue_factor)
     ]
     where = np.concatenate([batch[0] for batch in batches])
     origin = np.concatenate([batch[1] for batch in batches])
-    slots = plan.batch_size * plan.longer
+    slots = settings.batch_size * settings.queue_factor
     nothing = pa.nulls(len(where), pa.float64())
     columns = [
-        np.repeat(np.arange(plan.first_step, plan.first_step + plan.steps, dtype=np.int32), slots),
-        np.tile(np.arange(slots, dtype=np.int32), plan.steps),
+        np.repeat(np.array(steps, dtype=np.int32), slots),
+        np.tile(np.arange(slots, dtype=np.int32), len(steps)),
         pa.array(list(ids), pa.string()).take(pa.array(where)),
         pa.array(["uniform", "weighted"]).take(pa.array(origin)),
         nothing if weight is None else np.asarray(ovs)[where],
@@ -107,21 +72,24 @@ def weights(vps: Floats) -> Floats:
     return vps / total if total > 0 else np.full(len(vps), 1 / len(vps))
 
 
-def _draw_batch(plan: Plan, size: int, weight: Floats | None, step: int, extra: int) -> tuple[Ints, Ints]:
+def _draw_batch(
+    settings: DrawSettings, size: int, weight: Floats | None, seed: int, step: int, extra: int
+) -> tuple[Ints, Ints]:
     """The problems (B,) of one batch as positions in the set, and for each 1 if it was drawn by weight."""
-    draw = generator(plan.seed, "schedule", step, *([extra] if extra else []))
-    weighted, uniform = plan.weighted, plan.batch_size - plan.weighted
-    chosen = np.empty(plan.batch_size, np.int64)
+    draw = generator(seed, "schedule", step, *([extra] if extra else []))
+    weighted = weighted_slots(settings.mix, settings.batch_size)
+    uniform = settings.batch_size - weighted
+    chosen = np.empty(settings.batch_size, np.int64)
     if weighted and weight is not None:
         chosen[:weighted] = _by_weight(weight, draw.random(weighted))
-    if plan.draws == "iid":
+    if settings.draws == "iid":
         chosen[weighted:] = draw.integers(size, size=uniform)
     else:
-        first = (step * plan.longer + extra) * uniform
-        chosen[weighted:] = _from_permutations(plan.seed, size, first, uniform)
+        first = (step * settings.queue_factor + extra) * uniform
+        chosen[weighted:] = _from_permutations(seed, size, first, uniform)
     # Shuffled, or the trainer's mini-batches, which are consecutive slots, would be all weighted or all uniform.
-    order = draw.permutation(plan.batch_size)
-    return chosen[order], (np.arange(plan.batch_size) < weighted)[order].astype(np.int64)
+    order = draw.permutation(settings.batch_size)
+    return chosen[order], (np.arange(settings.batch_size) < weighted)[order].astype(np.int64)
 
 
 def _by_weight(weight: Floats, points: Floats) -> Ints:

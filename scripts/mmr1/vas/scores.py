@@ -1,46 +1,14 @@
 """Variance promotion scores (Algorithm 1, §3): OVS = P(1-P), TDS, and VPS = α·OVS + β·TDS of every problem."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from mmr1.plumbing.errors import UserError
 from mmr1.vas.arrays import Floats, Ints
-from mmr1.vas.diversity import DEFAULT, check_name
 from mmr1.vas.read import SCORES
-
-OVS_ESTIMATES = ("plain", "beta")
-
-
-@dataclass(frozen=True)
-class Formula:
-    """How a VPS is made of what was observed.
-
-    `outcome_weight` α and `diversity_weight` β (§6.1: 0.8 and 0.2). `diversity`: a key of
-    `mmr1.vas.diversity.DIVERSITIES`. `ovs_estimate`: "plain" (Algorithm 1) or "beta". As released, off by default:
-    `minmax` normalises α·OVS + β·TDS over the set to [0, 1]; `momentum` m in [0, 1] makes a new score
-    m·old + (1-m)·new. Raises UserError for a value out of range.
-    """
-
-    outcome_weight: float = 0.8
-    diversity_weight: float = 0.2
-    diversity: str = DEFAULT
-    ovs_estimate: str = "plain"
-    minmax: bool = False
-    momentum: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("outcome_weight", "diversity_weight"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise UserError(f"{name}: expected a number of at least 0, found {getattr(self, name)}")
-        if not 0 <= self.momentum <= 1:
-            raise UserError(f"momentum: expected a number in [0, 1], found {self.momentum}")
-        if self.ovs_estimate not in OVS_ESTIMATES:
-            raise UserError(f"ovs_estimate: expected one of {', '.join(OVS_ESTIMATES)}, found {self.ovs_estimate!r}")
-        check_name(self.diversity)
+from mmr1.vas.settings import ScoreSettings
 
 
 def plain_ovs(passes: Floats, n: Ints) -> Floats:
@@ -93,11 +61,11 @@ class Tally:
             )
 
 
-def score_table(tally: Tally, formula: Formula, previous: pa.Table | None = None) -> pa.Table:
+def score_table(tally: Tally, settings: ScoreSettings, previous: pa.Table | None = None) -> pa.Table:
     """The scores of all problems of `tally`, in its order, with the columns of `SCORES`.
 
     A problem without observations keeps those of `previous` (from `mmr1.vas.read` for the same set: n, pass rate,
-    diversity, age); its OVS and VPS follow `formula` like the others', except that under momentum its VPS stays.
+    diversity, age); its OVS and VPS follow `settings` like the others', except that under momentum its VPS stays.
     Raises UserError for a problem that neither has observations nor stands in `previous`.
     """
     fresh = tally.groups > 0
@@ -108,13 +76,13 @@ def score_table(tally: Tally, formula: Formula, previous: pa.Table | None = None
     n = np.where(fresh, tally.n, old["n"])
     rate = np.where(fresh, tally.passes / np.maximum(tally.n, 1), old["pass_rate"])
     tds = np.where(fresh, tally.diversity / np.maximum(tally.groups, 1), old["tds"])
-    ovs = {"plain": plain_ovs, "beta": beta_ovs}[formula.ovs_estimate](np.rint(rate * n), n)
-    vps = formula.outcome_weight * ovs + formula.diversity_weight * tds
-    if formula.minmax:
+    ovs = {"plain": plain_ovs, "beta": beta_ovs}[settings.ovs_estimate](np.rint(rate * n), n)
+    vps = settings.outcome_weight * ovs + settings.diversity_weight * tds
+    if settings.minmax:
         vps = min_max(vps)
-    if formula.momentum:
+    if settings.momentum:
         kept = np.where(np.isnan(old["vps"]), vps, old["vps"])
-        vps = np.where(fresh, formula.momentum * kept + (1 - formula.momentum) * vps, kept)
+        vps = np.where(fresh, settings.momentum * kept + (1 - settings.momentum) * vps, kept)
     columns = [
         tally.ids,
         n.astype(np.int32),
@@ -123,7 +91,7 @@ def score_table(tally: Tally, formula: Formula, previous: pa.Table | None = None
         tds,
         vps,
         np.where(fresh, tally.scored_at, old["scored_at"]).astype(np.int32),
-        [formula.diversity] * len(n),
+        [settings.diversity.name] * len(n),
     ]
     return pa.table(columns, schema=SCORES)
 

@@ -1,37 +1,86 @@
-"""Settings of variance-aware sampling: scores, their share of the batch, and when they are made anew (§3)."""
+"""Settings of variance-aware sampling: scores, their share of the batch, and when they are made anew (§3).
+
+The models of the programs come first; the recipe's sections `vas` and `schedule` are made of them.
+"""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from mmr1.plugins import choice
 from mmr1.plumbing.fields import Share
-from mmr1.plumbing.settings import Section
+from mmr1.plumbing.settings import Machine, Section
 
 
-class Schedule(Section):
-    """Which problem is trained on when (Algorithm 1)."""
+class ScoreMachine(Machine):
+    """What scoring takes of a machine."""
+
+    workers: int | None = Field(
+        None, ge=1, description="processes that judge and threads that compare; as many as there are cores by default"
+    )
+
+
+class ScoreSettings(Section):
+    """How a VPS is made of what was observed: what `score_vps.py` reads. Defaults are the paper's (§6.1)."""
+
+    outcome_weight: float = Field(0.8, ge=0, description="α, of OVS")
+    diversity_weight: float = Field(0.2, ge=0, description="β, of TDS")
+    diversity: choice("vas/diversities") = Field(  # type: ignore[valid-type]
+        "inverse_self_bleu_123", validate_default=True, description="TDS: how different a problem's responses are"
+    )
+    ovs_estimate: Literal["plain", "beta"] = Field(
+        "plain", description="plain: P(1-P) (Algorithm 1); beta: the posterior mean of p(1-p) under a uniform prior"
+    )
+    minmax: bool = Field(False, description="as released: α·OVS + β·TDS min-max normalised over the set")
+    momentum: Share = Field(0.0, description="as released: share m of the old score that is kept, m·old + (1-m)·new")
+    verify_seconds: float = Field(2.0, gt=0, description="time limit of one verification")
+    machine: ScoreMachine = Field(default_factory=lambda: ScoreMachine.model_validate({}))
+
+
+class Mix(Section):
+    """How much of a batch is drawn by score."""
+
+    mix: Share = Field(0.5, description="λ: share of the batch drawn in proportion to VPS; 0 is plain GRPO")
+
+
+class Batch(Section):
+    """How many problems a step has, and how they are drawn."""
+
+    batch_size: int = Field(ge=1, description="B: problems per step (the rollout batch)")
+    draws: Literal["iid", "permutation"] = Field(
+        "iid",
+        description="the uniform part: iid, with replacement; permutation, every problem once before any comes again",
+    )
+
+
+class DrawSettings(Mix, Batch):
+    """Which problems a step is given: what `draw_schedule.py` reads."""
+
+    queue_factor: int = Field(
+        1, ge=1, description="batches listed per step, for a trainer that passes groups over (DAPO's filter)"
+    )
+
+
+class SelectSettings(Section):
+    """Which scores are worth renewing: what `select_stale.py` reads."""
+
+    share: float = Field(0.5, gt=0, le=1, description="part of the problems that are sampled again, rounded up")
+    half_life: float = Field(28.0, gt=0, description="steps after which evidence counts half")
+
+
+class Schedule(Batch):
+    """Which problem is trained at which step (Algorithm 1)."""
 
     steps: int = Field(ge=1, description="training steps in all")
     update_every: int = Field(ge=1, description="T_update: steps under one set of scores; the last round may be short")
-    batch_size: int = Field(ge=1, description="problems a step (the rollout batch)")
-    draws: Literal["iid", "permutation"] = Field("iid", description="how the uniform part is drawn")
 
 
-class VAS(Section):
+class VAS(ScoreSettings, Mix):
     """Variance-aware sampling: scores and their share of the batch (§3)."""
 
-    mix: Share = Field(0.5, description="λ: share of the batch drawn in proportion to VPS; 0 is plain GRPO")
-    outcome_weight: float = Field(0.8, ge=0, description="α, of OVS")
-    diversity_weight: float = Field(0.2, ge=0, description="β, of TDS")
-    diversity: Literal[
-        "inverse_self_bleu_123", "self_bleu_123", "distinct_1", "distinct_2", "distinct_3", "pairwise_edit"
-    ] = "inverse_self_bleu_123"
-    samples: int = Field(32, ge=1, description="N: rollouts a problem for its score")
+    samples: int = Field(32, ge=1, description="N: rollouts per problem for its score")
     temperature: float = Field(0.6, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
-    minmax: bool = Field(False, description="as released: scores min-max normalised over the set")
-    momentum: Share = Field(0.0, description="as released: share of the old score that is kept")
-    ovs_estimate: Literal["plain", "beta"] = "plain"
     refresh: Literal["full", "reuse", "stale"] = Field(
         "full",
         description="full: all problems are generated again each round (Algorithm 1); reuse: the last round's training "
@@ -39,7 +88,6 @@ class VAS(Section):
     )
     stale_share: float = Field(0.5, gt=0, le=1, description="part of the problems that `stale` generates again")
     stale_half_life: float = Field(28.0, gt=0, description="steps after which evidence counts half")
-    verify_seconds: float = Field(2.0, gt=0, description="time limit of one verification")
 
     @model_validator(mode="after")
     def _scores_can_differ(self) -> "VAS":
