@@ -29,7 +29,6 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from agreement import rank_correlation, top_overlap  # noqa: E402
 from evaluation_tables import write  # noqa: E402
-
 from mmr1.recipe import Recipe, load_recipe  # noqa: E402
 from mmr1.vas.refresh import pass_rate_deviation  # noqa: E402
 from mmr1.vas.scores import beta_ovs, plain_ovs  # noqa: E402

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import binom
 
-from mmr1.plumbing.errors import UserError
 from agreement import rank_correlation, top_overlap
+from mmr1.plumbing.errors import UserError
 from mmr1.vas.scores import Tally, beta_ovs, min_max, plain_ovs, score_table
 from mmr1.vas.settings import ScoreSettings
 
