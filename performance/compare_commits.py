@@ -66,6 +66,7 @@ FROM_RECORDS = re.compile(rb'<section id="cost">.*?</section>|<footer id="proven
 # Outputs that a commit renamed: from a regular expression for the whole old path under results/<recipe>/ to the new
 # path. A new path of "" says that the output was given up on purpose. Both sides' paths go through it.
 RENAMED: dict[str, str] = {
+    r"(.*)/stale\.parquet": r"\1/selected.parquet",  # any refresh may select problems
     r".*/settings/(base|sft|grpo)\.json": "",  # settings are given on the command line and stand in the record
 }
 

@@ -30,7 +30,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from agreement import rank_correlation, top_overlap  # noqa: E402
 from evaluation_tables import write  # noqa: E402
 from mmr1.recipe import Recipe, load_recipe  # noqa: E402
-from mmr1.vas.refresh import pass_rate_deviation  # noqa: E402
+from mmr1.vas.refreshes.stale import Settings as StaleSettings  # noqa: E402
+from mmr1.vas.refreshes.stale import pass_rate_deviation  # noqa: E402
 from mmr1.vas.scores import beta_ovs, plain_ovs  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "vas.md"
@@ -153,7 +154,7 @@ def criteria_table(full: list[Trained]) -> str:
     """Of the run that renews all: how well half new, half old scores would have agreed, by which half is new."""
     found: dict[str, list[tuple[float, float]]] = {}
     for one in full:
-        half_life = one.recipe.resolve(MODEL, one.run).vas.stale_half_life
+        half_life = StaleSettings().half_life
         for r in one.rounds[1:]:
             before = pl.read_parquet(one.round(r - 1) / "scores.parquet").sort("problem_id")
             n, passes = before["n"].to_numpy(), (before["n"] * before["pass_rate"]).to_numpy()

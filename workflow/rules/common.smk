@@ -16,8 +16,9 @@ from mmr1.benchmarks.settings import Endpoint
 from mmr1.data.settings import DigitsData
 from mmr1.models.settings import HubBase
 from mmr1.plumbing.settings import machine, numbers, plugin_files, taken
+from mmr1.plugins import load
 from mmr1.recipe import check_files, load_recipe
-from mmr1.vas.settings import DrawSettings, ScoreMachine, ScoreSettings, SelectSettings
+from mmr1.vas.settings import DrawSettings, ScoreMachine, ScoreSettings, RefreshSettings
 
 try:
     RECIPE = load_recipe(config)
@@ -120,9 +121,7 @@ SETTINGS = {
         sections.schedule,
         queue_factor=queue_factor(sections),
     ),
-    "select_stale": lambda sections: SelectSettings(
-        share=sections.vas.stale_share, half_life=sections.vas.stale_half_life
-    ),
+    "select_problems": lambda sections: taken(RefreshSettings, sections.vas),
     "train_sft": lambda sections: with_deepspeed(sections.sft),
     "train_grpo": lambda sections: with_deepspeed(sections.grpo),
 }

@@ -47,14 +47,18 @@ def trainer_state(wildcards):
 
 def refresh(wildcards):
     """How a round's scores come about: the first round has none to build on, so all of its problems are sampled."""
-    return "full" if int(wildcards.r) == 0 else stages(wildcards).vas.refresh
+    return (
+        load("vas/refreshes", "full")
+        if int(wildcards.r) == 0
+        else stages(wildcards).vas.refresh.module
+    )
 
 
 def sampled_problems(wildcards):
-    """The problems that are sampled for a round's scores: all, or those whose scores are old or uncertain."""
+    """The problems that are sampled for a round's scores: all, or those that the refresh selects."""
     return (
-        f"{ROUND}/stale.parquet".format(**wildcards)
-        if refresh(wildcards) == "stale"
+        f"{ROUND}/selected.parquet".format(**wildcards)
+        if hasattr(refresh(wildcards), "select")
         else f"{R}/data/problems.parquet"
     )
 
@@ -62,7 +66,7 @@ def sampled_problems(wildcards):
 def rollouts(wildcards):
     """The rollouts that a round's scores are made from: every shard, in order, or those of the last round's training."""
     sections = stages(wildcards)
-    if refresh(wildcards) == "reuse":
+    if refresh(wildcards).ROLLOUTS == "training":
         return [previous(wildcards, "train_rollouts.parquet")]
     if int(wildcards.r) == 0:
         key = sampling_key(wildcards.model, wildcards.run)
@@ -87,18 +91,15 @@ def scores(wildcards):
 
 def previous_scores(wildcards):
     """The scores of the round before, where the new ones are built on them."""
-    if int(wildcards.r) == 0 or (
-        refresh(wildcards) == "full" and stages(wildcards).vas.momentum == 0
-    ):
-        return []
-    return previous(wildcards, "scores.parquet")
+    builds = refresh(wildcards).KEEPS_SCORES or stages(wildcards).vas.momentum > 0
+    return previous(wildcards, "scores.parquet") if builds and int(wildcards.r) else []
 
 
 def known_verdicts(wildcards):
     """The verdicts of the last round's training rollouts, where these are scored again."""
     return (
         [previous(wildcards, "train_rewards.parquet")]
-        if refresh(wildcards) == "reuse"
+        if refresh(wildcards).ROLLOUTS == "training"
         else []
     )
 

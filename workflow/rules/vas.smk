@@ -57,27 +57,27 @@ use rule generate as generate_initial with:
         **logs("generate_initial", "{model}/{sampling}/seed{seed}/{shard}"),
 
 
-# `refresh: stale`: which problems' scores are old or uncertain, and are sampled again.
-rule select_stale:
+# Which problems are sampled again, where the refresh does not sample all of them.
+rule select_problems:
     input:
         problems=f"{R}/data/problems.parquet",
         scores=previous_scores,
     output:
-        problems=f"{ROUND}/stale.parquet",
-        record=run_record("select_stale", "{model}/{run}/seed{seed}/round{r}"),
+        problems=f"{ROUND}/selected.parquet",
+        record=run_record("select_problems", "{model}/{run}/seed{seed}/round{r}"),
     log:
-        **logs("select_stale", "{model}/{run}/seed{seed}/round{r}"),
+        **logs("select_problems", "{model}/{run}/seed{seed}/round{r}"),
     conda:
         CPU
     resources:
         **job_resources("score"),
-        **machine_of("select_stale"),
+        **machine_of("select_problems"),
     params:
-        **program("select_stale"),
+        **program("select_problems"),
         first_step=first_step,
     shell:
         command(
-            "select_stale",
+            "select_problems",
             "--problems {input.problems:q} --scores {input.scores:q} --out {output.problems:q}"
             " --first-step {params.first_step}",
         )

@@ -61,11 +61,12 @@ class DrawSettings(Mix, Batch):
     )
 
 
-class SelectSettings(Section):
-    """Which scores are worth renewing: what `select_stale.py` reads."""
+class RefreshSettings(Section):
+    """How a round's scores are made anew: what `select_problems.py` reads."""
 
-    share: float = Field(0.5, gt=0, le=1, description="part of the problems that are sampled again, rounded up")
-    half_life: float = Field(28.0, gt=0, description="steps after which evidence counts half")
+    refresh: choice("vas/refreshes") = Field(  # type: ignore[valid-type]
+        "full", validate_default=True, description="which problems are sampled again, and what scores are made from"
+    )
 
 
 class Schedule(Batch):
@@ -75,19 +76,12 @@ class Schedule(Batch):
     update_every: int = Field(ge=1, description="T_update: steps under one set of scores; the last round may be short")
 
 
-class VAS(ScoreSettings, Mix):
+class VAS(ScoreSettings, Mix, RefreshSettings):
     """Variance-aware sampling: scores and their share of the batch (§3)."""
 
     samples: int = Field(32, ge=1, description="N: rollouts per problem for its score")
     temperature: float = Field(0.6, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
-    refresh: Literal["full", "reuse", "stale"] = Field(
-        "full",
-        description="full: all problems are generated again each round (Algorithm 1); reuse: the last round's training "
-        "rollouts update the problems they touched; stale: only old or uncertain scores are generated again",
-    )
-    stale_share: float = Field(0.5, gt=0, le=1, description="part of the problems that `stale` generates again")
-    stale_half_life: float = Field(28.0, gt=0, description="steps after which evidence counts half")
 
     @model_validator(mode="after")
     def _scores_can_differ(self) -> "VAS":

@@ -1,15 +1,33 @@
-"""Spending fewer rollouts on scores (the paper's §7 names their cost as a limitation): which scores are worth renewing.
+"""Stale scores only (the paper's §7 names the cost of scores as a limitation): others keep the scores that they have.
 
-`refresh: reuse` needs no code of its own: training rollouts are a rollouts table, see `mmr1.vas.scores.Tally`.
+Problems are ranked by the posterior standard deviation of their pass rate, Beta(1 + w·s, 1 + w·(n-s)) after s right of
+n responses, with evidence that fades as the policy moves on, w = 2^(-age / half-life). The share with the largest is
+sampled again: problems near p = 1/2, which are drawn most, come first, and the others as their evidence fades.
 """
 
 import math
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field
 
 from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.settings import Section
 from mmr1.vas.arrays import Floats, Ints
+
+TITLE = "old or uncertain scores"
+EXAMPLE = "vas: {refresh: {name: stale, share: 0.5, half_life: 28}}"
+
+ROLLOUTS = "sampled"
+KEEPS_SCORES = True
+
+
+class Settings(Section):
+    """Which scores are worth renewing."""
+
+    share: float = Field(0.5, gt=0, le=1, description="part of the problems that are sampled again, rounded up")
+    half_life: float = Field(28.0, gt=0, description="steps after which evidence counts half")
 
 
 def pass_rate_deviation(passes: Floats, n: Floats | Ints, age: Floats | Ints, half_life: float) -> Floats:
@@ -28,20 +46,15 @@ def pass_rate_deviation(passes: Floats, n: Floats | Ints, age: Floats | Ints, ha
     return np.sqrt(a * b / (a + b + 1)) / (a + b)
 
 
-def select_stale(
-    n: Ints, pass_rate: Floats, scored_at: Ints, *, step: int, share: float, half_life: float
-) -> NDArray[np.bool_]:
+def select(settings: Settings, scores: pa.Table, step: int) -> NDArray[np.bool_]:
     """The ⌈share·M⌉ problems with the most uncertain pass rates at `step`, a mask (M,); equals in the set's order.
 
-    Raises UserError for a share outside (0, 1], a half-life that is not positive, a score from after `step`.
+    Raises UserError for a score from after `step`.
     """
-    if not 0 < share <= 1:
-        raise UserError(f"share: expected a number in (0, 1], found {share}")
-    if not (math.isfinite(half_life) and half_life > 0):
-        raise UserError(f"half_life: expected a positive number of steps, found {half_life}")
+    n, pass_rate, scored_at = (scores[name].to_numpy() for name in ("n", "pass_rate", "scored_at"))
     if (late := scored_at > step).any():
         raise UserError(f"scored_at: expected at most step {step}, found {scored_at[late][0]}")
-    deviation = pass_rate_deviation(pass_rate * n, n, step - scored_at, half_life)
+    deviation = pass_rate_deviation(pass_rate * n, n, step - scored_at, settings.half_life)
     mask = np.zeros(len(n), bool)
-    mask[np.argsort(-deviation, kind="stable")[: math.ceil(share * len(n))]] = True
+    mask[np.argsort(-deviation, kind="stable")[: math.ceil(settings.share * len(n))]] = True
     return mask
