@@ -25,9 +25,9 @@ from mmr1.data.sources import digits
 from mmr1.models.action_space import suppressed_tokens
 from mmr1.models.checkpoints import load_processor
 from mmr1.models.tiny import TinyArchitecture, build
-from mmr1.rollout.engines.transformers import TransformersEngine
-from mmr1.rollout.engines.vllm import VllmEngine
 from mmr1.rollout.requests import Sampling, group_requests
+from mmr1.rollout.transformers_engine import TransformersEngine
+from mmr1.rollout.vllm_engine import VllmEngine
 
 PROBLEMS, N = 64, 8
 

@@ -215,6 +215,7 @@ def reference(trained: Trained, r: int) -> Path:
         return scores
     folder.mkdir(parents=True, exist_ok=True)
     stages = trained.recipe.resolve(MODEL, trained.run)
+    engine = stages.rollout.engine
     problems = trained.results / "data/problems.parquet"
     sampling = {
         "model": trained.round(r - 1) / "checkpoint",
@@ -224,8 +225,7 @@ def reference(trained: Trained, r: int) -> Path:
         "top-p": stages.vas.top_p,
         "max-tokens": stages.rollout.max_tokens,
         "max-prompt-tokens": stages.rollout.max_prompt_tokens,
-        "engine": stages.rollout.engine,
-        "batch-size": stages.rollout.batch_size,
+        "engine": json.dumps({"name": engine.name, **engine.settings.model_dump(mode="json")}),
         "system-prompt": stages.prompts.training,
         "seed": trained.seed,
         "round": r,

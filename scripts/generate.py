@@ -16,40 +16,49 @@ from transformers.utils.logging import disable_progress_bar
 
 from mmr1.data import contracts
 from mmr1.data.problems import Problem, read_problems
+from mmr1.data.prompts import PromptEncoder
+from mmr1.models.checkpoints import load_processor
 from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import track
 from mmr1.plumbing.record import Job, add_job_arguments, job
-from mmr1.rollout.arguments import (
-    add_engine_arguments,
-    add_prompt_arguments,
-    check,
-    check_at_least_one,
-    check_shared_arguments,
-    encoder_of,
-    engine_of,
-)
+from mmr1.plumbing.settings import read_text
+from mmr1.rollout.engines import Limits
+from mmr1.rollout.make import make_engine
 from mmr1.rollout.requests import Engine, Rollout, Sampling, group_requests
+from mmr1.rollout.settings import GenerateSettings
 
 
 def main() -> None:
     args = parse_arguments()
+    settings = settings_of(args, GenerateSettings)
     inputs = {"model": args.model, "problems": args.problems, "system_prompt": args.system_prompt}
-    with job(args, inputs=inputs, outputs={"out": args.out}) as work:
+    with job(args, inputs=inputs, outputs={"out": args.out}, settings=settings) as work:
         torch.set_num_threads(args.threads)
         disable_progress_bar()
         problems = read_problems(args.problems)
-        encoder = encoder_of(args)
-        engine = engine_of(args, encoder, max_images=max(1, *(len(problem.images) for problem in problems)))
+        encoder = PromptEncoder(
+            load_processor(args.model),
+            read_text(args.system_prompt),
+            settings.prompt_position,
+            settings.min_pixels,
+            settings.max_pixels,
+        )
+        images = max(1, *(len(problem.images) for problem in problems))
+        limits = Limits(images, settings.max_tokens, settings.max_prompt_tokens)
+        engine = make_engine(settings.engine, args.model, encoder, limits)
         try:
-            generate(args, engine, shard_blocks(problems, args.block_size, args.shard), work)
+            generate(args, settings, engine, shard_blocks(problems, settings.block_size, args.shard), work)
             work.notes.update(engine.notes(), threads=torch.get_num_threads(), torch=torch.__version__)
         finally:
             engine.close()
 
 
-def generate(args: argparse.Namespace, engine: Engine, blocks: list[list[Problem]], work: Job) -> None:
+def generate(
+    args: argparse.Namespace, settings: GenerateSettings, engine: Engine, blocks: list[list[Problem]], work: Job
+) -> None:
     """Sample block by block into the table, and leave counts and rates in the job's metrics."""
-    sampling = Sampling(args.temperature, args.max_tokens, args.top_p)
+    sampling = Sampling(settings.temperature, settings.max_tokens, settings.top_p)
     rollouts = tokens = truncated = 0
     start = time.monotonic()
     with contracts.writer(args.out, contracts.ROLLOUTS) as table:
@@ -57,7 +66,7 @@ def generate(args: argparse.Namespace, engine: Engine, blocks: list[list[Problem
             requests = [
                 request
                 for problem in block
-                for request in group_requests(problem, args.n, args.seed, args.purpose, args.round)
+                for request in group_requests(problem, settings.n, args.seed, args.purpose, args.round)
             ]
             sampled = engine.generate(requests, sampling)
             table.write_table(as_table(sampled))
@@ -103,25 +112,20 @@ def parse_arguments() -> argparse.Namespace:
     add("--model", type=Path, required=True, help="checkpoint folder")
     add("--problems", type=Path, required=True, help="problems.parquet")
     add("--out", type=Path, required=True, help="rollouts table to write")
-    add("--n", type=int, required=True, help="responses a problem")
-    add("--temperature", type=float, required=True, help="0 takes the most likely token each time")
-    add("--max-tokens", type=int, required=True, help="bound on a response")
     add("--seed", type=int, required=True, help="run seed")
-    add("--top-p", type=float, default=1.0, help="nucleus sampling (default: off)")
+    add("--system-prompt", type=Path, help="text file (default: no system prompt)")
     add("--shard", type=parse_shard, default=(0, 1), metavar="I/K", help="the I-th of K parts, from 0 (default: 0/1)")
-    add("--block-size", type=int, default=64, help="problems sampled at a time; shards are whole blocks (default: 64)")
     add("--purpose", choices=("vps", "eval"), default="vps", help="part of the seeds (default: vps)")
     add("--round", type=int, default=0, help="part of the seeds (default: 0)")
-    add_prompt_arguments(parser)
-    add_engine_arguments(parser)
+    add("--threads", type=int, default=1, help="CPU threads; floats, hence results, depend on it (default: 1)")
+    add_settings_arguments(parser, GenerateSettings)
     add_job_arguments(parser)
     args = parser.parse_args()
-    check_at_least_one(args, "n", "max_tokens", "block_size")
-    check_shared_arguments(args)
     for name in ("seed", "round"):
-        check(name, getattr(args, name), 0 <= getattr(args, name) < 2**63, "a number in [0, 2^63)")
-    check("temperature", args.temperature, 0 <= args.temperature < float("inf"), "0 or more")
-    check("top_p", args.top_p, 0 < args.top_p <= 1, "a number in (0, 1]")
+        if not 0 <= getattr(args, name) < 2**63:
+            raise UserError(f"--{name}: expected a number in [0, 2^63), found {getattr(args, name)}")
+    if args.threads < 1:
+        raise UserError(f"--threads: expected at least 1, found {args.threads}")
     return args
 
 

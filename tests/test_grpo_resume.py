@@ -29,7 +29,7 @@ EVERY_STEP = {"save_every": 1, "verify_workers": 1}
 
 # Each phase, and where in the code a kill lands in it.
 PHASES = {
-    "generation": "mmr1.rollout.engines.transformers:TransformersEngine.generate",
+    "generation": "mmr1.rollout.transformers_engine:TransformersEngine.generate",
     "reward": "mmr1.grpo.sampling:judge_with",
     "backward": "mmr1.grpo.policy:Policy.backward",
     "optimizer step": "mmr1.grpo.policy:Policy.step",
@@ -205,7 +205,7 @@ def test_sigterm_and_a_deadline_save_and_leave(server: Trainers, setup: Setup) -
     assert server.wait(server.start(setup.arguments(straight, settings, schedule), setup.log(straight))) == 0
 
     told = setup.arguments("told", settings, schedule)
-    terminate = ("mmr1.rollout.engines.transformers:TransformersEngine.generate", 2, 0.0, signal.SIGTERM)
+    terminate = ("mmr1.rollout.transformers_engine:TransformersEngine.generate", 2, 0.0, signal.SIGTERM)
     assert server.wait(server.start(told, setup.log("told"), terminate)) == 75
     assert "SIGTERM: saved with 1 steps done" in setup.log("told").read_text()
     assert server.wait(server.start(told, setup.log("told"))) == 0

@@ -110,7 +110,7 @@ def test_ranks_that_share_an_engine_do_not_leave_it_one_by_one(
     monkeypatch.setattr(engine, "_answer", told)
     with pytest.raises(Preempted):
         asked.collect(0, [Entry(0, digit_problems[0])], Stopwatch())
-    asked.settings.engine.tensor_parallel = 2
+    asked.ranks_per_engine = 2
     (group,) = asked.collect(0, [Entry(0, digit_problems[0])], Stopwatch())
     assert len(group.rollouts) == 4
 

@@ -16,11 +16,14 @@ from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.models.action_space import keep_top_p, policy_logits, suppressed_tokens
 from mmr1.models.checkpoints import load_processor
+from mmr1.plugins import Plugin
 from mmr1.plumbing.errors import UserError
-from mmr1.rollout.engines.transformers import TransformersEngine
-from mmr1.rollout.engines.vllm import VllmEngine, prompt_length
+from mmr1.rollout import settings as rollout_settings
+from mmr1.rollout.engines import Limits
 from mmr1.rollout.make import make_engine
 from mmr1.rollout.requests import Engine, Request, Rollout, Sampling, group_requests
+from mmr1.rollout.transformers_engine import TransformersEngine
+from mmr1.rollout.vllm_engine import VllmEngine, prompt_length
 
 SAMPLED = Sampling(temperature=0.8, max_tokens=24)
 GREEDY = Sampling(temperature=0.0, max_tokens=24)
@@ -41,6 +44,11 @@ def encoder(tiny_model_dir: Path) -> PromptEncoder:
     return PromptEncoder(load_processor(tiny_model_dir), "Think first.", max_pixels=6 * 28 * 28)
 
 
+def chosen(name: str) -> Plugin:
+    """An engine as a recipe names it."""
+    return rollout_settings.Rollout(engine=name).engine
+
+
 @pytest.fixture(scope="module")
 def transformers_engine(tiny_model_dir: Path, encoder: PromptEncoder) -> TransformersEngine:
     return TransformersEngine.from_folder(tiny_model_dir, encoder, max_prompt_tokens=MAX_PROMPT_TOKENS)
@@ -49,9 +57,7 @@ def transformers_engine(tiny_model_dir: Path, encoder: PromptEncoder) -> Transfo
 @pytest.fixture(scope="module")
 def vllm_engine(tiny_model_dir: Path, encoder: PromptEncoder) -> Iterator[VllmEngine]:
     threads = torch.get_num_threads()
-    engine = make_engine(
-        "vllm", tiny_model_dir, encoder, max_images=4, max_tokens=24, max_prompt_tokens=MAX_PROMPT_TOKENS
-    )
+    engine = make_engine(chosen("vllm"), tiny_model_dir, encoder, Limits(4, 24, MAX_PROMPT_TOKENS))
     assert isinstance(engine, VllmEngine)
     yield engine
     engine.close()
@@ -290,14 +296,14 @@ def test_notes_name_the_engine(engine: Engine) -> None:
 def test_missing_weights(tmp_path: Path, encoder: PromptEncoder) -> None:
     for name in ("transformers", "vllm"):
         with pytest.raises(UserError, match="expected a checkpoint"):
-            make_engine(name, tmp_path, encoder, max_images=1, max_tokens=1)
+            make_engine(chosen(name), tmp_path, encoder, Limits(1, 1))
 
 
 def test_a_context_that_is_too_long(tiny_model_dir: Path, encoder: PromptEncoder) -> None:
     with pytest.raises(
         UserError, match="at most 1024 tokens together, the model's context, found bounds of 1000 and 25"
     ):
-        make_engine("transformers", tiny_model_dir, encoder, max_images=1, max_prompt_tokens=1000, max_tokens=25)
+        make_engine(chosen("transformers"), tiny_model_dir, encoder, Limits(1, 25, 1000))
 
 
 # What only the transformers engine promises.
@@ -319,7 +325,7 @@ def test_batches_and_dropping_change_no_token(
     expected = tokens(TransformersEngine(model, encoder).generate(requests, SAMPLED))
     assert tokens(TransformersEngine(model, encoder, batch_size=2).generate(requests, SAMPLED)) == expected
     for share in (0.001, 2.0):
-        monkeypatch.setattr("mmr1.rollout.engines.transformers.DROP_AT", share)
+        monkeypatch.setattr("mmr1.rollout.transformers_engine.DROP_AT", share)
         assert tokens(TransformersEngine(model, encoder).generate(requests, SAMPLED)) == expected
 
 

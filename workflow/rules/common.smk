@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import digest, read_json
+from mmr1.plumbing.files import digest, read_json, sha256
 from mmr1.plumbing.code import code_digest
 from mmr1.benchmarks.settings import Endpoint
 from mmr1.data.settings import DigitsData
@@ -19,6 +19,7 @@ from mmr1.plumbing.settings import machine, numbers, plugin_files, taken
 from mmr1.plugins import load
 from mmr1.recipe import check_files, load_recipe
 from mmr1.vas.settings import DrawSettings, ScoreMachine, ScoreSettings, RefreshSettings
+from mmr1.rollout.settings import AskSettings, GenerateSettings
 
 try:
     RECIPE = load_recipe(config)
@@ -112,6 +113,43 @@ def queue_factor(sections):
     return 1 if filter is None else math.ceil(filter.max_draws)
 
 
+def generate_settings(sections):
+    """How a problem's rollouts for its score are made."""
+    return sampler_settings(
+        sections,
+        n=sections.vas.samples,
+        temperature=sections.vas.temperature,
+        top_p=sections.vas.top_p,
+        max_tokens=sections.rollout.max_tokens,
+    )
+
+
+def evaluation_responses(sections):
+    """Which responses of a checkpoint are asked for in an evaluation."""
+    wanted = {"n", "temperature", "top_p", "max_tokens"}
+    return sections.evaluation.model_dump(include=wanted)
+
+
+def prediction_settings(sections):
+    """How the predictions of an evaluation are made."""
+    return sampler_settings(sections, **evaluation_responses(sections))
+
+
+def sampler_settings(sections, **responses):
+    """The settings of `generate.py`: the recipe's engine and bounds, and the responses that are wanted of it."""
+    position = sections.prompts.position
+    return taken(
+        GenerateSettings, sections.rollout, prompt_position=position, **responses
+    )
+
+
+def ask_settings(sections):
+    """How an endpoint is asked in an evaluation."""
+    return AskSettings(
+        prompt_position=sections.prompts.position, **evaluation_responses(sections)
+    )
+
+
 # What each program reads of a recipe's sections, as the model that it declares.
 SETTINGS = {
     "score_vps": score_settings,
@@ -124,6 +162,9 @@ SETTINGS = {
     "select_problems": lambda sections: taken(RefreshSettings, sections.vas),
     "train_sft": lambda sections: with_deepspeed(sections.sft),
     "train_grpo": lambda sections: with_deepspeed(sections.grpo),
+    "generate": generate_settings,
+    "generate_predictions": prediction_settings,
+    "ask_endpoint": ask_settings,
 }
 
 
@@ -132,11 +173,14 @@ def as_json(values):
     return json.dumps(values, sort_keys=True)
 
 
-def program(name):
-    """What a rule's params say of its program: a digest of what computes in it, and the settings that make its numbers."""
-    if name not in SETTINGS:
+def program(name, of=None):
+    """What a rule's params say of its program: a digest of what computes in it, and the settings that make its numbers.
+
+    `of` is the key of `SETTINGS` where a program has several uses.
+    """
+    if (of or name) not in SETTINGS:
         return {"code": code_digest(name)}
-    settings = SETTINGS[name]
+    settings = SETTINGS[of or name]
     return {
         "code": from_sections(
             lambda sections: code_digest(name, plugin_files(settings(sections)))
@@ -222,14 +266,3 @@ def stages(wildcards):
     if hasattr(wildcards, "sampling"):
         return resolved(wildcards.model, SAMPLING[wildcards.model, wildcards.sampling])
     return resolved(wildcards.model, getattr(wildcards, "run", None))
-
-
-def bounds(sections):
-    """--min-pixels and --max-pixels, where the recipe bounds them."""
-    rollout = sections.rollout
-    return " ".join(
-        [
-            optional("--min-pixels", rollout.min_pixels),
-            optional("--max-pixels", rollout.max_pixels),
-        ]
-    )

@@ -103,7 +103,7 @@ def evaluation_settings(sections):
         "top_p": evaluation.top_p,
         "responses a problem": evaluation.n,
         "max tokens": evaluation.max_tokens,
-        "engine": sections.rollout.engine,
+        "engine": sections.rollout.engine.name,
     } | ({"judge": evaluation.judge.model} if evaluation.judge else {})
 
 

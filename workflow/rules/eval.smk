@@ -18,29 +18,17 @@ rule generate_predictions:
     threads: resource("evaluate", "threads")
     resources:
         **job_resources("evaluate"),
+        **machine_of("generate_predictions"),
     params:
-        **program("generate"),
-        n=setting("evaluation.n"),
-        temperature=setting("evaluation.temperature"),
-        top_p=setting("evaluation.top_p"),
-        max_tokens=setting("evaluation.max_tokens"),
-        max_prompt_tokens=setting("rollout.max_prompt_tokens"),
-        engine=setting("rollout.engine"),
-        batch_size=setting("rollout.batch_size"),
+        **program("generate", of="generate_predictions"),
         prompt=prompt("evaluation"),
-        position=setting("prompts.position"),
-        pixels=from_sections(bounds),
-        tensor_parallel=setting("rollout.tensor_parallel"),
         seed=RECIPE.seed,
         threads=resource("evaluate", "threads"),
     shell:
         command(
             "generate",
             "--model {input.model:q} --problems {input.problems:q} --out {output.predictions:q}"
-            " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
-            " --max-prompt-tokens {params.max_prompt_tokens} --engine {params.engine} --batch-size {params.batch_size}"
-            " {params.prompt} --prompt-position {params.position} {params.pixels}"
-            " --tensor-parallel {params.tensor_parallel}"
+            " {params.prompt}"
             " --seed {params.seed} --purpose eval --threads {params.threads}",
         )
 
@@ -61,16 +49,12 @@ rule ask_endpoint:
     conda:
         CPU
     resources:
+        **machine_of("ask_endpoint"),
         url=endpoint("url"),
     params:
         **program("ask_endpoint"),
         model=endpoint("model"),
-        n=setting("evaluation.n"),
-        temperature=setting("evaluation.temperature"),
-        top_p=setting("evaluation.top_p"),
-        max_tokens=setting("evaluation.max_tokens"),
         prompt=prompt("evaluation"),
-        position=setting("prompts.position"),
         seed=RECIPE.seed,
         cache=f"{R}/work/ask_endpoint/{{model}}/{{subject}}/{{benchmark}}.jsonl",
     shell:
@@ -78,8 +62,7 @@ rule ask_endpoint:
             "ask_endpoint",
             "--url {resources.url} --model {params.model} --problems {input.problems:q}"
             " --out {output.predictions:q} --cache {params.cache:q}"
-            " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
-            " {params.prompt} --prompt-position {params.position} --seed {params.seed}",
+            " {params.prompt} --seed {params.seed}",
         )
 
 

@@ -4,12 +4,9 @@
 def sampling_key(model, run):
     """Names the rollouts of round 0: they depend on the model, the seed and these settings, not on the run."""
     sections = resolved(model, run)
-    vas = sections.vas.model_dump(
-        mode="json", include={"samples", "temperature", "top_p"}
-    )
-    rollout = sections.rollout.model_dump(mode="json", exclude={"shards"})
-    prompts = sections.prompts.model_dump(mode="json", exclude={"evaluation"})
-    return digest([vas, rollout, prompts])[:8]
+    training = sections.prompts.training
+    prompt = None if training is None else sha256(training)
+    return digest([numbers(generate_settings(sections)), prompt])[:8]
 
 
 SAMPLING = {

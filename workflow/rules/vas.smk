@@ -16,30 +16,18 @@ rule generate:
     threads: resource("generate", "threads")
     resources:
         **job_resources("generate"),
+        **machine_of("generate"),
     params:
         **program("generate"),
         shard=shard,
-        n=setting("vas.samples"),
-        temperature=setting("vas.temperature"),
-        top_p=setting("vas.top_p"),
-        max_tokens=setting("rollout.max_tokens"),
-        max_prompt_tokens=setting("rollout.max_prompt_tokens"),
-        engine=setting("rollout.engine"),
-        batch_size=setting("rollout.batch_size"),
         prompt=prompt("training"),
-        position=setting("prompts.position"),
-        pixels=from_sections(bounds),
-        tensor_parallel=setting("rollout.tensor_parallel"),
         round=round_number,
         threads=resource("generate", "threads"),
     shell:
         command(
             "generate",
             "--model {input.model:q} --problems {input.problems:q} --out {output.rollouts:q}"
-            " --n {params.n} --temperature {params.temperature} --top-p {params.top_p} --max-tokens {params.max_tokens}"
-            " --max-prompt-tokens {params.max_prompt_tokens} --engine {params.engine} --batch-size {params.batch_size}"
-            " {params.prompt} --prompt-position {params.position} {params.pixels}"
-            " --tensor-parallel {params.tensor_parallel} --shard {params.shard}"
+            " {params.prompt} --shard {params.shard}"
             " --seed {wildcards.seed:q} --round {params.round} --threads {params.threads}",
         )
 

@@ -1,10 +1,9 @@
 """A problem as chat turns: where the system prompt goes, where the images stand, how choices are listed."""
 
-from typing import Any, Literal
+from typing import Any
 
 from mmr1.data.problems import IMAGE_MARK, Problem
-
-PromptPosition = Literal["system", "user"]
+from mmr1.plumbing.fields import PromptPosition
 
 
 def chat_turns(problem: Problem, system_prompt: str | None, position: PromptPosition) -> list[dict[str, Any]]:

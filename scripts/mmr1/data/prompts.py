@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 from transformers import Qwen2_5_VLProcessor
 
-from mmr1.data.chat import PromptPosition, chat_turns
+from mmr1.data.chat import chat_turns
 from mmr1.data.problems import Problem, open_image
 from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.fields import PromptPosition
 
 
 @dataclass(frozen=True)

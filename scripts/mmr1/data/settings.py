@@ -1,11 +1,12 @@
 """Where problems and conversations come from, and what the model is shown with them."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
 from mmr1.benchmarks.settings import BenchmarkName
+from mmr1.plumbing.fields import PromptPosition
 from mmr1.plumbing.settings import Section
 
 
@@ -54,4 +55,4 @@ class Prompts(Section):
 
     training: Path | None = None
     evaluation: Path | None = None
-    position: Literal["system", "user"] = Field("system", description="user: in front of the question, as released")
+    position: PromptPosition = Field("system", description="user: in front of the question, as released")

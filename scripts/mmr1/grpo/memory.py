@@ -52,10 +52,7 @@ def estimate(
         "activations": activations(config, settings),
         "logits": 3 * 4 * min(CHUNK_ELEMENTS, settings.micro_batch_tokens * config.text_config.vocab_size),
     }
-    if settings.engine.name == "transformers":
-        parts["engine weights"] = width * weights
-    elif settings.engine.name == "vllm" and device_bytes is not None and not settings.engine.machine.sleep_mode:
-        parts["engine (vLLM)"] = settings.engine.machine.gpu_memory_utilization * device_bytes
+    parts |= settings.engine.module.memory(settings.engine.settings, width * weights, device_bytes)
     return {name: round(value) for name, value in parts.items() if value}
 
 

@@ -31,7 +31,8 @@ from mmr1.plumbing.interruption import Interruption
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.settings import numbers, plugin_files, read_text
 from mmr1.rewards.verify import Verifier
-from mmr1.rollout.make import make_engine
+from mmr1.rollout.engines import Limits
+from mmr1.rollout.make import make_engine, ranks_of
 from mmr1.rollout.requests import Engine
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -53,11 +54,8 @@ def train_round(
     identity = identify(args, settings, division, ranks)
     ranks.agree({name: str(value) for name, value in identity.items()})
     first, last = min(schedule), max(schedule)
-    if ranks.size % settings.engine.tensor_parallel:
-        raise UserError(
-            f"engine.tensor_parallel: expected a divisor of the {ranks.size} ranks, "
-            f"found {settings.engine.tensor_parallel}"
-        )
+    if ranks.size % (shared_by := ranks_of(settings.engine)):
+        raise UserError(f"engine.tensor_parallel: expected a divisor of the {ranks.size} ranks, found {shared_by}")
     if ranks.first:
         say_memory(args.model, settings, division, ranks)
 
@@ -109,16 +107,9 @@ def engine_of(
     """The engine of the settings, with weights of its own that the policy's replace before every generation."""
     if args.replay:
         return ReplayEngine(args.replay)
-    return make_engine(
-        settings.engine.name,
-        args.model,
-        encoder,
-        max_images=max(len(problem.images) for problem in problems),
-        max_tokens=settings.max_response_tokens,
-        max_prompt_tokens=settings.max_prompt_tokens,
-        **settings.engine.model_dump(exclude={"name", "machine"}),
-        **settings.engine.machine.model_dump(),
-    )
+    images = max(len(problem.images) for problem in problems)
+    limits = Limits(images, settings.max_response_tokens, settings.max_prompt_tokens)
+    return make_engine(settings.engine, args.model, encoder, limits, beside_training=True)
 
 
 def say_memory(model: Path, settings: GRPOSettings, division: dict[str, Any], ranks: Ranks) -> None:

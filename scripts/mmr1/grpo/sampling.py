@@ -13,6 +13,7 @@ from mmr1.grpo.settings import GRPOSettings
 from mmr1.plumbing.interruption import Interruption, Preempted
 from mmr1.rewards.reward import judge_with
 from mmr1.rewards.verify import Verifier
+from mmr1.rollout.make import ranks_of
 from mmr1.rollout.requests import Engine, Request, Sampling, group_requests
 
 
@@ -32,8 +33,8 @@ class Sampler:
         self.settings, self.engine, self.encoder, self.verifier = settings, engine, encoder, verifier
         self.ranks, self.seed, self.interruption = ranks, seed, interruption
         # The ranks of one tensor-parallel engine are asked for the same rollouts; the first of them hands them in.
-        together = settings.engine.tensor_parallel
-        self.share, self.shares, self.leads = ranks.rank // together, ranks.size // together, ranks.rank % together == 0
+        self.ranks_per_engine = count = ranks_of(settings.engine)
+        self.share, self.shares, self.leads = ranks.rank // count, ranks.size // count, ranks.rank % count == 0
 
     def collect(self, step: int, queue: Sequence[Entry], watch: Stopwatch) -> list[Group]:
         """The groups of a step's entries; with a filter, of as many from the front of the queue as it takes.
@@ -69,7 +70,7 @@ class Sampler:
         mine: list[Group] | None = None
         # All ranks get the signal, or the others finish and hear of it below. Ranks that share an engine cannot leave
         # it one by one: the others would wait for them inside it.
-        leaving = self.interruption.may_leave() if self.settings.engine.tensor_parallel == 1 else nullcontext()
+        leaving = self.interruption.may_leave() if self.ranks_per_engine == 1 else nullcontext()
         try:
             with leaving:
                 mine = self._share(entries[self.share :: self.shares], n, purpose, sampling, watch)

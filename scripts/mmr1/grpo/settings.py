@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mmr1.plugins import choice
+from mmr1.plumbing.fields import PromptPosition
 from mmr1.plumbing.settings import Machine, Section
 
 Positive = Annotated[float, Field(gt=0)]
@@ -27,23 +29,6 @@ class ValidationSettings(Section):
     temperature: float = Field(0.5, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     n: int = Field(1, ge=1, description="responses a problem; accuracy is the mean over all of them")
-
-
-class EngineMachine(Machine):
-    """What an engine takes of a device."""
-
-    gpu_memory_utilization: float = Field(0.6, gt=0, le=1, description="share of a device's memory that vLLM may take")
-    sleep_mode: bool = Field(True, description="vLLM gives its device memory back while the policy trains")
-
-
-class EngineSettings(Section):
-    """Which engine samples, and its options (see `mmr1.rollout.make`)."""
-
-    name: Literal["transformers", "vllm"] = "vllm"
-    batch_size: int = Field(512, ge=1, description="responses sampled at a time, on each rank")
-    tensor_parallel: int = Field(1, ge=1, description="ranks that share one vLLM engine")
-    batch_invariant: bool = Field(False, description="vLLM's batch-invariant kernels: the same bits whatever the batch")
-    machine: EngineMachine = Field(default_factory=lambda: EngineMachine.model_validate({}))
 
 
 class GRPOMachine(Machine):
@@ -108,11 +93,11 @@ class GRPOSettings(Section):
     deepspeed: str | dict[str, Any] = Field(
         "config/deepspeed/zero2.json", description="a DeepSpeed configuration, or a path to one from the repository"
     )
-    engine: EngineSettings = Field(default_factory=lambda: EngineSettings.model_validate({}))
+    engine: choice("rollout/engines") = Field("vllm", validate_default=True, description="what samples")  # type: ignore[valid-type]
     machine: GRPOMachine = Field(default_factory=lambda: GRPOMachine.model_validate({}))
 
     # Prompts and images.
-    prompt_position: Literal["system", "user"] = Field("system", description="user: in front of the question")
+    prompt_position: PromptPosition = Field("system", description="user: in front of the question")
     min_pixels: int | None = Field(7_056, ge=1)
     max_pixels: int | None = Field(1_048_576, ge=1)
 

@@ -1,6 +1,6 @@
 """Types of fields that many settings share."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, WithJsonSchema
 
@@ -22,3 +22,5 @@ def all_different(values: list[Any]) -> list[Any]:
 Share = Annotated[
     float, AfterValidator(_in_unit_interval), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
 ]
+
+PromptPosition = Literal["system", "user"]

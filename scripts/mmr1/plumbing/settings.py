@@ -166,7 +166,7 @@ def _describe_one(error: dict) -> str:
         return f"{where}: expected a value, found none"
     if kind in ("greater_than_equal", "less_than_equal", "greater_than", "less_than"):
         bound = {"ge": "at least", "le": "at most", "gt": "more than", "lt": "less than"}
-        limits = " and ".join(f"{words} {context[name]}" for name, words in bound.items() if name in context)
+        limits = " and ".join(f"{words} {context[name]:g}" for name, words in bound.items() if name in context)
         return f"{where}: expected {limits}, found {value!r}"
     message = error["msg"].removeprefix("Value error, ")
     if kind == "value_error":

@@ -1,63 +1,39 @@
-"""Which engine samples: chosen by name."""
+"""An engine from its settings: the checks that all engines share, then the member's own `make`."""
 
 from pathlib import Path
-from typing import Literal, get_args
 
 from transformers import Qwen2_5_VLConfig
 
 from mmr1.data.prompts import PromptEncoder
 from mmr1.models.checkpoints import check_checkpoint
+from mmr1.plugins import Plugin
 from mmr1.plumbing.errors import UserError
-from mmr1.rollout.engines.transformers import TransformersEngine
-from mmr1.rollout.engines.vllm import VllmEngine
+from mmr1.rollout.engines import Limits
 from mmr1.rollout.requests import Engine
-
-EngineName = Literal["transformers", "vllm"]
-ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 
 def make_engine(
-    name: EngineName,
-    folder: str | Path,
-    encoder: PromptEncoder,
-    *,
-    max_images: int,
-    max_tokens: int,
-    max_prompt_tokens: int | None = None,
-    batch_size: int = 512,
-    tensor_parallel: int = 1,
-    gpu_memory_utilization: float = 0.9,
-    batch_invariant: bool = False,
-    sleep_mode: bool = False,
+    engine: Plugin, folder: Path, encoder: PromptEncoder, limits: Limits, *, beside_training: bool = False
 ) -> Engine:
-    """An engine on a checkpoint folder; options an engine has no use for are left out.
+    """The chosen engine on a checkpoint folder.
 
     Raises UserError for an incomplete checkpoint, for a context longer than the model's, and as the engines do.
     """
     check_checkpoint(folder)
-    _check_context(folder, max_prompt_tokens, max_tokens)
-    if name == "transformers":
-        return TransformersEngine.from_folder(
-            folder, encoder, batch_size=batch_size, max_prompt_tokens=max_prompt_tokens
-        )
-    return VllmEngine(
-        folder,
-        encoder,
-        max_images=max_images,
-        max_tokens=max_tokens,
-        max_prompt_tokens=max_prompt_tokens,
-        batch_size=batch_size,
-        tensor_parallel=tensor_parallel,
-        gpu_memory_utilization=gpu_memory_utilization,
-        batch_invariant=batch_invariant,
-        sleep_mode=sleep_mode,
-    )
+    _check_context(folder, limits)
+    return engine.module.make(engine.settings, folder, encoder, limits, beside_training=beside_training)
 
 
-def _check_context(folder: str | Path, max_prompt_tokens: int | None, max_tokens: int) -> None:
+def ranks_of(engine: Plugin) -> int:
+    """How many ranks share one engine of this kind."""
+    return getattr(engine.settings, "tensor_parallel", 1)
+
+
+def _check_context(folder: Path, limits: Limits) -> None:
     positions = Qwen2_5_VLConfig.from_pretrained(folder).text_config.max_position_embeddings
-    if (max_prompt_tokens or 0) + max_tokens > positions:
+    prompt = limits.max_prompt_tokens or 0
+    if prompt + limits.max_tokens > positions:
         raise UserError(
             f"{folder}: expected prompts and responses of at most {positions} tokens together, the model's context, "
-            f"found bounds of {max_prompt_tokens or 0} and {max_tokens}"
+            f"found bounds of {prompt} and {limits.max_tokens}"
         )

@@ -8,8 +8,9 @@ from typing import Any
 
 from PIL import Image
 
-from mmr1.data.chat import PromptPosition, chat_turns
+from mmr1.data.chat import chat_turns
 from mmr1.data.problems import Problem
+from mmr1.plumbing.fields import PromptPosition
 from mmr1.plumbing.files import digest
 from mmr1.rollout.endpoint import Endpoint
 from mmr1.rollout.requests import group_requests

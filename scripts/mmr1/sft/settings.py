@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from mmr1.plumbing.fields import PromptPosition
 from mmr1.plumbing.settings import Section
 
 
@@ -28,7 +29,7 @@ class SFTSettings(Section):
     )
     save_every: int = Field(500, ge=1, description="optimizer steps between saved states")
     evaluate_every: int = Field(500, ge=1, description="optimizer steps between validation losses; the best is kept")
-    prompt_position: Literal["system", "user"] = "system"
+    prompt_position: PromptPosition = "system"
     min_pixels: int | None = Field(None, ge=1)
     max_pixels: int | None = Field(None, ge=1)
 

