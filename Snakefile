@@ -58,3 +58,7 @@ rule tables:
     input:
         all_tables,
     localrule: True
+
+
+# Last, for it goes over all rules.
+identify(workflow.rules)

@@ -4,13 +4,16 @@ import math
 import re
 import shlex
 import sys
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
+
+from snakemake.io import apply_wildcards
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256
+from mmr1.plumbing.folders import contents, digest_file
 from mmr1.plumbing.code import code_digest
 from mmr1.benchmarks.settings import Endpoint
 from mmr1.data.settings import DigitsData
@@ -199,17 +202,70 @@ def machine_of(name):
     }
 
 
+# What every command ends with: its settings, its record, its start marker, its log. None of it changes a result.
+ENDING = " --record {output.record:q} --attempt {log.attempt:q} > {log.text:q} 2>&1"
+SETTINGS_ENDING = " --settings {params.settings:q} --machine {resources.machine:q}"
+
+
 def command(name, words, launcher="python"):
     """A rule's shell command: its program with its own words, then its settings, its record, its start marker, its log."""
-    settings = (
-        " --settings {params.settings:q} --machine {resources.machine:q}"
-        if name in SETTINGS
-        else ""
-    )
-    return (
-        f"{launcher} scripts/{name}.py {words}{settings}"
-        " --record {output.record:q} --attempt {log.attempt:q} > {log.text:q} 2>&1"
-    )
+    settings = SETTINGS_ENDING if name in SETTINGS else ""
+    return f"{launcher} scripts/{name}.py {words}{settings}{ENDING}"
+
+
+def identify(rules):
+    """Have a rule's params say what its jobs compute: its command's words, and each value under its own name.
+
+    Snakemake compares the values of params as a set: a value that takes the place of an equal one would not be seen.
+    """
+    for one in rules:
+        if one.shellcmd is None:
+            continue
+        words = one.shellcmd.removesuffix(ENDING).removesuffix(SETTINGS_ENDING).split()
+        one.set_params(command=digest(words))
+        for name, (position, _) in one.params._get_names():
+            one.params[position] = named(name, one.params[position])
+
+
+class Named(str):
+    """A param's text, which its name enters where Snakemake compares params."""
+
+    def __new__(cls, name, value):
+        text = super().__new__(cls, value)
+        text.name = name
+        return text
+
+    def __repr__(self):
+        return f"{self.name}={self!s}"
+
+
+def named(name, value):
+    """A param that has its name in it: as a function, for Snakemake makes plain strings of others."""
+    if not callable(value):
+        return lambda wildcards: Named(
+            name, apply_wildcards(value, wildcards) if isinstance(value, str) else value
+        )
+    return wraps(value)(lambda *args, **more: Named(name, value(*args, **more)))
+
+
+def folder_output(name, path, mark=lambda folder: folder):
+    """A folder that a rule makes, and the file that says what it holds, which its program writes beside it."""
+    return {
+        name: mark(directory(path)),
+        f"{name}_holds": digest_file(path).as_posix(),
+    }
+
+
+def folder_input(name, path):
+    """A folder that a rule reads. What it holds makes a job due, and its time never does."""
+    if not callable(path):
+        return {name: ancient(path), f"{name}_holds": contents(path, R)}
+
+    def holds(wildcards):
+        found = path(wildcards)
+        return contents(found, R) if found else []
+
+    return {name: ancient(path), f"{name}_holds": holds}
 
 
 def any_of(names):

@@ -40,8 +40,8 @@ else:
 
     rule prepare_mmr1:
         input:
-            rl=f"{R}/data/hub/rl",
-            processor=f"{R}/{next(iter(RECIPE.models))}/base",
+            **folder_input("rl", f"{R}/data/hub/rl"),
+            **folder_input("processor", f"{R}/{next(iter(RECIPE.models))}/base"),
             benchmark=f"{R}/data/benchmarks/{RECIPE.data.validation}.parquet",
             prompt=RECIPE.prompts.training or [],
         output:
@@ -74,7 +74,7 @@ else:
 
     rule prepare_mmr1_sft:
         input:
-            sft=f"{R}/data/hub/sft",
+            **folder_input("sft", f"{R}/data/hub/sft"),
         output:
             sft=f"{R}/data/sft.parquet",
             validation=f"{R}/data/sft_validation.parquet",
@@ -102,7 +102,7 @@ else:
 
 rule build_tiny_model:
     output:
-        model=directory(f"{R}/{{model}}/base"),
+        **folder_output("model", f"{R}/{{model}}/base"),
         record=run_record("build_tiny_model", "{model}"),
     log:
         **logs("build_tiny_model", "{model}"),
@@ -128,7 +128,7 @@ rule build_tiny_model:
 # `downloads` makes all of it before anything is submitted.
 rule download_model:
     output:
-        model=directory(f"{R}/{{model}}/base"),
+        **folder_output("model", f"{R}/{{model}}/base"),
         record=run_record("download_model", "{model}"),
     log:
         **logs("download_model", "{model}"),
@@ -153,7 +153,7 @@ rule download_model:
 
 rule download_dataset:
     output:
-        files=directory(f"{R}/data/hub/{{dataset}}"),
+        **folder_output("files", f"{R}/data/hub/{{dataset}}"),
         record=run_record("download_dataset", "{dataset}"),
     log:
         **logs("download_dataset", "{dataset}"),

@@ -3,7 +3,7 @@
 
 rule generate_predictions:
     input:
-        model=evaluated_checkpoint,
+        **folder_input("model", evaluated_checkpoint),
         problems=evaluated_problems,
         prompt=prompt_file("evaluation"),
     output:

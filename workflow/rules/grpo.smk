@@ -4,16 +4,16 @@
 # Inside SLURM the trainer saves and leaves before the job's time limit; elsewhere there is none.
 rule train_grpo:
     input:
-        model=policy,
-        reference=f"{R}/{{model}}/sft/checkpoint",
+        **folder_input("model", policy),
+        **folder_input("reference", f"{R}/{{model}}/sft/checkpoint"),
+        **folder_input("state", trainer_state),
         problems=f"{R}/data/problems.parquet",
         schedule=f"{ROUND}/schedule.parquet",
-        state=trainer_state,
         validation=f"{R}/data/validation.parquet",
         prompt=prompt_file("training"),
     output:
-        checkpoint=directory(f"{ROUND}/checkpoint"),
-        state=keep_state(directory(f"{ROUND}/trainer_state")),
+        **folder_output("checkpoint", f"{ROUND}/checkpoint"),
+        **folder_output("state", f"{ROUND}/trainer_state", keep_state),
         rollouts=f"{ROUND}/train_rollouts.parquet",
         rewards=f"{ROUND}/train_rewards.parquet",
         metrics=f"{ROUND}/metrics.jsonl",
@@ -54,8 +54,8 @@ rule train_grpo:
 # A run's last optimizer state is kept, so that more rounds can follow; the earlier ones go once they were used.
 use rule train_grpo as train_grpo_last with:
     output:
-        checkpoint=directory(f"{ROUND}/checkpoint"),
-        state=directory(f"{ROUND}/trainer_state"),
+        **folder_output("checkpoint", f"{ROUND}/checkpoint"),
+        **folder_output("state", f"{ROUND}/trainer_state"),
         rollouts=f"{ROUND}/train_rollouts.parquet",
         rewards=f"{ROUND}/train_rewards.parquet",
         metrics=f"{ROUND}/metrics.jsonl",

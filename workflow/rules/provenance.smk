@@ -12,16 +12,19 @@ rule export_mlflow:
     localrule: True
     conda:
         DRIVER
+    # Where the checkout lies is no reason to show everything again; another server is one.
+    resources:
+        python=DRIVER_PYTHON,
+        uri=TRACKING_URI,
     params:
         **program("export_mlflow"),
-        python=DRIVER_PYTHON,
+        server=RECIPE.mlflow,
         results=folder_of_output,
-        uri=TRACKING_URI,
         artifacts=optional("--artifacts", ARTIFACTS),
     shell:
         command(
             "export_mlflow",
             "--results {params.results:q}"
-            " --tracking-uri {params.uri:q} {params.artifacts} --out {output.runs:q}",
-            launcher="{params.python}",
+            " --tracking-uri {resources.uri:q} {params.artifacts} --out {output.runs:q}",
+            launcher="{resources.python}",
         )

@@ -71,8 +71,8 @@ rule make_report:
         files=report_files,
         template="scripts/mmr1/report/page.html",
     output:
+        **folder_output("figures", f"{R}/figures"),
         report=f"{R}/report.html",
-        figures=directory(f"{R}/figures"),
         record=run_record("make_report", "report"),
     log:
         **logs("make_report", "report"),

@@ -3,12 +3,12 @@
 
 rule train_sft:
     input:
-        model=f"{R}/{{model}}/base",
+        **folder_input("model", f"{R}/{{model}}/base"),
         conversations=f"{R}/data/sft.parquet",
         validation=f"{R}/data/sft_validation.parquet",
         prompt=prompt_file("training"),
     output:
-        checkpoint=directory(f"{R}/{{model}}/sft/checkpoint"),
+        **folder_output("checkpoint", f"{R}/{{model}}/sft/checkpoint"),
         metrics=f"{R}/{{model}}/sft/metrics.jsonl",
         record=run_record("train_sft", "{model}"),
     log:

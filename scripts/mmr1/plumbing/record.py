@@ -25,6 +25,7 @@ from mmr1.plumbing.code import code_digest, computing_files
 from mmr1.plumbing.environment import check_environment, environment, lock_comparison
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, files_under, read_json, sha256, write_json
+from mmr1.plumbing.folders import digest_file, write_digests
 from mmr1.plumbing.orphan import end_orphan
 from mmr1.plumbing.program import PREFIX
 from mmr1.plumbing.settings import machine, numbers, plugin_files
@@ -78,6 +79,8 @@ def job(
                 raise UserError(f"{path}: no such file or folder (--{name.replace('_', '-')})")
     if args.attempt is not None:
         end_orphan(kept_marker(args.attempt))
+    for folder in _folders(named_outputs):
+        digest_file(folder).unlink(missing_ok=True)  # what it says will not hold any more
     work, start = Job(), datetime.now(UTC)
     marker = {"state": "running", "argv": sys.argv, "start": start.isoformat(), **_where(), "earlier": _earlier(args)}
     _mark(args, marker)
@@ -98,6 +101,8 @@ def job(
                 "environment": environment(),
             }
             written = {name: _hashed(paths) for name, paths in named_outputs.items()}
+            for folder in _folders(named_outputs):
+                write_digests(folder, _hashes_in(folder, written))
             record = {
                 "schema_version": SCHEMA_VERSION,
                 "digest": digest({"key": _without_paths(key), "outputs": _without_paths(written)}),
@@ -153,6 +158,15 @@ def _as_lists(named: Mapping[str, Paths]) -> dict[str, list[Path]]:
             continue
         lists[name] = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     return lists
+
+
+def _folders(named: Mapping[str, list[Path]]) -> list[Path]:
+    return [path for paths in named.values() for path in paths if path.is_dir()]
+
+
+def _hashes_in(folder: Path, written: Mapping[str, list[dict[str, Any]]]) -> dict[str, str]:
+    files = [file for files in written.values() for file in files]
+    return {file["path"]: file["sha256"] for file in files if Path(file["path"]).is_relative_to(folder)}
 
 
 def _hashed(paths: list[Path]) -> list[dict[str, Any]]:
