@@ -140,7 +140,7 @@ class Checkout:
     def due(self, *targets: str, recipe: str = RECIPE) -> Counter[str]:
         """How many jobs of each rule a dry run would do."""
         said = self.call("--profile", "slurm", "--dry-run", "--configfile", recipe, "--", *targets)
-        return Counter(re.findall(r"^(?:local)?rule (\w+):$", said, re.M))
+        return Counter(re.findall(r"^(?:local)?rule (?!all:)(\w+):$", said, re.M))
 
     def journal(self) -> list[dict[str, Any]]:
         """What stand-ins said, in order."""
