@@ -144,7 +144,6 @@ CASES: list[tuple[str, Callable[[Checkout], Callable[[], None]], set[str]]] = [
     ("a rule is reformatted", rule("grpo.smk", "--model {input.model:q}", " --model  {input.model:q}"), set()),
     ("how often use is looked at (plumbing)", script("mmr1/plumbing/usage.py", "= 10.0", "= 11.0"), set()),
     ("the wording of errors (plumbing)", script("mmr1/plumbing/errors.py", "error: {", "mistake: {"), set()),
-    ("an engine that the recipe does not use", script("mmr1/rollout/engines/vllm.py", "import", "import this,"), set()),
     (
         "one more key, whose default means as before",
         setting("    kl_coefficient", f"{NEW_KEY}    kl_coefficient"),
