@@ -124,9 +124,11 @@ def test_steps_go_on_over_rounds(project: Path) -> None:
         assert [row["step"] for rows in rounds for row in rows] == [0, 1, 2, 3]
 
 
-def test_only_the_last_optimizer_state_is_kept(project: Path) -> None:
+def test_the_last_round_and_more_rounds_find_the_optimizer_states_they_start_from(project: Path) -> None:
     kept = sorted(path.parent.name for path in (project / f"{R}/tiny/vas/seed0").glob("*/trainer_state"))
-    assert kept == ["round1"]
+    assert kept == ["round0", "round1"]
+    last = f"{R}/tiny/vas/seed0/round1/checkpoint"
+    assert planned(project, "--forcerun", last, "--", last) == {"train_grpo_kept": 1}
 
 
 def test_checkpoints_load_like_any_other(project: Path) -> None:
@@ -182,15 +184,15 @@ def test_what_reruns_and_what_does_not(project: Path) -> None:
         return planned(project, "all", recipe="tests/recipes/changed.yaml")
 
     more_rounds = plan_with("steps: 4,", "steps: 6,")
-    assert more_rounds["train_grpo_last"] == 2
+    assert more_rounds["train_grpo_kept"] == 2
     assert "train_grpo" not in more_rounds
     assert "train_sft" not in more_rounds
     new_run = plan_with("  vas: {}\n", "  vas: {}\n  mix-0.2: {vas: {mix: 0.2}}\n")
-    assert new_run["train_grpo"] == new_run["train_grpo_last"] == 1
+    assert new_run["train_grpo_kept"] == 2
     assert "generate_initial" not in new_run
     other_mix = plan_with("vas: {mix: 0.5,", "vas: {mix: 0.75,")
     assert other_mix["draw_schedule"] == 2
-    assert other_mix["train_grpo"] == 1
+    assert other_mix["train_grpo_kept"] == 2
     assert "generate_initial" not in other_mix
     only_evaluation = plan_with(
         "evaluation: {benchmarks: [digits], max_tokens: 16}", "evaluation: {benchmarks: [digits], max_tokens: 12}"

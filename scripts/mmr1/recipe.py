@@ -144,7 +144,11 @@ class Recipe(Stages):
     mlflow: Annotated[str, AfterValidator(_a_tracking_uri)] | None = Field(
         None, description="tracking URI of a server; a SQLite file in the results by default"
     )
-    keep_states: Literal["last", "all"] = "last"
+    keep_states: Literal["last_two", "last", "all"] = Field(
+        "last_two",
+        description="which optimizer states of a run stay: its last, so that more rounds can follow, and the one that "
+        "its last round starts from, so that this round can be repeated alone; only the last; or every one",
+    )
     data: Data
     models: dict[Name, Model] = Field(min_length=1)
     runs: dict[Name, Run] = Field(min_length=1)

@@ -137,9 +137,9 @@ class Checkout:
         local = ["--executor", "local", "--cores", "2", "--latency-wait", "0"]
         return ["--profile", "slurm", "--configfile", RECIPE, *local, "--", *targets]
 
-    def due(self, *targets: str, recipe: str = RECIPE) -> Counter[str]:
+    def due(self, *targets: str, recipe: str = RECIPE, options: Sequence[str] = ()) -> Counter[str]:
         """How many jobs of each rule a dry run would do."""
-        said = self.call("--profile", "slurm", "--dry-run", "--configfile", recipe, "--", *targets)
+        said = self.call("--profile", "slurm", "--dry-run", "--configfile", recipe, *options, "--", *targets)
         return Counter(re.findall(r"^(?:local)?rule (?!all:)(\w+):$", said, re.M))
 
     def journal(self) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ def finished(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Chec
     assert "  grpo: {vas: {mix: 0}}" in text
     two_nodes = "  grpo: {vas: {mix: 0}, resources: {train: {nodes: 2, gpus: 1}}}"
     recipe.write_text(text.replace("  grpo: {vas: {mix: 0}}", two_nodes))
-    words = checkout.on_slurm("all", "--set-resources", "train_grpo_last:deadline='0.01'")
+    words = checkout.on_slurm("all", "--set-resources", "train_grpo_kept:deadline='0.01'")
     checkout.call(*words)
     said = checkout.call(*words)
     assert "Nothing to be done" in said

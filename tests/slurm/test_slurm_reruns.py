@@ -132,7 +132,7 @@ def move(checkout: Checkout) -> Callable[[], None]:
 # As it would be written, but for the place of the import.
 NEW_KEY = "    from mmr1.plumbing.settings import as_before\n    newer: int = as_before(3)\n"
 VAS = {"score_vps", "generate", "draw_schedule", "calibrate"}
-TRAINING = EVALUATION | VAS | {"train_grpo", "train_grpo_last"}
+TRAINING = EVALUATION | VAS | {"train_grpo_kept"}
 ALL_TRAINING = TRAINING | {"train_sft", "generate_initial"}
 CASES: list[tuple[str, Callable[[Checkout], Callable[[], None]], set[str]]] = [
     ("nothing", lambda checkout: lambda: None, set()),
@@ -175,7 +175,7 @@ CASES: list[tuple[str, Callable[[Checkout], Callable[[], None]], set[str]]] = [
     (
         "a round more of every run",
         recipe("steps: 4", "steps: 6"),
-        EVALUATION | VAS | {"train_grpo_last"},
+        TRAINING,
     ),
     (
         "another ablation",
@@ -207,12 +207,35 @@ def test_what_a_change_makes_due(
 
 def test_more_rounds_and_more_runs_repeat_nothing_that_was_trained(done: Checkout) -> None:
     """Two runs of two rounds: a round more is two trainings, a run more its own two, a seed more four."""
-    counted = {what: re.findall(r"(\d+) train_grpo(?:_last)?\b", row) for what, row in TABLE.items()}
+    counted = {what: re.findall(r"(\d+) train_grpo(?:_kept)?\b", row) for what, row in TABLE.items()}
     trainings = {what: sum(map(int, numbers)) for what, numbers in counted.items()}
     assert trainings["a round more of every run"] == 2
     assert trainings["another ablation"] == 2
     assert trainings["another seed"] == 4
     assert trainings["λ of one run"] == 2
+
+
+def test_a_runs_last_round_is_repeated_alone_where_the_state_that_it_starts_from_is_kept(done: Checkout) -> None:
+    last = f"{RESULTS}/tiny/vas/seed0/round1/checkpoint"
+    assert done.due(last, options=["--forcerun", last]) == {"train_grpo_kept": 1}
+    state = done.folder / f"{RESULTS}/tiny/vas/seed0/round0/trainer_state"
+    aside = state.rename(state.with_name("aside"))
+    try:
+        assert done.due("all") == {}
+        assert done.due(last, options=["--forcerun", last])["train_grpo_kept"] == 2
+    finally:
+        aside.rename(state)
+
+
+@pytest.mark.parametrize(("keep_states", "removed"), [("last_two", {"0"}), ("last", {"0", "1"}), ("all", set())])
+def test_which_optimizer_states_go_once_they_were_used(tmp_path: Path, keep_states: str, removed: set[str]) -> None:
+    """Of a run of three rounds."""
+    checkout = Checkout(tmp_path / "checkout")
+    edit(checkout.folder / RECIPE, "steps: 4", "steps: 6")
+    edit(checkout.folder / RECIPE, "name: tiny", f"name: tiny\nkeep_states: {keep_states}")
+    said = checkout.call("--profile", "slurm", "--dry-run", "--configfile", RECIPE, "--", "all")
+    states = set(re.findall(r"Would remove temporary output (\S+)", said))
+    assert states == {f"{RESULTS}/tiny/{run}/seed0/round{r}/trainer_state" for run in ("vas", "grpo") for r in removed}
 
 
 def test_the_table_in_the_docs_is_this_one() -> None:

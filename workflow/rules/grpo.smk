@@ -13,7 +13,7 @@ rule train_grpo:
         prompt=prompt_file("training"),
     output:
         **folder_output("checkpoint", f"{ROUND}/checkpoint"),
-        **folder_output("state", f"{ROUND}/trainer_state", keep_state),
+        **folder_output("state", f"{ROUND}/trainer_state", temp),
         rollouts=f"{ROUND}/train_rollouts.parquet",
         rewards=f"{ROUND}/train_rewards.parquet",
         metrics=f"{ROUND}/metrics.jsonl",
@@ -51,8 +51,9 @@ rule train_grpo:
         )
 
 
-# A run's last optimizer state is kept, so that more rounds can follow; the earlier ones go once they were used.
-use rule train_grpo as train_grpo_last with:
+# A run's last optimizer state is kept, so that more rounds can follow, and by default the one before it, so that the
+# last round can be repeated alone. The earlier ones go once they were used.
+use rule train_grpo as train_grpo_kept with:
     output:
         **folder_output("checkpoint", f"{ROUND}/checkpoint"),
         **folder_output("state", f"{ROUND}/trainer_state"),
@@ -64,10 +65,10 @@ use rule train_grpo as train_grpo_last with:
         entries=f"{ROUND}/entries.jsonl",
         record=run_record("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
     wildcard_constraints:
-        model=LAST_ROUNDS,
+        model=KEPT_ROUNDS,
 
 
-ruleorder: train_grpo_last > train_grpo
+ruleorder: train_grpo_kept > train_grpo
 
 
 rule calibrate:

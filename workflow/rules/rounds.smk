@@ -122,17 +122,19 @@ def state_option(wildcards):
     return optional("--state", trainer_state(wildcards))
 
 
-def keep_state(output):
-    """Mark an optimizer's state as temporary, unless the recipe keeps all of them."""
-    return output if RECIPE.keep_states == "all" else temp(output)
+def kept_rounds(model, run):
+    """The rounds whose optimizer states are kept: see `keep_states` in mmr1.recipe."""
+    count = rounds(model, run)
+    return range(count)[-{"last": 1, "last_two": 2, "all": count}[RECIPE.keep_states] :]
 
 
-# Matches the model's part of a path only where the whole path is of a run's last round.
-LAST_ROUNDS = (
+# Matches the model's part of a path only where the whole path is of a round whose optimizer state is kept.
+KEPT_ROUNDS = (
     "(?="
-    + "|".join(
-        f"{model}/{run}/seed{seed}/round{rounds(model, run) - 1}/"
+    + any_of(
+        f"{model}/{run}/seed{seed}/round{r}/"
         for model, run, seed in RECIPE.trained()
+        for r in kept_rounds(model, run)
     )
     + ")[^/]+"
 )

@@ -1,0 +1,104 @@
+"""Take over results whose `.snakemake` was lost, or that came from another checkout: what agrees counts as made.
+
+Words are Snakemake's: profile, recipe, targets. Each job's record is compared with the recipe, the code and the files.
+Where all agree, Snakemake is told that the job is done; each other job is named in a line and stays due, and so does
+what follows from it. Nothing is computed. Runs in the driver's environment.
+"""
+
+import argparse
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from snakemake import cli
+from snakemake.api import DAGApi
+from snakemake.exceptions import LockException
+from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
+from snakemake.settings.types import ExecutionSettings, RemoteExecutionSettings
+
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.settings import given
+from mmr1.provenance.adoption import Planned, disagreement, made_files, restore_digest_files, without
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    _, words = parser.parse_known_args()
+    # Snakemake reads its profile and the recipe as in any call, and hands over where it would begin to work.
+    DAGApi.execute_workflow = lambda self, **_: adopt(self.workflow_api._workflow)
+    snakemakes_parser, args = cli.parse_args([*words, "--dry-run", "--quiet", "all"])
+    if not cli.args_to_api(args, snakemakes_parser):
+        sys.exit(1)
+
+
+def adopt(workflow: Any) -> None:
+    """Compare every job of the workflow with its record, and write down in `.snakemake` what was found."""
+    workflow.execution_settings, workflow.remote_execution_settings = ExecutionSettings(), RemoteExecutionSettings()
+    workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=False)
+    workflow._build_dag()
+    jobs = [job for level in workflow.dag.toposorted() for job in level if "record" in job.output.keys()]
+    plans = {job: planned(job) for job in jobs}
+    made = made_files(Path(plan.record) for plan in plans.values() if Path(plan.record).is_file())
+    reasons = {job: disagreement(plan, made) for job, plan in plans.items()}
+    try:
+        with workflow.persistence.lock():
+            for job, reason in reasons.items():
+                if reason is None:
+                    restore_digest_files(plans[job])
+                    workflow.async_run(workflow.persistence.finished(job))
+                else:
+                    leave_due(workflow.persistence, job, reason)
+    except LockException:
+        raise UserError(".snakemake is locked: Snakemake runs here, or was killed (then --unlock first)") from None
+    say(reasons)
+
+
+def planned(job: Any) -> Planned:
+    """A job of Snakemake's as it would be started, in words that a record can be compared with."""
+    # Values that only fit a machine come from resources; the log is the shell's.
+    machine = re.findall(r"(--[\w-]+) \{resources\.", job.rule.shellcmd)
+    ignored = (*machine, "--settings", "--record", "--attempt")
+    command = re.sub(r"\$\{SLURM_JOB_ID:\+[^}]*\}", "", job.shellcmd.rpartition(" > ")[0])
+    words = shlex.split(command.partition(".py ")[2])
+    settings = getattr(job.params, "settings", None)
+    return Planned(
+        rule=job.rule.name,
+        record=str(job.output.record),
+        code=str(job.params.code),
+        settings=None if settings is None else given(str(settings), "--settings"),
+        words=tuple(without(words, ignored)),
+        ignored=ignored,
+        inputs=tuple(map(str, job.input)),
+        outputs=tuple(map(str, job.output)),
+        temporary=frozenset(map(str, job.temp_output)),
+    )
+
+
+def leave_due(persistence: Any, job: Any, reason: str) -> None:
+    """Have Snakemake see a job as changed: with no notes at all it would go by times."""
+    for file in job.output:
+        note = MetadataRecord(
+            rule=job.rule.name, record_format_version=RECORD_FORMAT_VERSION, params=[f"not adopted: {reason}"]
+        )
+        persistence._write_record(persistence._get_key(file), note)
+        persistence._unmark_incomplete(persistence._get_key(file))
+
+
+def say(reasons: dict[Any, str | None]) -> None:
+    """A line for each job that stays due, one for all of them that have the same reason without a file's name."""
+    alike: dict[str, list[str]] = {}
+    for job, reason in reasons.items():
+        if reason is not None:
+            alike.setdefault(reason, []).append(Path(job.output.record).with_suffix("").as_posix().split("/records/")[1])
+    for reason, jobs in alike.items():
+        together = "no record" in reason or "schema" in reason
+        for line in [f"{len(jobs)} jobs" if len(jobs) > 1 else jobs[0]] if together else jobs:
+            print(f"left due: {line}: {reason}")
+    adopted = sum(reason is None for reason in reasons.values())
+    print(f"adopted {adopted} of {len(reasons)} jobs")
+
+
+if __name__ == "__main__":
+    run(main)
