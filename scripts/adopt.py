@@ -91,7 +91,9 @@ def say(reasons: dict[Any, str | None]) -> None:
     alike: dict[str, list[str]] = {}
     for job, reason in reasons.items():
         if reason is not None:
-            alike.setdefault(reason, []).append(Path(job.output.record).with_suffix("").as_posix().split("/records/")[1])
+            alike.setdefault(reason, []).append(
+                Path(job.output.record).with_suffix("").as_posix().split("/records/")[1]
+            )
     for reason, jobs in alike.items():
         together = "no record" in reason or "schema" in reason
         for line in [f"{len(jobs)} jobs" if len(jobs) > 1 else jobs[0]] if together else jobs:
