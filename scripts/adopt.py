@@ -38,7 +38,7 @@ def adopt(workflow: Any) -> None:
     workflow.execution_settings, workflow.remote_execution_settings = ExecutionSettings(), RemoteExecutionSettings()
     workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=False)
     workflow._build_dag()
-    jobs = [job for level in workflow.dag.toposorted() for job in level if "record" in job.output.keys()]
+    jobs = [job for level in workflow.dag.toposorted() for job in level if hasattr(job.output, "record")]
     plans = {job: planned(job) for job in jobs}
     made = made_files(Path(plan.record) for plan in plans.values() if Path(plan.record).is_file())
     reasons = {job: disagreement(plan, made) for job, plan in plans.items()}
@@ -91,9 +91,8 @@ def say(reasons: dict[Any, str | None]) -> None:
     alike: dict[str, list[str]] = {}
     for job, reason in reasons.items():
         if reason is not None:
-            alike.setdefault(reason, []).append(
-                Path(job.output.record).with_suffix("").as_posix().split("/records/")[1]
-            )
+            name = Path(job.output.record).with_suffix("").as_posix().partition("/records/")[2]
+            alike.setdefault(reason, []).append(name)
     for reason, jobs in alike.items():
         together = "no record" in reason or "schema" in reason
         for line in [f"{len(jobs)} jobs" if len(jobs) > 1 else jobs[0]] if together else jobs:

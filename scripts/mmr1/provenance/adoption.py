@@ -75,7 +75,7 @@ def without(words: Iterable[str], flags: Iterable[str]) -> list[str]:
 
 
 def restore_digest_files(job: Planned) -> None:
-    """Write the digest files of a job's folders again, from its record, where they are missing or say something else."""
+    """Write the digest files of a job's folders from its record, where they are missing or say something else."""
     hashes = {file["path"]: file["sha256"] for file in _listed(read_json(job.record)["outputs"])}
     for folder in job.outputs:
         listed = digest_file(folder)
