@@ -139,8 +139,9 @@ def run_trl(folder: Path, model_folder: Path, steps: int) -> None:
 
     from mmr1.data.problems import IMAGE_MARK, open_image
     from mmr1.models.action_space import suppressed_tokens
-    from mmr1.rewards.reward import judge_with
-    from mmr1.rewards.verify import Verifier
+    from mmr1.rewards.accuracy import judge
+    from mmr1.rewards.format import well_formed
+    from mmr1.rewards.verifier.verify import Verifier
 
     torch.set_num_threads(1)
     problems = read_problems(folder / "problems.parquet")[: PROBLEMS * steps]
@@ -159,8 +160,8 @@ def run_trl(folder: Path, model_folder: Path, steps: int) -> None:
 
     def reward(completions: list[Any], gold: list[str], completion_ids: list[Any], **_: Any) -> list[float]:
         lengths.append(sum(len(ids) for ids in completion_ids))
-        judged = judge_with(verifier, gold, [one[0]["content"] for one in completions])
-        return [one.accuracy + one.format for one in judged]
+        texts = [one[0]["content"] for one in completions]
+        return [one.accuracy + well_formed(text) for one, text in zip(judge(gold, texts, verifier), texts, strict=True)]
 
     class Clock(TrainerCallback):
         def __init__(self) -> None:

@@ -19,7 +19,7 @@ from mmr1.benchmarks.base import Response
 from mmr1.benchmarks.registry import BENCHMARKS
 from mmr1.benchmarks.score import judge_items, scores
 from mmr1.data.problems import Problem
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards.verifier.verify import Verifier
 from mmr1.seeds import generator
 
 REASONING = "We look at the figure and set up the equation $x^2 + 2x = 15$, so that $(x+5)(x-3) = 0$. " * 22

@@ -28,9 +28,9 @@ from math_verify import verify as math_verify
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from mmr1.rewards.reward import judge_with  # noqa: E402
-from mmr1.rewards.verify import Outcome, Verifier  # noqa: E402
-from mmr1.rewards.workers import Pair, boxed  # noqa: E402
+from mmr1.rewards.accuracy import judge  # noqa: E402
+from mmr1.rewards.verifier.verify import Outcome, Verifier  # noqa: E402
+from mmr1.rewards.verifier.workers import Pair, boxed  # noqa: E402
 
 FULL_PASS = 480_000  # 15,000 problems with 32 rollouts each (§6.1)
 HANGS = "9^{9^{9^{9}}}"
@@ -107,7 +107,7 @@ def compare(pairs: list[Pair], workers: int, seconds: float) -> None:
         wall, processor = clock.read()
         report(f"Verifier, {workers} workers", len(pairs), wall, processor)
         again = Clock(clock.processes)
-        judge_with(verifier, [gold for gold, _ in pairs], [boxed(answer) for _, answer in pairs])
+        judge([gold for gold, _ in pairs], [boxed(answer) for _, answer in pairs], verifier)
         report("judge, the verdicts known", len(pairs), *again.read())
         print(f"  time-outs {verifier.timeouts}")
     differing = [pair for pair, a, b in zip(pairs, plain, outcomes, strict=True) if a != (b is Outcome.EQUAL)]

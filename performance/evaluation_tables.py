@@ -24,7 +24,7 @@ from mmr1.benchmarks.rules.clean import STEPS, clean
 from mmr1.benchmarks.score import Item, judge_items
 from mmr1.benchmarks.suite import mathvista
 from mmr1.data.problems import Problem
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards.verifier.verify import Verifier
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT, DISAGREEMENTS = ROOT / "docs" / "evaluation.md", ROOT / "docs" / "evaluation-disagreements.md"

@@ -236,7 +236,7 @@ def made_up(problems: int, n: int, tokens: int, shape: Shape) -> list[Any]:
 
     from mmr1.data.problems import Problem
     from mmr1.grpo.experience import Entry, Group
-    from mmr1.rewards.reward import Judged
+    from mmr1.grpo.judging import Judged
     from mmr1.rollout.requests import Rollout
 
     generator = np.random.default_rng(tokens)
@@ -251,7 +251,8 @@ def made_up(problems: int, n: int, tokens: int, shape: Shape) -> list[Any]:
             length = int(generator.integers(tokens // 2, tokens + 1))
             ids = generator.integers(20, 100, length).astype(np.int32)
             rollouts.append(Rollout(problem.id, index, index, ids, "", "length", np.zeros(length, np.float32)))
-        judged = [Judged(float(generator.random() < 0.5), 1.0, None, "words") for _ in range(n)]
+        rewards = [{"format": 1.0, "accuracy": float(generator.random() < 0.5)} for _ in range(n)]
+        judged = [Judged(earned, {"extracted": None, "reason": "words"}) for earned in rewards]
         groups.append(Group(Entry(slot, problem), rollouts, judged))
     return groups
 

@@ -20,7 +20,7 @@ from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.files import write_json
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import add_job_arguments, job
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards.verifier.verify import Verifier
 
 
 def main() -> None:

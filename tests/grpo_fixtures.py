@@ -14,11 +14,11 @@ from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.batching import MicroBatch
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Entry, Group
+from mmr1.grpo.judging import Judged
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.policy import LogprobModel
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.plumbing.interruption import Interruption
-from mmr1.rewards.reward import Judged
 from mmr1.rollout.requests import Rollout
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -106,7 +106,8 @@ def random_groups(
                 tokens[-1] = end
             logprobs = -generator.random(length).astype(np.float32)
             rollouts.append(Rollout(problem.id, index, index, tokens, "", reason, logprobs))
-            judged.append(Judged(float(generator.random() < 0.5), float(generator.random() < 0.5), None, "words"))
+            rewards = {"accuracy": float(generator.random() < 0.5), "format": float(generator.random() < 0.5)}
+            judged.append(Judged(rewards, {"extracted": None, "reason": "words"}))
         groups.append(Group(Entry(slot, problem), rollouts, judged))
     return groups
 

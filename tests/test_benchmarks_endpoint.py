@@ -18,7 +18,7 @@ from mmr1.benchmarks.registry import BENCHMARKS
 from mmr1.benchmarks.score import add_judge, judge_items, scores
 from mmr1.data.problems import Problem, write_problems
 from mmr1.plumbing.errors import UserError
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.served import KEY_VARIABLE as ENDPOINT_KEY
 from mmr1.seeds import derive
 

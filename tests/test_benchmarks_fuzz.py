@@ -15,7 +15,7 @@ from mmr1.benchmarks.base import Response
 from mmr1.benchmarks.registry import BENCHMARKS
 from mmr1.benchmarks.score import item_rows, judge_items, scores
 from mmr1.data.problems import Problem
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards.verifier.verify import Verifier
 
 COUNT = 20_000
 SLOWEST = 5.0  # seconds of processor time for one answer

@@ -11,7 +11,7 @@ from mmr1.benchmarks.rules.paper import gold_choice
 from mmr1.benchmarks.score import judge_items
 from mmr1.benchmarks.suite import mathvista
 from mmr1.data.problems import Problem
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards.verifier.verify import Verifier
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 PREDICTIONS, FILES = SHARED / "predictions", SHARED / "benchmarks"

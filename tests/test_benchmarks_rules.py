@@ -12,7 +12,7 @@ from mmr1.benchmarks.rules.extract import extract
 from mmr1.benchmarks.rules.numbers import number, readings
 from mmr1.benchmarks.score import judge_items
 from mmr1.data.problems import Problem
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards.verifier.verify import Verifier
 
 MATHVISTA = {"pid": "1", "question": "?", "precision": None, "unit": None, "metadata": {}}
 MATHVERSE = {"sample_index": "1", "problem_version": "Text Lite", "question": "?", "metadata": {}}

@@ -21,7 +21,7 @@ from mmr1.benchmarks.score import judge_items, pair, scores
 from mmr1.data import contracts
 from mmr1.data.problems import Problem, read_problems, write_problems
 from mmr1.plumbing.errors import UserError
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards.verifier.verify import Verifier
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"

@@ -9,7 +9,8 @@ from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.data.sources import digits
 from mmr1.models.tiny import build_processor
-from mmr1.rewards.extract import last_boxed, well_formed
+from mmr1.rewards.format import well_formed
+from mmr1.rewards.reading.extract import last_boxed
 
 
 def test_answers_are_right() -> None:

@@ -30,7 +30,7 @@ EVERY_STEP = {"save_every": 1, "verify_workers": 1}
 # Each phase, and where in the code a kill lands in it.
 PHASES = {
     "generation": "mmr1.rollout.transformers_engine:TransformersEngine.generate",
-    "reward": "mmr1.grpo.sampling:judge_with",
+    "reward": "mmr1.grpo.sampling:judge",
     "backward": "mmr1.grpo.policy:Policy.backward",
     "optimizer step": "mmr1.grpo.policy:Policy.step",
     "writing a step's results": "mmr1.grpo.state:Work.write_step",

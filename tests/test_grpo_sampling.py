@@ -19,7 +19,7 @@ from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
 from mmr1.grpo.sampling import Sampler
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.interruption import Preempted
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.requests import Request, Rollout, Sampling
 from mmr1.seeds import derive
 

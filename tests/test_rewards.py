@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mmr1.rewards.reward import Judged, judge, judge_with, option_letter, plain
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards.accuracy import Verdict, judge, option_letter, plain
+from mmr1.rewards.format import well_formed
+from mmr1.rewards.verifier.verify import Verifier
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,7 @@ def verifier() -> Iterator[Verifier]:
 
 
 def accuracy(verifier: Verifier, gold: str, answer: str) -> float:
-    return judge_with(verifier, [gold], [f"<think>a</think><answer>\\boxed{{{answer}}}</answer>"])[0].accuracy
+    return judge([gold], [f"<think>a</think><answer>\\boxed{{{answer}}}</answer>"], verifier)[0].accuracy
 
 
 @pytest.mark.parametrize("gold", ["A", "E", "No", "False", "None"])
@@ -23,8 +24,8 @@ def accuracy(verifier: Verifier, gold: str, answer: str) -> float:
     "text", ["", "None", "I cannot tell.", "<answer>None of them</answer>", r"\boxed{", r"\boxed{}"]
 )
 def test_a_missing_box_is_wrong_whatever_the_gold(verifier: Verifier, gold: str, text: str) -> None:
-    (judged,) = judge_with(verifier, [gold], [text])
-    assert (judged.accuracy, judged.format) == (0.0, 0.0)
+    (judged,) = judge([gold], [text], verifier)
+    assert (judged.accuracy, well_formed(text)) == (0.0, False)
     assert judged.reason == ("empty box" if text == r"\boxed{}" else "no box")
 
 
@@ -75,7 +76,7 @@ def test_right_answers_earn_one(verifier: Verifier, gold: str, right: list[str])
 
 def test_the_last_of_several_boxes_counts(verifier: Verifier) -> None:
     texts = [r"\boxed{4} \boxed{5}", r"\boxed{5} \boxed{4}", r"\boxed{4}, \boxed{5}, and \boxed{6}"]
-    assert [judged.accuracy for judged in judge_with(verifier, ["5"] * 3, texts)] == [1.0, 0.0, 0.0]
+    assert [judged.accuracy for judged in judge(["5"] * 3, texts, verifier)] == [1.0, 0.0, 0.0]
 
 
 def test_reasons_say_which_rule_decided() -> None:
@@ -87,23 +88,25 @@ def test_reasons_say_which_rule_decided() -> None:
         r"\boxed{yes}",
         r"\boxed{9^{9^{9^{9}}}}",
     ]
-    assert judge(["8", "8", "8", "C", "Yes", "8"], texts, workers=1, seconds=0.5) == [
-        Judged(1.0, 1.0, "8", "equal"),
-        Judged(0.0, 0.0, "9", "different"),
-        Judged(0.0, 0.0, None, "no box"),
-        Judged(0.0, 1.0, "B", "letter"),
-        Judged(1.0, 0.0, "yes", "words"),
-        Judged(0.0, 0.0, "9^{9^{9^{9}}}", "timeout"),
+    with Verifier(workers=1, seconds=0.5) as verifier:
+        found = judge(["8", "8", "8", "C", "Yes", "8"], texts, verifier)
+    assert list(zip(found, map(well_formed, texts), strict=True)) == [
+        (Verdict(1.0, "8", "equal"), True),
+        (Verdict(0.0, "9", "different"), False),
+        (Verdict(0.0, None, "no box"), False),
+        (Verdict(0.0, "B", "letter"), True),
+        (Verdict(1.0, "yes", "words"), False),
+        (Verdict(0.0, "9^{9^{9^{9}}}", "timeout"), False),
     ]
 
 
 def test_golds_and_texts_must_match_in_number(verifier: Verifier) -> None:
     with pytest.raises(ValueError, match="argument"):
-        judge_with(verifier, ["1", "2"], [r"\boxed{1}"])
+        judge(["1", "2"], [r"\boxed{1}"], verifier)
 
 
 def test_no_responses_no_rewards(verifier: Verifier) -> None:
-    assert judge_with(verifier, [], []) == []
+    assert judge([], [], verifier) == []
 
 
 @pytest.mark.parametrize(

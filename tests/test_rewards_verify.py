@@ -24,11 +24,11 @@ from math_verify import parser as math_verify_parser
 from math_verify import verify as math_verify
 from sympy import Basic, srepr
 
-from mmr1.rewards import grammar
-from mmr1.rewards.extract import last_boxed
-from mmr1.rewards.verify import _INTEGER, Outcome, Verifier, _by_string
-from mmr1.rewards.witness import surely_different
-from mmr1.rewards.workers import MEMORY, boxed
+from mmr1.rewards.reading.extract import last_boxed
+from mmr1.rewards.verifier import grammar
+from mmr1.rewards.verifier.verify import _INTEGER, Outcome, Verifier, _by_string
+from mmr1.rewards.verifier.witness import surely_different
+from mmr1.rewards.verifier.workers import MEMORY, boxed
 
 ROOT = Path(__file__).resolve().parents[1]
 PREDICTIONS = ROOT.parent / "shared" / "predictions"
@@ -332,7 +332,7 @@ def test_integers_alone_start_no_process() -> None:
 
 CLIENT = f"""
     import sys
-    from mmr1.rewards.verify import Verifier
+    from mmr1.rewards.verifier.verify import Verifier
     with Verifier(workers=2, seconds=600.0) as verifier:
         verifier.verify([("1/2", "0.5"), ("1/2", "0.25")])
         print(verifier._server[0].pid, flush=True)
@@ -369,7 +369,7 @@ def test_an_unusable_number_of_workers_or_seconds_is_refused() -> None:
 
 
 def test_the_module_brings_neither_torch_nor_sympy_into_the_client() -> None:
-    code = "import sys, mmr1.rewards.reward; print(sorted({'torch', 'sympy', 'math_verify'} & set(sys.modules)))"
+    code = "import sys, mmr1.rewards.accuracy; print(sorted({'torch', 'sympy', 'math_verify'} & set(sys.modules)))"
     environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -79,7 +79,7 @@ def test_rescoring_from_stored_verdicts_judges_nothing(
     run: Run, four: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = score(run, "--rollouts r1.parquet r0.parquet --rewards w.parquet")
-    monkeypatch.setattr("mmr1.vas.verdicts.judge_with", None)
+    monkeypatch.setattr("mmr1.vas.verdicts.judge", None)
     again = score(run, "--rollouts r1.parquet r0.parquet --rewards-in w.parquet --rewards copy.parquet")
     assert again == first
     assert contracts.read("copy.parquet", contracts.REWARDS) == contracts.read("w.parquet", contracts.REWARDS)

@@ -16,16 +16,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
-from pydantic import PlainSerializer, PlainValidator, SerializationInfo, ValidationError, WithJsonSchema
+from pydantic import Field, PlainSerializer, PlainValidator, SerializationInfo, ValidationError, WithJsonSchema
 
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.settings import Section, describe
+from mmr1.plumbing.settings import Section, describe, head
 
 PACKAGE = Path(__file__).parent
 
 
 class NoSettings(Section):
     """The settings of a member that has none."""
+
+
+class _Weight(Section):
+    """What a member counts for among others."""
+
+    weight: float = Field(1.0, ge=0)
 
 
 @cache
@@ -65,6 +71,13 @@ class Plugin:
         return f"mmr1/{self.folder}/{self.name}.py"
 
 
+@dataclass(frozen=True)
+class Weighted(Plugin):
+    """A member that counts with a weight among others of its folder."""
+
+    weight: float
+
+
 def choice(folder: str) -> Any:
     """The type of a settings field that names a member of `folder`: "name", or {name: …, the member's settings}."""
     return Annotated[
@@ -73,6 +86,42 @@ def choice(folder: str) -> Any:
         PlainSerializer(_dumped),
         WithJsonSchema(_schema(folder)),
     ]
+
+
+def weights(folder: str, always: tuple[str, ...] = ()) -> Any:
+    """The type of a settings field that weighs members of `folder`: {name: number}, or {name: {weight: …, its keys}}.
+
+    Its value is a dict of names to `Weighted`: first those of `always`, with the weight 0 where none is given, then the
+    others by name, so that sums do not depend on the order in which they were written.
+    """
+    return Annotated[
+        dict[str, Weighted],
+        PlainValidator(lambda value: _weighted(folder, always, value)),
+        PlainSerializer(lambda value, info: {name: _dumped(one, info) for name, one in value.items()}),
+        WithJsonSchema(_weights_schema(folder)),
+    ]
+
+
+def _weighted(folder: str, always: tuple[str, ...], value: Any) -> dict[str, Weighted]:
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a weight for each of some of {', '.join(names(folder))}, found {value!r}")
+    values = dict.fromkeys(always, 0.0) | value
+    others = sorted(name for name in values if name not in always)
+    return {name: _one_weighted(folder, name, values[name]) for name in (*always, *others)}
+
+
+def _one_weighted(folder: str, name: str, value: Any) -> Weighted:
+    if isinstance(value, Weighted):
+        return value
+    if name not in names(folder):
+        raise ValueError(f"expected names among {', '.join(names(folder))}, found {name!r}")
+    given = dict(value) if isinstance(value, dict) else {"weight": value}
+    weight = {"weight": given.pop("weight")} if "weight" in given else {}
+    try:
+        settings = settings_class(folder, name).model_validate(given)
+        return Weighted(folder, name, settings, _Weight.model_validate(weight).weight)
+    except ValidationError as error:
+        raise ValueError("; ".join(f"{name}.{one}" for one in describe(error).split("; "))) from None
 
 
 def _chosen(folder: str, value: Any) -> Plugin:
@@ -95,19 +144,30 @@ def _chosen(folder: str, value: Any) -> Plugin:
 
 
 def _dumped(plugin: Plugin, info: SerializationInfo) -> dict[str, Any]:
-    return {"name": plugin.name} | plugin.settings.model_dump(mode="json", exclude_unset=info.exclude_unset)
+    return head(plugin) | plugin.settings.model_dump(mode="json", exclude_unset=info.exclude_unset)
 
 
 def _schema(folder: str) -> dict[str, Any]:
-    members = []
-    for name in names(folder):
-        schema = settings_class(folder, name).model_json_schema()
-        definitions = schema.pop("$defs", {})
-        schema.pop("description", None)
-        schema["properties"] = {"name": {"const": name}} | schema.get("properties", {})
-        schema["required"] = ["name", *schema.get("required", [])]
-        members.append(_inlined(schema, definitions))
+    members = [_member_schema(folder, name, {"name": {"const": name}}, ["name"]) for name in names(folder)]
     return {"anyOf": [{"enum": list(names(folder))}, *members]}
+
+
+def _weights_schema(folder: str) -> dict[str, Any]:
+    weight = _Weight.model_json_schema()["properties"]["weight"]
+    members = {
+        name: {"anyOf": [weight, _member_schema(folder, name, {"weight": weight}, [])]} for name in names(folder)
+    }
+    return {"type": "object", "properties": members, "additionalProperties": False}
+
+
+def _member_schema(folder: str, name: str, keys: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    """The JSON schema of a member's settings, with further keys before them."""
+    schema = settings_class(folder, name).model_json_schema()
+    definitions = schema.pop("$defs", {})
+    schema.pop("description", None)
+    schema["properties"] = keys | schema.get("properties", {})
+    schema["required"] = [*required, *schema.get("required", [])]
+    return _inlined(schema, definitions)
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:

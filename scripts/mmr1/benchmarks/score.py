@@ -10,7 +10,7 @@ from mmr1.benchmarks.base import Benchmark, Decision, Response
 from mmr1.benchmarks.intervals import interval
 from mmr1.data.problems import Problem
 from mmr1.plumbing.errors import UserError
-from mmr1.rewards.verify import Outcome, Verifier
+from mmr1.rewards.verifier.verify import Outcome, Verifier
 
 AskJudge = Callable[[Sequence[tuple[str, str, str]]], Sequence[bool]]
 

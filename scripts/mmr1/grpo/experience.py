@@ -1,6 +1,6 @@
 """What a step learns from: schedule entries, their groups of judged rollouts, and the tables these are stored in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from mmr1.data import contracts
 from mmr1.data.problems import Problem
+from mmr1.grpo.judging import ALWAYS, Judged
 from mmr1.grpo.settings import GRPOSettings
+from mmr1.plugins import Weighted
 from mmr1.plumbing.errors import UserError
-from mmr1.rewards.reward import Judged
 from mmr1.rollout.requests import Rollout
 
 
@@ -32,8 +33,8 @@ class Group:
     judged: list[Judged]
 
     def rewards(self, settings: GRPOSettings) -> list[float]:
-        """Format weight × format + accuracy weight × accuracy (Table 6), one a rollout."""
-        return [settings.format_weight * one.format + settings.accuracy_weight * one.accuracy for one in self.judged]
+        """The weighted sum of the run's rewards, one a rollout."""
+        return [one.total(settings.rewards) for one in self.judged]
 
     @property
     def varies(self) -> bool:
@@ -80,20 +81,29 @@ def rollouts_table(groups: Sequence[Group], step: int) -> pa.Table:
     return pa.table(columns, schema=contracts.TRAINING_ROLLOUTS)
 
 
-def rewards_table(groups: Sequence[Group], step: int) -> pa.Table:
-    """The groups' verdicts with the columns of TRAINING_REWARDS, in the same order."""
+def rewards_schema(rewards: Mapping[str, Weighted]) -> pa.Schema:
+    """TRAINING_REWARDS, and behind it the column of each further reward of a run, with its text columns."""
+    schema = contracts.TRAINING_REWARDS
+    for name, chosen in rewards.items():
+        if name not in ALWAYS:
+            schema = schema.append(pa.field(name, pa.float64(), nullable=False))
+            for column in getattr(chosen.module, "COLUMNS", ()):
+                schema = schema.append(pa.field(column, pa.string()))
+    return schema
+
+
+def rewards_table(groups: Sequence[Group], step: int, schema: pa.Schema) -> pa.Table:
+    """What the groups' rollouts earned, with the columns of `rewards_schema`, in the same order."""
     rows = [
         {
             "problem_id": group.entry.problem.id,
             "rollout": rollout.rollout,
-            "accuracy": judged.accuracy,
-            "format": judged.format,
-            "extracted": judged.extracted,
-            "reason": judged.reason,
             "step": step,
             "slot": group.entry.slot,
+            **judged.rewards,
+            **judged.texts,
         }
         for group in groups
         for rollout, judged in zip(group.rollouts, group.judged, strict=True)
     ]
-    return pa.Table.from_pylist(rows, schema=contracts.TRAINING_REWARDS)
+    return pa.Table.from_pylist(rows, schema=schema)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from mmr1.data.problems import Problem
-from mmr1.grpo.experience import Entry, Group, rewards_table, rollouts_table
+from mmr1.grpo.experience import Entry, Group, rewards_schema, rewards_table, rollouts_table
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
 from mmr1.grpo.policy import Policy
@@ -39,6 +39,7 @@ def train(
         due = validation and step % validate_every == 0 and (step > first or step == 0)
         return {"step": step, **sampler.validate(validation, watch)} if due else None
 
+    schema = rewards_schema(settings.rewards)
     sampler.update_weights(policy)
     for step in range(done, last + 1):
         watch = Stopwatch()
@@ -62,7 +63,7 @@ def train(
                 "validation": validated,
                 "entries": {"step": step, "drawn": len(groups), "trained": [group.entry.slot for group in chosen]},
             }
-            work.write_step(step, rollouts_table(groups, step), rewards_table(groups, step), logs)
+            work.write_step(step, rollouts_table(groups, step), rewards_table(groups, step, schema), logs)
             log(_line(metrics, last, watch))
         interruption.took("step", watch.total())
         if (step + 1) % settings.machine.save_every == 0 or step == last:
@@ -95,8 +96,7 @@ def _leave(work: Work, policy: Policy, step: int, interruption: Interruption) ->
 
 def _line(metrics: dict[str, float], last: int, watch: Stopwatch) -> str:
     shown = (
-        "reward_accuracy",
-        "reward_format",
+        *(name for name in metrics if name.startswith("reward_") and name != "reward_mean"),
         "zero_variance_share",
         "gradient_norm",
         "kl",

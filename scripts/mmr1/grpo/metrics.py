@@ -99,14 +99,13 @@ def group_metrics(groups: Sequence[Group], settings: GRPOSettings) -> dict[str, 
     lengths = [len(one.token_ids) for one in rollouts]
     return {
         "reward_mean": float(rewards.mean()),
-        "reward_format": sum(one.format for one in judged) / len(judged),
-        "reward_accuracy": sum(one.accuracy for one in judged) / len(judged),
+        **{f"reward_{name}": sum(one.rewards[name] for one in judged) / len(judged) for name in settings.rewards},
         "group_std": float(rewards.std(dim=1).mean()),
         "zero_variance_share": float((rewards == rewards[:, :1]).all(dim=1).double().mean()),
         "response_length_mean": sum(lengths) / len(lengths),
         "response_length_max": float(max(lengths)),
         "truncated_share": sum(one.finish_reason == "length" for one in rollouts) / len(rollouts),
-        "verify_timeouts": float(sum(one.reason == "timeout" for one in judged)),
+        "verify_timeouts": float(sum(one.texts["reason"] == "timeout" for one in judged)),
     }
 
 

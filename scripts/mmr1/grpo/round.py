@@ -13,7 +13,7 @@ from mmr1.data import contracts
 from mmr1.data.problems import Problem, read_problems
 from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.distributed import Ranks
-from mmr1.grpo.experience import read_schedule
+from mmr1.grpo.experience import read_schedule, rewards_schema
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.loop import train
 from mmr1.grpo.memory import estimate, lines
@@ -30,7 +30,7 @@ from mmr1.plumbing.files import digest, read_json, sha256, write_jsonl
 from mmr1.plumbing.interruption import Interruption
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.settings import numbers, plugin_files, read_text
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.engines import Limits
 from mmr1.rollout.make import make_engine, ranks_of
 from mmr1.rollout.requests import Engine
@@ -89,7 +89,7 @@ def train_round(
     if ranks.first:
         remove_leftovers(args)
     policy.save(args.out, ranks)
-    logs = write_outputs(args, work, range(first, last + 1), validated) if ranks.first else []
+    logs = write_outputs(args, settings, work, range(first, last + 1), validated) if ranks.first else []
     if args.state_out and ranks.first:
         facts = {"step": last + 1, "checkpoint": folder_digest(args.out, "*.safetensors")}
         copy_state(work.state(last + 1), args.state_out, facts)
@@ -178,12 +178,12 @@ def remove_leftovers(args: argparse.Namespace) -> None:
 
 
 def write_outputs(
-    args: argparse.Namespace, work: Work, steps: range, validated: dict[str, float] | None
+    args: argparse.Namespace, settings: GRPOSettings, work: Work, steps: range, validated: dict[str, float] | None
 ) -> list[dict[str, Any]]:
     """Join the steps' results into the round's outputs; returns the steps' logs."""
     logs = work.logs(steps)
     work.join_tables(steps, "rollouts", contracts.TRAINING_ROLLOUTS, args.rollouts)
-    work.join_tables(steps, "rewards", contracts.TRAINING_REWARDS, args.rewards)
+    work.join_tables(steps, "rewards", rewards_schema(settings.rewards), args.rewards)
     write_jsonl(args.metrics, [entry["metrics"] for entry in logs])
     write_jsonl(args.timings, [entry["timings"] for entry in logs])
     if args.entries:

@@ -7,12 +7,13 @@ from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder, check_prompt_length
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Entry, Group
+from mmr1.grpo.judging import judge
 from mmr1.grpo.metrics import Stopwatch
 from mmr1.grpo.policy import Policy
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.plumbing.interruption import Interruption, Preempted
-from mmr1.rewards.reward import judge_with
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards import Response
+from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.make import ranks_of
 from mmr1.rollout.requests import Engine, Request, Sampling, group_requests
 
@@ -91,8 +92,11 @@ class Sampler:
         with watch.time("generate"):
             rollouts = self.engine.generate(requests, sampling) if requests else []
         with watch.time("reward"):
-            golds = [request.problem.answer for request in requests]
-            judged = judge_with(self.verifier, golds, [rollout.text for rollout in rollouts])
+            responses = [
+                Response(request.problem, rollout.text, rollout.token_ids, rollout.finish_reason)
+                for request, rollout in zip(requests, rollouts, strict=True)
+            ]
+            judged = judge(self.settings.rewards, responses, self.verifier)
         return [
             Group(entry, rollouts[start : start + n], judged[start : start + n])
             for start, entry in zip(range(0, len(rollouts), n), entries, strict=True)

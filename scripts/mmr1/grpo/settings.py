@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mmr1.plugins import choice
+from mmr1.grpo.judging import ALWAYS
+from mmr1.plugins import choice, weights
 from mmr1.plumbing.fields import PromptPosition
 from mmr1.plumbing.settings import Machine, Section
 
@@ -57,8 +58,10 @@ class GRPOSettings(Section):
     max_response_tokens: int = Field(4096, ge=1)
 
     # Reward and advantage.
-    format_weight: float = Field(1.0, ge=0)
-    accuracy_weight: float = Field(1.0, ge=0)
+    rewards: weights("rewards", always=ALWAYS) = Field(  # type: ignore[valid-type]
+        default_factory=dict,
+        description="weight by name (a file of rewards/); accuracy and format are recorded at a weight of 0, too",
+    )
     advantage_epsilon: float = Field(1e-6, ge=0, description="added to the group's unbiased standard deviation")
     verify_seconds: float = Field(2.0, gt=0, description="time limit of one verification; time-outs are counted")
 
@@ -104,10 +107,16 @@ class GRPOSettings(Section):
     validation: ValidationSettings = Field(default_factory=lambda: ValidationSettings.model_validate({}))
     filter: FilterSettings | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rewards_of_table_6(cls, values: Any) -> Any:
+        """Rewards that were not given are Table 6's, as if they had been written: a run can then add to them."""
+        return {"rewards": {"accuracy": 1.0, "format": 1.0}} | values if isinstance(values, dict) else values
+
     @model_validator(mode="after")
     def _consistent(self) -> "GRPOSettings":
-        if self.format_weight == self.accuracy_weight == 0:
-            raise ValueError("format_weight, accuracy_weight: expected at least one above 0")
+        if not any(chosen.weight for chosen in self.rewards.values()):
+            raise ValueError("rewards: expected at least one weight above 0")
         if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
             raise ValueError(f"min_pixels: expected at most max_pixels ({self.max_pixels}), found {self.min_pixels}")
         return self

@@ -58,12 +58,15 @@ def settings_of(args: argparse.Namespace, model: type[Settings]) -> Settings:
 
 
 def _keys(model: type[Section], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """The keys that have a flag: those of the model itself and of its machine section, for no two have one name."""
+    """The keys that have a flag: those of the model itself and of its machine section, for no two have one name.
+
+    What holds keys of its own, a section or a mapping, has none.
+    """
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Machine):
             yield from _keys(kind, (*path, name))
-        elif not _is_section(kind):
+        elif not _is_section(kind) and get_origin(kind) is not dict:
             yield (*path, name), field
 
 

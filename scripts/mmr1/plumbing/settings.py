@@ -53,7 +53,10 @@ def numbers(section: BaseModel) -> dict[str, Any]:
         if isinstance(value, Machine):
             continue
         if (inner := _inner(value)) is not None:
-            values[name] = _named(value, numbers(inner))
+            values[name] = head(value) | numbers(inner)
+            continue
+        if members := _members(value):
+            values[name] = {key: head(one) | numbers(inner) for key, (one, inner) in members.items()}
             continue
         found = section.model_dump(mode="json", include={name})[name]
         extra = field.json_schema_extra
@@ -69,9 +72,15 @@ def machine(section: BaseModel) -> dict[str, Any]:
         value = getattr(section, name)
         if isinstance(value, Machine):
             values[name] = value.model_dump(mode="json")
-        elif (inner := _inner(value)) is not None and (found := machine(inner)):
+        elif found := _machine_inside(value):
             values[name] = found
     return values
+
+
+def _machine_inside(value: Any) -> dict[str, Any]:
+    if (inner := _inner(value)) is not None:
+        return machine(inner)
+    return {key: found for key, (_, one) in _members(value).items() if (found := machine(one))}
 
 
 def plugin_files(section: BaseModel) -> list[str]:
@@ -95,8 +104,18 @@ def _inner(value: Any) -> BaseModel | None:
     return settings if isinstance(settings, BaseModel) else None
 
 
-def _named(value: Any, inner: dict[str, Any]) -> dict[str, Any]:
-    return {"name": value.name} | inner if hasattr(value, "settings") else inner
+def _members(value: Any) -> dict[str, tuple[Any, BaseModel]]:
+    """The values of a mapping of sections or plugins, each with the settings inside; nothing of any other value."""
+    if not isinstance(value, Mapping):
+        return {}
+    return {key: (one, inner) for key, one in value.items() if (inner := _inner(one)) is not None}
+
+
+def head(value: Any) -> dict[str, Any]:
+    """What a plugin has beside its settings: its name, or its weight where the key in a mapping is its name."""
+    if not hasattr(value, "settings"):
+        return {}
+    return {"weight": value.weight} if hasattr(value, "weight") else {"name": value.name}
 
 
 def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

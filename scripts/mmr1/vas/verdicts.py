@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError
-from mmr1.rewards.reward import judge_with
-from mmr1.rewards.verify import Verifier
+from mmr1.rewards.accuracy import judge
+from mmr1.rewards.format import well_formed
+from mmr1.rewards.verifier.verify import Verifier
 from mmr1.vas.groups import KEY, Groups, is_training
 
 # Takes the next chunk of rollouts and returns the accuracy, 0 or 1, of each of its rows: float64 (rows,).
@@ -40,10 +41,12 @@ def judged_now(
         def verdicts(groups: Groups) -> NDArray[np.float64]:
             rows = groups.table
             names = rows.column("problem_id").to_pylist()
-            judged = judge_with(verifier, [golds[name] for name in names], rows.column("text").to_pylist())
+            texts = rows.column("text").to_pylist()
+            judged = judge([golds[name] for name in names], texts, verifier)
             reasons.update(one.reason for one in judged)
             columns = {name: rows.column(name) for name in (*KEY, "rollout") if name in rows.column_names}
-            for name in ("accuracy", "format", "extracted", "reason"):
+            columns["format"] = pa.array([float(well_formed(text)) for text in texts])
+            for name in ("accuracy", "extracted", "reason"):
                 columns[name] = pa.array([getattr(one, name) for one in judged], schema.field(name).type)
             file.write_table(pa.table([columns[name] for name in schema.names], schema=schema))
             return np.array([one.accuracy for one in judged])

@@ -3,7 +3,7 @@
 import re
 
 from mmr1.benchmarks.base import Response
-from mmr1.rewards.extract import BOX, extract_answer
+from mmr1.rewards.reading.extract import BOX, extract_answer
 
 SHORT = 60  # a response of one line and at most this many characters is taken to be the answer
 

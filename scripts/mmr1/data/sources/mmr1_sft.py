@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from mmr1.data.problems import IMAGE_MARK, Problem
 from mmr1.data.sources.mmr1_rl import BrokenRow, checked, marked
 from mmr1.plumbing.errors import UserError
-from mmr1.rewards.extract import extract_answer
+from mmr1.rewards.reading.extract import extract_answer
 
 CHARACTERS_AT_A_TIME = 1 << 20
 ITEMS_TO_LEARN_FROM = 1000

@@ -1,7 +1,7 @@
-r"""The reward of a response (§6.1, Table 6): accuracy and format, each 0 or 1.
+r"""Accuracy (§6.1, Table 6): 1 where the answer of a response is the gold, else 0.
 
-Accuracy is binary, as in the paper: no partial credit, no substrings. What is compared is the last box. Three kinds of
-gold, three rules:
+Binary, as in the paper: no partial credit, no substrings. What is compared is the last box. Three kinds of gold, three
+rules:
 
 - an option letter ("A", "(C)"): the answer must be that letter, bare or followed by its text ("C. 12 cm");
 - words ("Yes", "No", "False", "Bugs Bunny"): the same words, whatever their case;
@@ -14,27 +14,38 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmr1.rewards.extract import extract_answer, well_formed
-from mmr1.rewards.verify import Outcome, Verifier
+from mmr1.plumbing.settings import Section
+from mmr1.rewards import Response, Scores
+from mmr1.rewards.reading.extract import extract_answer
+from mmr1.rewards.verifier.verify import Outcome, Verifier
+
+TITLE = "Accuracy"
+EXAMPLE = """
+grpo:
+  rewards: {accuracy: 1.0, format: 1.0}
+"""
+COLUMNS = ("extracted", "reason")
+
+
+def score(responses: Sequence[Response], settings: Section, verifier: Verifier) -> Scores:
+    """1.0 for a right answer, 0.0 for any other; the answers as they were read, and what decided."""
+    verdicts = judge([one.problem.answer for one in responses], [one.text for one in responses], verifier)
+    return Scores(
+        [one.accuracy for one in verdicts],
+        {"extracted": [one.extracted for one in verdicts], "reason": [one.reason for one in verdicts]},
+    )
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a response earned. The trainer adds the two up with the recipe's weights."""
+class Verdict:
+    """Whether a response is right."""
 
     accuracy: float  # 0.0 or 1.0
-    format: float  # 0.0 or 1.0
     extracted: str | None  # the content of the last box; None if there is none
     reason: str  # how accuracy came about: "no box", "empty box", "letter", "words", or math-verify's `Outcome`
 
 
-def judge(golds: Sequence[str], texts: Sequence[str], *, workers: int, seconds: float) -> list[Judged]:
-    """Judge responses against their golds, with processes that end with the call. See `judge_with`."""
-    with Verifier(workers, seconds) as verifier:
-        return judge_with(verifier, golds, texts)
-
-
-def judge_with(verifier: Verifier, golds: Sequence[str], texts: Sequence[str]) -> list[Judged]:
+def judge(golds: Sequence[str], texts: Sequence[str], verifier: Verifier) -> list[Verdict]:
     """Judge the response `texts[i]` against `golds[i]`, for each i.
 
     Reason "timeout" or "error" means that math-verify came to no verdict: accuracy is 0.
@@ -46,9 +57,9 @@ def judge_with(verifier: Verifier, golds: Sequence[str], texts: Sequence[str]) -
     ]
     outcomes = iter(verifier.verify(pairs))
     judged = []
-    for text, answer, verdict in zip(texts, answers, verdicts, strict=True):
+    for answer, verdict in zip(answers, verdicts, strict=True):
         right, reason = verdict or _by_outcome(next(outcomes))
-        judged.append(Judged(float(right), float(well_formed(text)), answer, reason))
+        judged.append(Verdict(float(right), answer, reason))
     return judged
 
 

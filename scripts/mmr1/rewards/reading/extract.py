@@ -1,6 +1,5 @@
-r"""Where the answer of a response is: the last `\boxed{}`, and the layout that the system prompt asks for.
+r"""Where the answer of a response is: the last `\boxed{}`, of the `<answer>` section where that has one.
 
-The layout is the paper's (Table 7): `<think> reasoning </think><answer> answer, its result in \boxed{} </answer>`.
 Everything here is linear in the length of the text, whatever the text is: responses are a model's, and a model under a
 reward finds what is slow.
 """
@@ -51,19 +50,3 @@ def extract_answer(text: str) -> tuple[str | None, str]:
             return boxed, "answer box"
     boxed = last_boxed(text)
     return (boxed, "box") if boxed is not None else (None, "no box")
-
-
-def well_formed(text: str) -> bool:
-    r"""The format reward (Table 7): whether a response is `<think>…</think><answer>…\boxed{…}…</answer>` and no more.
-
-    Each tag occurs once, white space may stand around the two sections, the reasoning is not blank and the answer has a
-    box that closes and is not empty.
-    """
-    text = text.strip()
-    if any(text.count(tag) != 1 for tag in ("<think>", "</think>", "<answer>", "</answer>")):
-        return False
-    if not (text.startswith("<think>") and text.endswith("</answer>")):
-        return False
-    thought, _, rest = text.removeprefix("<think>").partition("</think>")
-    rest = rest.lstrip()
-    return bool(thought.strip()) and rest.startswith("<answer>") and bool(last_boxed(rest.removesuffix("</answer>")))

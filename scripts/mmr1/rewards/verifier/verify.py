@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mmr1.rewards.workers import OUTCOMES, Outcome, Pair
+from mmr1.rewards.verifier.workers import OUTCOMES, Outcome, Pair
 
 __all__ = ["Outcome", "Pair", "Verifier"]
 
-SCRIPTS = Path(__file__).resolve().parents[2]
+SCRIPTS = Path(__file__).resolve().parents[3]
 REMEMBERED = 1_000_000  # verdicts kept, some 200 bytes each
 
 # Integers as people and models write them. Of two such strings math-verify says "equal" exactly if they are the same
@@ -96,7 +96,15 @@ class Verifier:
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
         ours, theirs = Pipe()
-        command = [sys.executable, "-P", "-m", "mmr1.rewards.workers", theirs.fileno(), self.workers, self.seconds]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "mmr1.rewards.verifier.workers",
+            theirs.fileno(),
+            self.workers,
+            self.seconds,
+        ]
         path = os.pathsep.join([str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])])
         process = subprocess.Popen(
             [str(part) for part in command],

@@ -1,4 +1,4 @@
-r"""The processes behind `mmr1.rewards.verify`: a server that forks workers, feeds them and outlives them.
+r"""The processes behind `mmr1.rewards.verifier.verify`: a server that forks workers, feeds them and outlives them.
 
     client ──socket──► server ──fork──► worker, worker, …     worker: verify(parse(gold), parse(answer)), by the pair
 
@@ -82,8 +82,8 @@ def comparator() -> Callable[[str, str, Phase], Outcome]:
 
     from math_verify import parse, verify
 
-    from mmr1.rewards.grammar import remember_predictions
-    from mmr1.rewards.witness import surely_different
+    from mmr1.rewards.verifier.grammar import remember_predictions
+    from mmr1.rewards.verifier.witness import surely_different
 
     remember_predictions()
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # it warns that its own limits are off, as is meant
