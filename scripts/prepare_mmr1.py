@@ -6,16 +6,20 @@ a gold answer, the prompt fits the trainer's bound. `--max-dropped` rows may fai
 
 import argparse
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
 from mmr1.data import contracts
+from mmr1.data.mmr1_rl import ROWS_AT_A_TIME, kept_problems, with_letter
 from mmr1.data.problems import Problem, problem_rows, read_problems, write_problems
 from mmr1.data.prompts import PromptEncoder
-from mmr1.data.sources.mmr1_rl import ROWS_AT_A_TIME, Dropped, in_blocks, kept_problems, with_letter
+from mmr1.data.rows import Dropped, in_blocks
+from mmr1.data.sources.mmr1 import RLPreparation
 from mmr1.models.checkpoints import load_processor
 from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.plumbing.settings import read_text
@@ -23,32 +27,35 @@ from mmr1.plumbing.settings import read_text
 
 def main() -> None:
     args = parse_arguments()
+    settings = settings_of(args, RLPreparation)
     inputs = {name: getattr(args, name) for name in ("rl", "benchmark", "processor", "system_prompt")}
-    with job(args, inputs=inputs, outputs={"out": args.out, "validation": args.validation}) as work:
-        dropped = Dropped(args.max_dropped)
-        problems = kept_problems(args.rl, dropped, prompt_tokens(args), args.max_prompt_tokens)
+    outputs = {"out": args.out, "validation": args.validation}
+    with job(args, inputs=inputs, outputs=outputs, settings=settings) as work:
+        dropped = Dropped(settings.max_dropped)
+        tokens = prompt_tokens(args.processor, read_text(args.system_prompt), settings)
+        problems = islice(kept_problems(args.rl, dropped, tokens, settings.max_prompt_tokens), settings.limit)
         kept = 0
         with contracts.writer(args.out, contracts.PROBLEMS) as table:
             for block in in_blocks(problems, ROWS_AT_A_TIME):
                 table.write_table(pa.Table.from_pylist(problem_rows(block), schema=contracts.PROBLEMS))
                 kept += len(block)
-                log(f"{kept}/{args.rows} problems")
-            if kept + len(dropped.rows) != args.rows:
-                raise UserError(f"{args.rl}: expected {args.rows} rows, found {kept + len(dropped.rows)}")
-        validation = [with_letter(problem) for problem in read_problems(args.benchmark)]
+                log(f"{kept}/{settings.limit or settings.rows} problems")
+            if settings.limit is None and kept + len(dropped.rows) != settings.rows:
+                raise UserError(f"{args.rl}: expected {settings.rows} rows, found {kept + len(dropped.rows)}")
+        validation = [with_letter(problem) for problem in read_problems(args.benchmark)[: settings.limit]]
         write_problems(args.validation, validation)
         work.metrics |= {"problems": kept, "dropped": len(dropped.rows), "validation": len(validation)}
         work.notes["dropped"] = dropped.rows
 
 
-def prompt_tokens(args: argparse.Namespace) -> Callable[[Problem], int]:
+def prompt_tokens(processor: Path, system_prompt: str | None, settings: RLPreparation) -> Callable[[Problem], int]:
     """A function that gives the length of a problem's prompt as the trainer sees it."""
     encoder = PromptEncoder(
-        load_processor(args.processor),
-        read_text(args.system_prompt),
-        args.prompt_position,
-        args.min_pixels,
-        args.max_pixels,
+        load_processor(processor),
+        system_prompt,
+        settings.prompt_position,
+        settings.min_pixels,
+        settings.max_pixels,
         cached_problems=0,
     )
     return lambda problem: len(encoder.encode(problem).input_ids)
@@ -58,17 +65,12 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--rl", type=Path, required=True, help="folder with the Parquet files of the RL set")
-    add("--rows", type=int, required=True, help="how many rows it must have")
-    add("--max-dropped", type=int, default=0, help="how many of them may be broken (default: 0)")
     add("--processor", type=Path, required=True, help="a model whose tokenizer and image processor give the lengths")
     add("--system-prompt", type=Path, help="a text file")
-    add("--prompt-position", choices=("system", "user"), default="system")
-    add("--min-pixels", type=int, help="an image's least area (default: the model's)")
-    add("--max-pixels", type=int, help="an image's largest area (default: the model's)")
-    add("--max-prompt-tokens", type=int, required=True, help="longer prompts are broken rows")
     add("--benchmark", type=Path, required=True, help="problems.parquet of the benchmark that validates")
     add("--out", type=Path, required=True, help="problems.parquet to write")
     add("--validation", type=Path, required=True, help="problems.parquet of the validation curve to write")
+    add_settings_arguments(parser, RLPreparation)
     add_job_arguments(parser)
     return parser.parse_args()
 

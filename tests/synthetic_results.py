@@ -36,7 +36,7 @@ class SyntheticResults:
     def _write(self, seeds: tuple[int, ...]) -> Index:
         problems = self.root / "data/problems.parquet"
         write_problems(problems, digits.make_problems("train", POOL, seed=0, digits=digits.load(held_out=False)))
-        self.record("prepare_digits", "data", {}, {"problems": [problems]}, seconds=2)
+        self.record("prepare_data", "data", {}, {"problems": [problems]}, seconds=2)
         held_out = self.root / f"data/benchmarks/{BENCHMARK}.parquet"
         write_problems(held_out, self.problems)
         sft_checkpoint, sft_metrics = self._sft()

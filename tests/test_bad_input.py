@@ -27,9 +27,7 @@ SFT = (
     "--settings sft.json --model model --conversations sft.parquet --validation sft.parquet --out out"
     " --metrics metrics.jsonl --work work"
 )
-DIGITS = " ".join(
-    f"--{name} {name}.out --{name}-size 1" for name in ("problems", "sft", "sft-validation", "validation", "test")
-)
+DIGITS = '--source {"name":"digits","problems":1,"test":1} --problems problems.out --test test.out'
 NO_WEIGHTS = "model: expected a checkpoint with weights, found no model.safetensors and no model.safetensors.index.json"
 NO_IMAGE = "row 2: images[0]: expected an image, found 3 bytes that do not decode ("
 
@@ -146,9 +144,14 @@ MISTAKES = [
     ),
     # An empty set.
     Mistake(
-        "prepare_digits",
-        DIGITS.replace("--sft-size 1", "--sft-size 0"),
-        "--sft-size: expected at least 1, found 0",
+        "prepare_data",
+        DIGITS.replace('"problems":1', '"problems":0'),
+        "source.problems: expected at least 1, found 0",
+    ),
+    Mistake(
+        "prepare_data",
+        f"{DIGITS} --sft sft.out",
+        "--sft: expected one of the tables that the source digits makes (problems, test)",
     ),
 ]
 
@@ -188,7 +191,7 @@ def test_the_command_lines_above_are_right_but_for_the_mistake(
     good: tuple[Path, list[Problem]], tmp_path: Path
 ) -> None:
     shutil.copytree(good[0], tmp_path, dirs_exist_ok=True)
-    for program, arguments, out in (("draw_schedule", DRAW, "out"), ("prepare_digits", DIGITS, "test.out")):
+    for program, arguments, out in (("draw_schedule", DRAW, "out"), ("prepare_data", DIGITS, "test.out")):
         subprocess.run([sys.executable, str(SCRIPTS / f"{program}.py"), *arguments.split()], cwd=tmp_path, check=True)
         assert (tmp_path / out).exists()
         (tmp_path / out).unlink()

@@ -117,7 +117,7 @@ def test_every_record_is_a_finished_run_under_its_parent(store: Store) -> None:
     under = {run["tags"]["mlflow.runName"]: by_parent[run["tags"]["mlflow.parentRunId"]] for run in runs.values()}
     assert under["train_grpo round1"] in ("tiny/grpo/seed0", "tiny/vas/seed0")
     assert under["generate round1/0"] == "tiny/vas/seed0"
-    assert under["score_benchmark tiny/sft/digits"] == under["prepare_digits data"] == "shared"
+    assert under["score_benchmark tiny/sft/digits"] == under["prepare_data data"] == "shared"
     assert under["generate_initial tiny/1a2b3c4d/seed0/0"] == "shared"
     evaluated = store.run_of("score_benchmark", "tiny/vas-seed0/digits")
     assert by_parent[evaluated["tags"]["mlflow.parentRunId"]] == "tiny/vas/seed0"

@@ -34,10 +34,12 @@ SMALL: dict[str, Any] = {
     "environment": "cpu",
     "models": {"3b": {"base": {"hub": MODEL, "revision": COMMIT[:9]}}},
     "data": {
-        "sft": {"hub": SFT, "revision": COMMIT[:7], "rows": CONVERSATIONS},
-        "sft_validation": 4,
-        "rl": {"hub": RL, "revision": COMMIT[:7], "rows": PROBLEMS},
-        "validation": "logicvista",
+        "mmr1": {
+            "sft": {"hub": SFT, "revision": COMMIT[:7], "rows": CONVERSATIONS},
+            "sft_validation": 4,
+            "rl": {"hub": RL, "revision": COMMIT[:7], "rows": PROBLEMS},
+            "validation": "logicvista",
+        }
     },
     "sft": {"epochs": 1, "batch_size": 4, "micro_batch_size": 4, "save_every": 2, "evaluate_every": 2},
     "schedule": {"steps": 4, "update_every": 2, "batch_size": 4},

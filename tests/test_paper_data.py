@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from mmr1.data.conversations import read_conversations
+from mmr1.data.mmr1_rl import with_letter
+from mmr1.data.mmr1_sft import ImageStore, image_key, iter_items
 from mmr1.data.problems import Problem, read_problems, write_problems
-from mmr1.data.sources.mmr1_rl import BrokenRow, marked, with_letter
-from mmr1.data.sources.mmr1_sft import ImageStore, image_key, iter_items
+from mmr1.data.rows import BrokenRow, marked
 from mmr1.plumbing.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -246,7 +247,7 @@ def test_items_are_read_one_at_a_time_whatever_their_length(tmp_path: Path, monk
     items = [{"text": 'é[{,}]\\"' * length, "number": length} for length in (0, 1, 500, 3)]
     (tmp_path / "list.json").write_text(json.dumps(items, indent=1, ensure_ascii=False))
     for size in (1, 7, 1 << 20):
-        monkeypatch.setattr("mmr1.data.sources.mmr1_sft.CHARACTERS_AT_A_TIME", size)
+        monkeypatch.setattr("mmr1.data.mmr1_sft.CHARACTERS_AT_A_TIME", size)
         assert list(iter_items(tmp_path / "list.json")) == items
 
 

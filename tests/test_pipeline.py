@@ -89,7 +89,7 @@ def test_a_second_call_has_nothing_to_do(project: Path) -> None:
 def test_every_job_left_a_record_and_the_chain_of_parents_holds(project: Path) -> None:
     root = project / R / "records"
     rules = {path.relative_to(root).parts[0] for path in root.rglob("*.json")}
-    assert rules >= {"prepare_digits", "train_sft", "generate_initial", "generate", "score_vps", "draw_schedule"}
+    assert rules >= {"prepare_data", "train_sft", "generate_initial", "generate", "score_vps", "draw_schedule"}
     assert rules >= {"train_grpo", "calibrate", "generate_predictions", "score_benchmark", "make_report"}
     record = read_json(root / "train_grpo/tiny/vas/seed0/round1.json")
     named = {Path(parent["record"]).relative_to(f"{R}/records").as_posix() for parent in record["parents"]}

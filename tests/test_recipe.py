@@ -128,6 +128,16 @@ def test_digits_are_evaluated_where_they_are_made() -> None:
         load_recipe(paper)
 
 
+def test_data_name_a_source_and_the_papers_need_no_name() -> None:
+    paper = yaml.safe_load((ROOT / "config/mmr1.yaml").read_text())
+    named = load_recipe(paper).data
+    assert (named.source.name, named.rows()["problems"]) == ("mmr1", ("data.mmr1.rl.rows", 14_996))
+    assert load_recipe(paper | {"data": paper["data"]["mmr1"]}).data == named
+    for found in ({"digitz": {}}, {"digits": {}, "mmr1": {}}, {}):
+        with pytest.raises(UserError, match=rf"^data: expected one of .*, with a section, found {', '.join(found)}"):
+            load_recipe(paper | {"data": found})
+
+
 def test_a_served_checkpoint_is_a_row_and_not_trained() -> None:
     recipe = load_recipe(changed("runs.served", {"checkpoint": {"url": "https://host:8000/v1", "model": "some/model"}}))
     assert "served" not in {run for _, run, _ in recipe.trained()}

@@ -9,6 +9,7 @@ the name alone for the defaults. The workflow reads members in the driver's envi
 libraries are imported inside functions.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -82,7 +83,7 @@ def choice(folder: str) -> Any:
     """The type of a settings field that names a member of `folder`: "name", or {name: …, the member's settings}."""
     return Annotated[
         Plugin,
-        PlainValidator(lambda value: _chosen(folder, value)),
+        PlainValidator(lambda value: chosen(folder, value)),
         PlainSerializer(_dumped),
         WithJsonSchema(_schema(folder)),
     ]
@@ -124,7 +125,7 @@ def _one_weighted(folder: str, name: str, value: Any) -> Weighted:
         raise ValueError("; ".join(f"{name}.{one}" for one in describe(error).split("; "))) from None
 
 
-def _chosen(folder: str, value: Any) -> Plugin:
+def chosen(folder: str, value: Any) -> Plugin:
     if isinstance(value, Plugin):
         return value
     given = {"name": value} if isinstance(value, str) else value
@@ -148,24 +149,24 @@ def _dumped(plugin: Plugin, info: SerializationInfo) -> dict[str, Any]:
 
 
 def _schema(folder: str) -> dict[str, Any]:
-    members = [_member_schema(folder, name, {"name": {"const": name}}, ["name"]) for name in names(folder)]
+    members = [member_schema(folder, name, {"name": {"const": name}}, ["name"]) for name in names(folder)]
     return {"anyOf": [{"enum": list(names(folder))}, *members]}
 
 
 def _weights_schema(folder: str) -> dict[str, Any]:
     weight = _Weight.model_json_schema()["properties"]["weight"]
-    members = {
-        name: {"anyOf": [weight, _member_schema(folder, name, {"weight": weight}, [])]} for name in names(folder)
-    }
+    members = {name: {"anyOf": [weight, member_schema(folder, name, {"weight": weight}, [])]} for name in names(folder)}
     return {"type": "object", "properties": members, "additionalProperties": False}
 
 
-def _member_schema(folder: str, name: str, keys: dict[str, Any], required: list[str]) -> dict[str, Any]:
+def member_schema(
+    folder: str, name: str, keys: Mapping[str, Any] | None = None, required: Sequence[str] = ()
+) -> dict[str, Any]:
     """The JSON schema of a member's settings, with further keys before them."""
     schema = settings_class(folder, name).model_json_schema()
     definitions = schema.pop("$defs", {})
     schema.pop("description", None)
-    schema["properties"] = keys | schema.get("properties", {})
+    schema["properties"] = {**(keys or {})} | schema.get("properties", {})
     schema["required"] = [*required, *schema.get("required", [])]
     return _inlined(schema, definitions)
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from mmr1.benchmarks.settings import Endpoint, Evaluation
-from mmr1.data.settings import Data, DigitsData, HubData, Prompts
+from mmr1.data.settings import Data, Preparation, Prompts, made_benchmarks
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.models.settings import Base
 from mmr1.plumbing.errors import UserError
@@ -177,6 +177,14 @@ class Recipe(Stages):
             for seed in run.seeds or self.seeds
         ]
 
+    def preparation(self) -> Preparation:
+        """The settings of `prepare_data.py`."""
+        return Preparation(source=self.data.source, limit=self.data.limit)
+
+    def benchmarks(self) -> list[str]:
+        """The benchmarks whose problems are needed: those that checkpoints are compared on, and those that validate."""
+        return list(dict.fromkeys([*self.evaluation.benchmarks, *self.data.asked("benchmarks", [])]))
+
     @model_validator(mode="after")
     def _names_are_known(self) -> "Recipe":
         for name, run in self.runs.items():
@@ -204,12 +212,12 @@ class Recipe(Stages):
     @model_validator(mode="after")
     def _sections_are_valid(self) -> "Recipe":
         self._check_batch("", self)
-        if isinstance(self.data, HubData) and "digits" in (self.data.validation, *self.evaluation.benchmarks):
-            raise ValueError("evaluation.benchmarks, data.validation: digits need data.digits, found other data")
-        if isinstance(self.data, DigitsData) and (found := self.sft.batch_size) > self.data.digits.sft:
-            raise ValueError(
-                f"sft.batch_size: expected at most data.digits.sft ({self.data.digits.sft}), found {found}"
-            )
+        for benchmark, source in made_benchmarks().items():
+            if benchmark in self.benchmarks() and source != self.data.source.name:
+                raise ValueError(
+                    f"evaluation.benchmarks, data.validation: {benchmark} need data.{source}, found other data"
+                )
+        self._check_size("sft.batch_size", self.sft.batch_size, "sft")
         for model in self.models:
             self._check_overrides(f"models.{model}.overrides", model, None)
         for name, run in self.runs.items():
@@ -225,16 +233,12 @@ class Recipe(Stages):
         self._check_batch(f"{where}.", stages)
 
     def _check_batch(self, where: str, stages: Stages) -> None:
-        size, name = self._pool()
-        found = stages.schedule.batch_size
-        if found > size:
-            raise ValueError(f"{where}schedule.batch_size: expected at most {name} ({size}), found {found}")
+        self._check_size(f"{where}schedule.batch_size", stages.schedule.batch_size, "problems")
 
-    def _pool(self) -> tuple[int, str]:
-        """How many problems RL has, and where the recipe says so."""
-        if isinstance(self.data, DigitsData):
-            return self.data.digits.problems, "data.digits.problems"
-        return self.data.rl.rows, "data.rl.rows"
+    def _check_size(self, where: str, found: int, table: str) -> None:
+        key, size = self.data.rows()[table]
+        if size is not None and found > size:
+            raise ValueError(f"{where}: expected at most {key} ({size}), found {found}")
 
 
 def load_recipe(values: dict[str, Any]) -> Recipe:

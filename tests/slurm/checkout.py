@@ -22,12 +22,12 @@ SECONDS = 2400  # more than any call takes on a busy machine
 SFT = "results/tiny/tiny/sft/checkpoint"
 
 # How often each quick program was started by then.
-ONCE = {"prepare_digits": 1, "build_tiny_model": 1, "train_sft": 1}
+ONCE = {"prepare_data": 1, "build_tiny_model": 1, "train_sft": 1}
 AFTER_ONE_REPEAT = ONCE | {"train_sft": 2}
 
 # What each program of the early stages writes: options that name files, and options that name folders.
 WRITES = {
-    "prepare_digits": (["problems", "sft", "sft_validation", "validation", "test"], []),
+    "prepare_data": (["problems", "sft", "sft_validation", "validation", "test"], []),
     "build_tiny_model": ([], ["out"]),
     "train_sft": (["metrics"], ["out"]),
     "generate": (["out"], []),

@@ -77,13 +77,13 @@ def test_gpu_jobs_of_one_node_are_given_no_tasks_and_others_no_gpus(called: tupl
 
 
 def test_the_profile_names_every_submitted_rule_that_needs_no_gpu() -> None:
-    """So that a site with a partition for them has the whole list; digits' own two rules are not in it."""
+    """So that a site with a partition for them has the whole list; the rule of the tiny model is not in it."""
     profile = (REPOSITORY / "workflow/profiles/slurm/config.yaml").read_text()
     named = set(re.findall(r"^#   (\w+): \{slurm_partition: cpu\}$", profile, re.M))
     rules = "".join(path.read_text() for path in (REPOSITORY / "workflow/rules").glob("*.smk"))
     blocks = re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *(?:use )?rule |\Z)", rules, re.M | re.S)
     submitted = {name for name, block in blocks if "localrule: True" not in block and " CPU\n" in block}
-    assert named == submitted - {"prepare_digits", "build_tiny_model"}
+    assert named == submitted - {"build_tiny_model"}
 
 
 def sft_jobs(checkout: Checkout) -> list[str]:

@@ -16,8 +16,7 @@ from mmr1.plumbing.files import digest, read_json, sha256
 from mmr1.plumbing.folders import contents, digest_file
 from mmr1.plumbing.code import code_digest
 from mmr1.benchmarks.settings import Endpoint
-from mmr1.data.settings import DigitsData
-from mmr1.models.settings import HubBase
+from mmr1.data.settings import made_benchmarks
 from mmr1.plumbing.settings import machine, numbers, plugin_files, taken
 from mmr1.plugins import load
 from mmr1.recipe import check_files, load_recipe
@@ -155,6 +154,7 @@ def ask_settings(sections):
 
 # What each program reads of a recipe's sections, as the model that it declares.
 SETTINGS = {
+    "prepare_data": lambda sections: RECIPE.preparation(),
     "score_vps": score_settings,
     "draw_schedule": lambda sections: taken(
         DrawSettings,

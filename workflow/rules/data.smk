@@ -1,103 +1,35 @@
 # Problems and base models.
 
 
-if isinstance(RECIPE.data, DigitsData):
+# What a source writes: the tables that the recipe asks it for. One with downloads has rules of its own.
+if DATASETS:
 
-    rule prepare_digits:
-        output:
-            problems=f"{R}/data/problems.parquet",
-            sft=f"{R}/data/sft.parquet",
-            sft_validation=f"{R}/data/sft_validation.parquet",
-            validation=f"{R}/data/validation.parquet",
-            test=f"{R}/data/benchmarks/digits.parquet",
-            record=run_record("prepare_digits", "data"),
-        log:
-            **logs("prepare_digits", "data"),
-        conda:
-            CPU
-        resources:
-            **job_resources("data"),
-        params:
-            **program("prepare_digits"),
-            problems=RECIPE.data.digits.problems,
-            sft=RECIPE.data.digits.sft,
-            sft_validation=RECIPE.data.digits.sft_validation,
-            validation=RECIPE.data.digits.validation,
-            test=RECIPE.data.digits.test,
-            seed=RECIPE.seed,
-        shell:
-            command(
-                "prepare_digits",
-                "--seed {params.seed}"
-                " --problems {output.problems:q} --problems-size {params.problems}"
-                " --sft {output.sft:q} --sft-size {params.sft}"
-                " --sft-validation {output.sft_validation:q} --sft-validation-size {params.sft_validation}"
-                " --validation {output.validation:q} --validation-size {params.validation}"
-                " --test {output.test:q} --test-size {params.test}",
-            )
+    include: f"{RECIPE.data.source.name}.smk"
 
 else:
 
-    rule prepare_mmr1:
+    rule prepare_data:
         input:
-            **folder_input("rl", f"{R}/data/hub/rl"),
-            **folder_input("processor", f"{R}/{next(iter(RECIPE.models))}/base"),
-            benchmark=f"{R}/data/benchmarks/{RECIPE.data.validation}.parquet",
-            prompt=RECIPE.prompts.training or [],
+            **SOURCE_FILES,
         output:
-            problems=f"{R}/data/problems.parquet",
-            validation=f"{R}/data/validation.parquet",
-            record=run_record("prepare_mmr1", "data"),
+            **SOURCE_TABLES,
+            record=run_record("prepare_data", "data"),
         log:
-            **logs("prepare_mmr1", "data"),
+            **logs("prepare_data", "data"),
         conda:
             CPU
         resources:
             **job_resources("data"),
+            **machine_of("prepare_data"),
         params:
-            **program("prepare_mmr1"),
-            rows=RECIPE.data.rl.rows,
-            max_dropped=RECIPE.data.rl.max_dropped,
-            prompt=optional("--system-prompt", RECIPE.prompts.training),
-            position=RECIPE.prompts.position,
-            max_prompt_tokens=RECIPE.grpo.max_prompt_tokens,
-            min_pixels=optional("--min-pixels", RECIPE.grpo.min_pixels),
-            max_pixels=optional("--max-pixels", RECIPE.grpo.max_pixels),
-        shell:
-            command(
-                "prepare_mmr1",
-                "--rl {input.rl:q} --rows {params.rows} --max-dropped {params.max_dropped}"
-                " --processor {input.processor:q} {params.prompt} --prompt-position {params.position}"
-                " {params.min_pixels} {params.max_pixels} --max-prompt-tokens {params.max_prompt_tokens}"
-                " --benchmark {input.benchmark:q} --out {output.problems:q} --validation {output.validation:q}",
-            )
-
-    rule prepare_mmr1_sft:
-        input:
-            **folder_input("sft", f"{R}/data/hub/sft"),
-        output:
-            sft=f"{R}/data/sft.parquet",
-            validation=f"{R}/data/sft_validation.parquet",
-            record=run_record("prepare_mmr1_sft", "data"),
-        log:
-            **logs("prepare_mmr1_sft", "data"),
-        conda:
-            CPU
-        resources:
-            **job_resources("data"),
-        params:
-            **program("prepare_mmr1_sft"),
-            rows=RECIPE.data.sft.rows,
-            max_dropped=RECIPE.data.sft.max_dropped,
-            validation=RECIPE.data.sft_validation,
+            **program("prepare_data"),
+            tables=" ".join(
+                f"--{name.replace('_', '-')} {shlex.quote(path)}"
+                for name, path in SOURCE_TABLES.items()
+            ),
             seed=RECIPE.seed,
         shell:
-            command(
-                "prepare_mmr1_sft",
-                "--sft {input.sft:q} --rows {params.rows}"
-                " --max-dropped {params.max_dropped} --validation-size {params.validation} --seed {params.seed}"
-                " --out {output.sft:q} --validation {output.validation:q}",
-            )
+            command("prepare_data", "{params.tables} --seed {params.seed}")
 
 
 rule build_tiny_model:
@@ -158,7 +90,7 @@ rule download_dataset:
     log:
         **logs("download_dataset", "{dataset}"),
     wildcard_constraints:
-        dataset="rl|sft",
+        dataset=any_of(DATASETS),
     localrule: True
     conda:
         CPU
@@ -166,9 +98,7 @@ rule download_dataset:
         **program("download_hub"),
         hub=hub_data("hub"),
         revision=hub_data("revision"),
-        patterns=lambda wildcards: {"rl": "'*.parquet'", "sft": "'*.json' '*.tar'"}[
-            wildcards.dataset
-        ],
+        patterns=hub_patterns,
         work=f"{R}/work/download_dataset/{{dataset}}",
     shell:
         command(

@@ -1,6 +1,6 @@
 """Where base models come from."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
@@ -18,12 +18,16 @@ class TinyBase(Section):
 
     tiny: TinyArchitecture
 
+    from_hub: ClassVar = False
+
 
 class HubBase(Section):
     """A base model from the Hugging Face hub, at a pinned commit."""
 
     hub: str = Field(description="repository, such as Qwen/Qwen2.5-VL-3B-Instruct")
     revision: str = Field(description="commit hash, or a prefix that is resolved and checked at download")
+
+    from_hub: ClassVar = True
 
 
 Base = Annotated[Annotated[TinyBase, Tag("<embedded>")] | Annotated[HubBase, Tag("<hub>")], Discriminator(_kind)]

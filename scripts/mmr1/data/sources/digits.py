@@ -4,15 +4,30 @@ The digits are scikit-learn's copy of the UCI optdigits test set (1,797 images o
 test problems use different images. Difficulty grows with the number of digits, so pass rates spread from 0 to 1.
 """
 
+from __future__ import annotations
+
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image
-from sklearn.datasets import load_digits
+from pydantic import Field
 
-from mmr1.data.problems import IMAGE_MARK, Problem
+from mmr1.plumbing.settings import Section
 from mmr1.seeds import generator
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mmr1.data.problems import Problem
+
+TITLE = "Digits"
+BENCHMARK = "digits"
+EXAMPLE = """
+data:
+  digits: {problems: 2048, sft: 5760, sft_validation: 256, validation: 256, test: 512}
+"""
 
 # One digit is one visual token of the tiny model: patch 14 × merge 2.
 PIXELS = 28
@@ -22,6 +37,42 @@ QUESTIONS = {"max": "The largest?", "sum": "The sum?"}
 
 # Every third image is kept for held-out problems: 1,198 for training, 599 held out.
 HELD_OUT_EVERY = 3
+TRAINING = ("problems", "sft")
+
+
+class Settings(Section):
+    """How many of each table to make; one that is left out is not made."""
+
+    problems: int | None = Field(None, ge=1, description="the RL pool")
+    sft: int | None = Field(None, ge=1, description="conversations")
+    sft_validation: int | None = Field(None, ge=1)
+    validation: int | None = Field(None, ge=1, description="for the validation curve of RL")
+    test: int | None = Field(None, ge=1, description="for evaluation")
+
+
+def rows(settings: Settings) -> dict[str, tuple[str, int | None]]:
+    """The tables, with their sizes."""
+    return {name: (name, size) for name, size in settings.model_dump().items() if size is not None}
+
+
+def write(
+    settings: Settings, tables: Mapping[str, Path], seed: int, limits: Mapping[str, int | None]
+) -> dict[str, Any]:
+    """Make the tables. Held-out ones use digit images that training never shows."""
+    from mmr1.data.conversations import write_conversations
+    from mmr1.data.problems import write_problems
+
+    pools = {held_out: load(held_out) for held_out in (False, True)}
+    made = {}
+    for name, path in tables.items():
+        sizes = (rows(settings)[name][1], limits.get(name))
+        made[name] = min(size for size in sizes if size is not None)
+        problems = make_problems(name, made[name], seed, pools[name not in TRAINING])
+        if name.startswith("sft"):
+            write_conversations(path, [(one, worked_response(one)) for one in problems])
+        else:
+            write_problems(path, problems)
+    return made
 
 
 @dataclass(frozen=True)
@@ -34,6 +85,8 @@ class Digit:
 
 def load(held_out: bool) -> list[Digit]:
     """The training digits, or the held-out ones; the two share no image."""
+    from sklearn.datasets import load_digits
+
     data = load_digits()
     return [
         Digit(int(label), _png(image))
@@ -58,6 +111,8 @@ def worked_response(problem: Problem) -> str:
 
 
 def _problem(name: str, index: int, seed: int, digits: list[Digit]) -> Problem:
+    from mmr1.data.problems import IMAGE_MARK, Problem
+
     task = TASKS[index % len(TASKS)]
     count = index // len(TASKS) % MAX_COUNT + 1
     chosen = [digits[i] for i in generator(seed, "digits", name, index).integers(len(digits), size=count)]
@@ -74,6 +129,9 @@ def _problem(name: str, index: int, seed: int, digits: list[Digit]) -> Problem:
 
 
 def _png(image: np.ndarray) -> bytes:
+    import numpy as np
+    from PIL import Image
+
     grey = Image.fromarray(np.round(image * (255 / 16)).astype(np.uint8))
     buffer = io.BytesIO()
     grey.resize((PIXELS, PIXELS), Image.Resampling.BILINEAR).save(buffer, format="PNG")

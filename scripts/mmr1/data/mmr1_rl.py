@@ -1,26 +1,20 @@
 """The paper's RL set: rows of `MMR1/MMR1-RL` as problems."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmr1.data.problems import IMAGE_MARK, Problem, open_image
+from mmr1.data.problems import Problem
+from mmr1.data.rows import BrokenRow, Dropped, checked, marked
 from mmr1.plumbing.errors import UserError
 
 # What the source has; the images of a row are encoded bytes beside the path that they had.
 COLUMNS = ("problem", "answer", "images")
 ROWS_AT_A_TIME = 64
-
-Item = TypeVar("Item")
-
-
-class BrokenRow(Exception):
-    """A row that makes no problem; the message says why."""
 
 
 def source_files(folder: Path) -> list[Path]:
@@ -69,31 +63,6 @@ def rl_problem(number: int, row: dict[str, Any]) -> Problem:
     )
 
 
-def marked(question: str, images: int) -> str:
-    """The question with a mark for each image: those it has, or all of them in front where it has none.
-
-    Raises BrokenRow if it has another number of marks than images.
-    """
-    marks = question.count(IMAGE_MARK)
-    if marks == 0 and images:
-        return IMAGE_MARK * images + "\n" + question
-    if marks != images:
-        raise BrokenRow(f"expected one {IMAGE_MARK} mark per image, found {marks} marks and {images} images")
-    if not question.replace(IMAGE_MARK, "").strip() and not images:
-        raise BrokenRow("expected a question, found none")
-    return question
-
-
-def checked(images: list[bytes]) -> tuple[bytes, ...]:
-    """The images, after each was decoded once. Raises BrokenRow for one that cannot be."""
-    for index, data in enumerate(images):
-        try:
-            open_image(data).load()
-        except Exception as error:  # Pillow raises many types for damaged data
-            raise BrokenRow(f"images[{index}]: {len(data)} bytes that do not decode: {error}") from None
-    return tuple(images)
-
-
 def with_letter(problem: Problem) -> Problem:
     """A benchmark's problem as RL asks it: the gold of a multiple choice is the letter that the prompt asks for.
 
@@ -104,27 +73,6 @@ def with_letter(problem: Problem) -> Problem:
     if problem.answer not in problem.choices:
         raise UserError(f"{problem.id}: answer: expected one of {problem.choices}, found {problem.answer!r}")
     return replace(problem, answer=chr(ord("A") + problem.choices.index(problem.answer)))
-
-
-def in_blocks(problems: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items, in order; the last may be shorter."""
-    items = iter(problems)
-    while block := list(islice(items, size)):
-        yield block
-
-
-class Dropped:
-    """Counts broken rows, and gives up when there are more than the recipe allows."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.rows: list[dict[str, Any]] = []
-
-    def add(self, number: int, where: str, reason: str) -> None:
-        """Leave a row out. Raises UserError, naming it, if that is one too many."""
-        self.rows.append({"row": number, "reason": reason})
-        if len(self.rows) > self.limit:
-            raise UserError(f"{where}: {reason} ({len(self.rows)} such rows, {self.limit} may be left out)")
 
 
 def kept_problems(folder: Path, dropped: Dropped, tokens: Callable[[Problem], int], limit: int) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from mmr1.data.problems import IMAGE_MARK, Problem
-from mmr1.data.sources.mmr1_rl import BrokenRow, checked, marked
+from mmr1.data.rows import BrokenRow, checked, marked
 from mmr1.plumbing.errors import UserError
 from mmr1.rewards.reading.extract import extract_answer
 

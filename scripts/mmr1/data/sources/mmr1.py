@@ -1,0 +1,94 @@
+"""The paper's data sets on the Hugging Face hub: `MMR1/MMR1-SFT` for the cold start and `MMR1/MMR1-RL` for RL (§5).
+
+Each is downloaded at a pinned commit and prepared by a program of its own (`mmr1.data.mmr1_sft`, `mmr1.data.mmr1_rl`).
+The validation curve of RL is on a benchmark, as in the released code.
+"""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from mmr1 import plugins
+from mmr1.plumbing.fields import PromptPosition
+from mmr1.plumbing.settings import Section, as_before
+
+TITLE = "MMR1"
+EXAMPLE = """
+data:
+  mmr1:
+    sft: {hub: MMR1/MMR1-SFT, revision: fc48d95, rows: 1620490}
+    rl: {hub: MMR1/MMR1-RL, revision: b9712c8, rows: 14996}
+    validation: mathvista
+"""
+
+
+class Rows(Section):
+    """How many rows a data set has."""
+
+    rows: int = Field(ge=1, description="how many the source says it has; any other number is an error")
+    max_dropped: int = Field(0, ge=0, description="how many broken or overlong rows may be left out, each noted")
+
+
+class HubSource(Rows):
+    """A data set on the Hugging Face hub, at a pinned commit."""
+
+    hub: str
+    revision: str = Field(description="commit hash, or a prefix that is resolved and checked at download")
+
+
+def _a_benchmark(value: str) -> str:
+    if value not in plugins.names("benchmarks/suite"):
+        raise ValueError(f"no benchmark {value}; there are {', '.join(plugins.names('benchmarks/suite'))}")
+    return value
+
+
+class Settings(Section):
+    """The paper's data sets."""
+
+    sft: HubSource
+    sft_validation: int = Field(1024, ge=1, description="conversations held out of SFT, for its validation loss")
+    rl: HubSource
+    validation: Annotated[str, AfterValidator(_a_benchmark)] = Field(
+        description="the benchmark whose problems make the validation curve of RL"
+    )
+
+
+class Limited(Rows):
+    """What both programs read."""
+
+    limit: int | None = as_before(None, ge=1, description="only the first problems of each table, for a first look")
+
+
+class SFTPreparation(Limited):
+    """What `prepare_mmr1_sft.py` reads."""
+
+    validation_size: int = Field(1024, ge=1, description="how many conversations to hold out")
+
+
+class RLPreparation(Limited):
+    """What `prepare_mmr1.py` reads: the rows, and the trainer's bounds on a prompt."""
+
+    prompt_position: PromptPosition = "system"
+    max_prompt_tokens: int = Field(ge=1, description="longer prompts are broken rows")
+    min_pixels: int | None = Field(None, ge=1, description="an image's least area; the model's by default")
+    max_pixels: int | None = Field(None, ge=1, description="an image's largest area; the model's by default")
+
+
+def rows(settings: Settings) -> dict[str, tuple[str, int | None]]:
+    """All tables but `test`."""
+    return {
+        "problems": ("rl.rows", settings.rl.rows),
+        "sft": ("sft.rows", settings.sft.rows),
+        "sft_validation": ("sft_validation", settings.sft_validation),
+        "validation": ("validation", None),
+    }
+
+
+def downloads(settings: Settings) -> dict[str, tuple[HubSource, list[str]]]:
+    """Both data sets; benchmarks have downloads of their own."""
+    return {"rl": (settings.rl, ["*.parquet"]), "sft": (settings.sft, ["*.json", "*.tar"])}
+
+
+def benchmarks(settings: Settings) -> list[str]:
+    """The benchmark that validates."""
+    return [settings.validation]

@@ -1,0 +1,43 @@
+"""Make the tables of a data source (`mmr1.data.sources`): problems, conversations, and what is held out of both.
+
+    python scripts/prepare_data.py --source '{name: digits, problems: 64, test: 8}' --problems problems.parquet \\
+        --test test.parquet
+"""
+
+import argparse
+from pathlib import Path
+
+from mmr1.data.settings import Preparation
+from mmr1.data.sources import TABLES
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.program import add_settings_arguments, settings_of
+from mmr1.plumbing.record import add_job_arguments, job
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, what in TABLES.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, help=f"{what}: the Parquet file to write")
+    parser.add_argument("--seed", type=int, default=0)
+    add_settings_arguments(parser, Preparation)
+    add_job_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+    data = settings_of(args, Preparation)
+    tables: dict[str, Path] = {name: path for name in TABLES if (path := getattr(args, name)) is not None}
+    for name in tables:
+        if name not in data.rows():
+            made = ", ".join(data.rows())
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option}: expected one of the tables that the source {data.source.name} makes ({made})")
+    with job(args, inputs=data.asked("inputs", {}), outputs=tables, settings=data) as work:
+        found = data.source.module.write(data.source.settings, tables, args.seed, data.limits())
+        work.metrics |= {name: value for name, value in found.items() if isinstance(value, int | float)}
+        work.notes |= {name: value for name, value in found.items() if name not in work.metrics}
+
+
+if __name__ == "__main__":
+    run(main)

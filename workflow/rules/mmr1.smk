@@ -1,0 +1,70 @@
+# The paper's data sets, as downloaded: problems for RL and conversations for SFT.
+
+MMR1 = RECIPE.data.source
+SETTINGS |= {
+    "prepare_mmr1": lambda sections: taken(
+        MMR1.module.RLPreparation,
+        MMR1.settings.rl,
+        RECIPE.grpo,
+        limit=RECIPE.data.limit,
+    ),
+    "prepare_mmr1_sft": lambda sections: taken(
+        MMR1.module.SFTPreparation,
+        MMR1.settings.sft,
+        validation_size=MMR1.settings.sft_validation,
+        limit=RECIPE.data.limit,
+    ),
+}
+
+
+rule prepare_mmr1:
+    input:
+        **folder_input("rl", f"{R}/data/hub/rl"),
+        **folder_input("processor", f"{R}/{next(iter(RECIPE.models))}/base"),
+        benchmark=f"{R}/data/benchmarks/{MMR1.settings.validation}.parquet",
+        prompt=RECIPE.prompts.training or [],
+    output:
+        problems=f"{R}/data/problems.parquet",
+        validation=f"{R}/data/validation.parquet",
+        record=run_record("prepare_mmr1", "data"),
+    log:
+        **logs("prepare_mmr1", "data"),
+    conda:
+        CPU
+    resources:
+        **job_resources("data"),
+        **machine_of("prepare_mmr1"),
+    params:
+        **program("prepare_mmr1"),
+        prompt=optional("--system-prompt", RECIPE.prompts.training),
+    shell:
+        command(
+            "prepare_mmr1",
+            "--rl {input.rl:q} --processor {input.processor:q} {params.prompt} --benchmark {input.benchmark:q}"
+            " --out {output.problems:q} --validation {output.validation:q}",
+        )
+
+
+rule prepare_mmr1_sft:
+    input:
+        **folder_input("sft", f"{R}/data/hub/sft"),
+    output:
+        sft=f"{R}/data/sft.parquet",
+        validation=f"{R}/data/sft_validation.parquet",
+        record=run_record("prepare_mmr1_sft", "data"),
+    log:
+        **logs("prepare_mmr1_sft", "data"),
+    conda:
+        CPU
+    resources:
+        **job_resources("data"),
+        **machine_of("prepare_mmr1_sft"),
+    params:
+        **program("prepare_mmr1_sft"),
+        seed=RECIPE.seed,
+    shell:
+        command(
+            "prepare_mmr1_sft",
+            "--sft {input.sft:q} --seed {params.seed}"
+            " --out {output.sft:q} --validation {output.validation:q}",
+        )
