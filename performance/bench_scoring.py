@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
 from mmr1.benchmarks.base import Response
-from mmr1.benchmarks.registry import BENCHMARKS
+from mmr1.benchmarks.base import benchmark as benchmark_of
 from mmr1.benchmarks.score import judge_items, scores
 from mmr1.data.problems import Problem
 from mmr1.rewards.verifier.verify import Verifier
@@ -41,7 +41,7 @@ def main() -> None:
 def timed(name: str, pairs: dict[str, list[tuple[Problem, Response]]], verifier: Verifier) -> None:
     start, own = time.perf_counter(), time.process_time()
     for benchmark, some in pairs.items():
-        scores(BENCHMARKS[benchmark], judge_items(BENCHMARKS[benchmark], some, verifier))
+        scores(benchmark_of(benchmark), judge_items(benchmark_of(benchmark), some, verifier))
     seconds = time.perf_counter() - start
     count, load = sum(map(len, pairs.values())), os.getloadavg()[0]
     own = time.process_time() - own
@@ -53,7 +53,7 @@ def answered(answer: str) -> Response:
 
 
 def mathvision(count: int) -> list[tuple[Problem, Response]]:
-    random, benchmark, pairs = generator(1, "mathvision"), BENCHMARKS["mathvision"], []
+    random, benchmark, pairs = generator(1, "mathvision"), benchmark_of("mathvision"), []
     for index in range(count):
         a, b = (int(number) for number in random.integers(2, 60, size=2))
         options = [f"$\\frac{{{a + shift}}}{{{b}}}$" for shift in range(5)] if index % 2 else []
@@ -65,7 +65,7 @@ def mathvision(count: int) -> list[tuple[Problem, Response]]:
 
 
 def mathverse(count: int) -> list[tuple[Problem, Response]]:
-    random, benchmark, pairs = generator(1, "mathverse"), BENCHMARKS["mathverse"], []
+    random, benchmark, pairs = generator(1, "mathverse"), benchmark_of("mathverse"), []
     for index in range(count):
         a, b = (int(number) for number in random.integers(2, 400, size=2))
         question, gold, answer = "?\nChoices:\nA:40°\nB:60°\nC:120°", "B", "B. 60^\\circ" if index % 3 else "120"
@@ -86,7 +86,7 @@ def mathverse(count: int) -> list[tuple[Problem, Response]]:
 
 
 def mathvista(count: int) -> list[tuple[Problem, Response]]:
-    benchmark, pairs = BENCHMARKS["mathvista"], []
+    benchmark, pairs = benchmark_of("mathvista"), []
     for index in range(count):
         choices = ["Yes", "No"] if index % 2 else None
         row = {
@@ -102,7 +102,7 @@ def mathvista(count: int) -> list[tuple[Problem, Response]]:
 
 
 def chartqa(count: int) -> list[tuple[Problem, Response]]:
-    benchmark, pairs = BENCHMARKS["chartqa"], []
+    benchmark, pairs = benchmark_of("chartqa"), []
     for index in range(count):
         label = ["Gray", f"{index}.5", "[2011, 2012]", str(2000 + index % 20)][index % 4]
         answer = ["grey", f"{index}.5 million", "2011 and 2012", "\\frac{2014}{1}"][index % 4]
@@ -112,7 +112,7 @@ def chartqa(count: int) -> list[tuple[Problem, Response]]:
 
 
 def logicvista(count: int) -> list[tuple[Problem, Response]]:
-    benchmark, pairs = BENCHMARKS["logicvista"], []
+    benchmark, pairs = benchmark_of("logicvista"), []
     for index in range(count):
         row = {"id": str(index), "question": "?", "answer": "A, C" if index % 9 == 0 else "C", "skill": ["inductive"]}
         pairs.append((benchmark.to_problem(row, index), answered("C" if index % 2 else "A, C")))

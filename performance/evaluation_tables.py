@@ -17,8 +17,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
 from mmr1.benchmarks.base import Response
+from mmr1.benchmarks.base import benchmark as benchmark_of
 from mmr1.benchmarks.load import load_problems, load_rows
-from mmr1.benchmarks.registry import BENCHMARKS
 from mmr1.benchmarks.rules import mathvision_rules
 from mmr1.benchmarks.rules.clean import STEPS, clean
 from mmr1.benchmarks.score import Item, judge_items
@@ -72,7 +72,7 @@ class Outputs:
             (problem, Response(text, extraction if given else None, without=without))
             for problem, text, extraction in zip(self.problems, self.texts, self.extractions, strict=True)
         ]
-        return judge_items(BENCHMARKS[self.benchmark], pairs, verifier)
+        return judge_items(benchmark_of(self.benchmark), pairs, verifier)
 
     def agreement(self, verdicts: Sequence[bool]) -> float:
         """The share of items on which we and the published verdict agree, in percent."""
@@ -108,18 +108,18 @@ def files(data: Path, benchmark: str) -> list[Path]:
 
 
 def read_mathvision(path: Path) -> Outputs:
-    rows, problems = load_rows(path), load_problems(BENCHMARKS["mathvision"], path)
+    rows, problems = load_rows(path), load_problems(benchmark_of("mathvision"), path)
     return outputs("mathvision", path, problems, rows, "response", "official_extraction")
 
 
 def read_mathvista(path: Path) -> Outputs:
-    rows, problems = load_rows(path), load_problems(BENCHMARKS["mathvista"], path)
+    rows, problems = load_rows(path), load_problems(benchmark_of("mathvista"), path)
     return outputs("mathvista", path, problems, rows, "response", "official_extraction")
 
 
 def read_logicvista(path: Path, data: Path) -> Outputs:
     """The golds stand with the predictions; questions (and so choices) are there for a part of them only."""
-    rows, benchmark = load_rows(path), BENCHMARKS["logicvista"]
+    rows, benchmark = load_rows(path), benchmark_of("logicvista")
     known = {problem.id: problem for problem in load_problems(benchmark, data / "benchmarks/logicvista/dataset.json")}
     problems = []
     for number, row in enumerate(rows):
@@ -237,7 +237,7 @@ def agreement_table(models: Sequence[Outputs], scores: Sequence[tuple[str, str, 
 
 
 def golds(data: Path, name: str) -> list[Problem]:
-    benchmark = BENCHMARKS[name.split("/")[0]]
+    benchmark = benchmark_of(name.split("/")[0])
     return load_problems(benchmark, data / "benchmarks" / name)
 
 
@@ -263,7 +263,7 @@ def undressed(
         numeric = value[-1:].isdigit() and "," not in value and "=" not in value
         dress = DRESSES[index % len(DRESSES)] if numeric and not problem.choices else DRESSES[index % 3]
         pairs.append((problem, Response(f"\\boxed{{{dress(value)}}}", without=without)))
-    return correct(judge_items(BENCHMARKS[benchmark], pairs, verifier), "paper", nearest)
+    return correct(judge_items(benchmark_of(benchmark), pairs, verifier), "paper", nearest)
 
 
 def disagreements(vista: Sequence[Outputs], logic: Sequence[Outputs]) -> str:
@@ -274,7 +274,7 @@ def disagreements(vista: Sequence[Outputs], logic: Sequence[Outputs]) -> str:
     for model in logic:
         rows = zip(model.problems, model.texts, model.extractions, model.published, strict=True)
         for problem, text, letters, theirs in rows:
-            decision = BENCHMARKS["logicvista"].official(problem, Response(text))
+            decision = benchmark_of("logicvista").official(problem, Response(text))
             if decision.correct != theirs:
                 published = letters.strip("[]").replace("'", "")
                 found = (decision.extracted or "").replace("zzzzz", "none")

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pyarrow.parquet as pq
 import yaml
 
@@ -71,8 +70,8 @@ class Trained:
     def training_rollouts(self) -> list[int]:
         """Rollouts of each training step, those that DAPO's filter passed over included."""
         files = [self.round(r) / "train_rollouts.parquet" for r in self.rounds]
-        steps = pl.concat([pl.read_parquet(file, columns=["step"]) for file in files])
-        return steps.group_by("step").len().sort("step")["len"].to_list()
+        steps = np.concatenate([pq.read_table(file, columns=["step"])["step"].to_numpy() for file in files])
+        return np.unique(steps, return_counts=True)[1].tolist()
 
     def curve(self) -> list[tuple[int, float]]:
         """Validation accuracy in percent after so many rollouts in all, those for scores included."""
@@ -156,8 +155,8 @@ def criteria_table(full: list[Trained]) -> str:
     for one in full:
         half_life = StaleSettings().half_life
         for r in one.rounds[1:]:
-            before = pl.read_parquet(one.round(r - 1) / "scores.parquet").sort("problem_id")
-            n, passes = before["n"].to_numpy(), (before["n"] * before["pass_rate"]).to_numpy()
+            before = pq.read_table(one.round(r - 1) / "scores.parquet").sort_by("problem_id")
+            n, passes = before["n"].to_numpy(), before["n"].to_numpy() * before["pass_rate"].to_numpy()
             old, new = (vps(one, one.round(number) / "scores.parquet") for number in (r - 1, r))
             truth = vps(one, reference(one, r))
             age = np.full(len(n), one.recipe.schedule.update_every)
@@ -201,7 +200,7 @@ def ovs_deviation(passes: np.ndarray, n: np.ndarray, age: np.ndarray, half_life:
 def vps(trained: Trained, path: Path, estimate: str = "plain") -> np.ndarray:
     """The VPS of a scores file (problems,), in the order of ids, under one estimate of p(1-p)."""
     weights = trained.recipe.resolve(MODEL, trained.run).vas
-    scores = pl.read_parquet(path).sort("problem_id")
+    scores = pq.read_table(path).sort_by("problem_id")
     n = scores["n"].to_numpy()
     ovs = {"plain": plain_ovs, "beta": beta_ovs}[estimate](scores["pass_rate"].to_numpy() * n, n)
     return weights.outcome_weight * ovs + weights.diversity_weight * scores["tds"].to_numpy()

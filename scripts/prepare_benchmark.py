@@ -13,29 +13,33 @@ from pathlib import Path
 
 from mmr1.benchmarks import prepare
 from mmr1.benchmarks.load import load_rows
-from mmr1.benchmarks.registry import BENCHMARKS, benchmark
+from mmr1.benchmarks.settings import PrepareSettings
 from mmr1.data.hub import resolve
 from mmr1.data.problems import problem_rows, rows_problems, write_problems
 from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import add_job_arguments, job
 
 
 def main() -> None:
     args = parse_arguments()
-    chosen = benchmark(args.benchmark)
-    with job(args, inputs={"local": args.local, "images": args.images}, outputs={"out": args.out}) as work:
+    settings = settings_of(args, PrepareSettings)
+    chosen = settings.benchmark.module.BENCHMARK
+    with job(
+        args, inputs={"local": args.local, "images": args.images}, outputs={"out": args.out}, settings=settings
+    ) as work:
         if args.local:
             rows, where = iter(load_rows(args.local)), args.local
         elif chosen.source:
-            commit = resolve(chosen.source.repository, "dataset", args.revision or chosen.source.revision)
+            commit = resolve(chosen.source.repository, "dataset", settings.revision or chosen.source.revision)
             work.notes["source"] = {"repository": chosen.source.repository, "commit": commit}
             log(f"{chosen.source.repository}@{commit}")
             rows, where = prepare.hub_rows(chosen.source, commit), Path(f"{chosen.source.repository}@{commit}")
         else:
             raise UserError(f"--benchmark {chosen.name}: it has no source on the hub; expected --local")
         folder = args.images or where.parent
-        made = prepare.problems(chosen, where, prepare.limited(rows, args.limit), args.prompt, folder)
+        made = prepare.problems(chosen, where, prepare.limited(rows, settings.limit), settings.prompt, folder)
         rows_problems(where, problem_rows(made), allow_empty_answer=True)  # before anything is written
         write_problems(args.out, made)
         work.metrics["problems"] = float(len(made))
@@ -44,18 +48,10 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--benchmark", required=True, help=", ".join(BENCHMARKS))
     parser.add_argument("--out", type=Path, required=True, help="problems.parquet")
     parser.add_argument("--local", type=Path, help="the benchmark's own file instead of the hub")
     parser.add_argument("--images", type=Path, help="folder of images (default: that of the local file)")
-    parser.add_argument("--revision", help="another commit of the source than the pinned one")
-    parser.add_argument(
-        "--prompt",
-        choices=("bare", "official"),
-        default="bare",
-        help="bare: for the paper's prompt, Table 8; official: the text as the benchmark asks it",
-    )
-    parser.add_argument("--limit", type=int, help="only the first rows")
+    add_settings_arguments(parser, PrepareSettings)
     add_job_arguments(parser)
     return parser.parse_args()
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from mmr1.benchmarks import judge
 from mmr1.benchmarks.load import load_problems, load_responses
-from mmr1.benchmarks.registry import BENCHMARKS, benchmark
 from mmr1.benchmarks.score import add_judge, item_rows, judge_items, pair, scores
+from mmr1.benchmarks.settings import ScoreSettings
 from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.files import write_json
+from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.rewards.verifier.verify import Verifier
@@ -25,19 +26,22 @@ from mmr1.rewards.verifier.verify import Verifier
 
 def main() -> None:
     args = parse_arguments()
-    chosen = benchmark(args.benchmark)
-    if args.judge_url and not (args.judge_model and args.judge_cache):
-        raise UserError("--judge-url: expected --judge-model and --judge-cache with it")
+    settings = settings_of(args, ScoreSettings)
+    chosen = settings.benchmark.module.BENCHMARK
+    if settings.judge and not args.judge_cache:
+        raise UserError("judge: expected --judge-cache with it, found none")
+    workers = settings.machine.workers or len(os.sched_getaffinity(0))
     inputs = {"problems": args.problems, "predictions": args.predictions}
-    with job(args, inputs=inputs, outputs={"out": args.out, "items": args.items}) as work:
+    with job(args, inputs=inputs, outputs={"out": args.out, "items": args.items}, settings=settings) as work:
         problems = load_problems(chosen, args.problems)
         responses = load_responses(args.predictions, args.response_field, args.extraction_field)
-        pairs = pair(chosen, problems, responses, args.partial)
-        with Verifier(args.workers, args.seconds) as verifier:
+        pairs = pair(chosen, problems, responses, settings.partial)
+        with Verifier(workers, settings.verify_seconds) as verifier:
             items = judge_items(chosen, pairs, verifier)
             work.metrics["timeouts"] = float(verifier.timeouts)
-        if args.judge_url:
-            with judge.Judge(args.judge_url, args.judge_model, args.judge_cache, args.judge_retries) as asked:
+        if settings.judge:
+            url, model, retries = settings.judge.url, settings.judge.model, settings.machine.judge_retries
+            with judge.Judge(url, model, args.judge_cache, retries) as asked:
                 items = add_judge(items, asked.verdicts)
         result = scores(chosen, items)
         if args.items:
@@ -51,21 +55,14 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--benchmark", required=True, help=", ".join(BENCHMARKS))
     parser.add_argument("--problems", type=Path, required=True, help="problems.parquet, or the benchmark's own file")
     parser.add_argument("--predictions", type=Path, required=True, help="a rollouts table or JSON lines")
     parser.add_argument("--out", type=Path, required=True, help="scores.json")
     parser.add_argument("--items", type=Path, help="also write each item's verdicts here (Parquet)")
-    parser.add_argument("--partial", action="store_true", help="score only ids that both files have")
     parser.add_argument("--response-field", default="response", help="the field of JSON lines that holds the response")
     parser.add_argument("--extraction-field", help="the field of JSON lines with an extraction that someone else made")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes of math-verify")
-    parser.add_argument("--seconds", type=float, default=5.0, help="processor time for one comparison by math-verify")
-    group = parser.add_argument_group("judge", "a language model for open answers that no rule could decide")
-    group.add_argument("--judge-url", help=f"OpenAI-compatible endpoint; its key is read from ${judge.KEY_VARIABLE}")
-    group.add_argument("--judge-model", help="the model's name at the endpoint")
-    group.add_argument("--judge-cache", type=Path, help="JSON lines of verdicts, kept and used again")
-    group.add_argument("--judge-retries", type=int, default=6, help="tries again after a failure, ever later")
+    parser.add_argument("--judge-cache", type=Path, help="JSON lines of the judge's verdicts, kept and used again")
+    add_settings_arguments(parser, ScoreSettings)
     add_job_arguments(parser)
     return parser.parse_args()
 

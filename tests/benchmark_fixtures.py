@@ -9,7 +9,12 @@ from typing import Any
 
 from PIL import Image
 
+from mmr1.benchmarks.base import Benchmark, benchmark
+from mmr1.plugins import names
+
 Call = Callable[..., None]
+
+BENCHMARKS: dict[str, Benchmark] = {name: benchmark(name) for name in names("benchmarks/suite")}
 
 CHARTS = [
     {"id": "a", "query": "Which year?", "label": ["2014"], "human_or_machine": 0, "image": "a.png"},

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from benchmark_fixtures import ANSWERS, CHARTS, Call, json_lines, png
+from benchmark_fixtures import ANSWERS, BENCHMARKS, CHARTS, Call, json_lines, png
 from chat_endpoint import Endpoint, serving
 from mmr1.benchmarks.base import Response
 from mmr1.benchmarks.judge import KEY_VARIABLE, Judge
-from mmr1.benchmarks.registry import BENCHMARKS
 from mmr1.benchmarks.score import add_judge, judge_items, scores
 from mmr1.data.problems import Problem, write_problems
 from mmr1.plumbing.errors import UserError
@@ -143,7 +142,7 @@ def test_the_key_reaches_no_file(
 ) -> None:
     record = tmp_path / "records" / "score_benchmark" / "x.json"
     arguments = ["--problems", files[0], "--predictions", files[1], "--out", tmp_path / "s.json", "--record", record]
-    judge = ["--judge-url", endpoint, "--judge-model", "m", "--judge-cache", tmp_path / "cache.jsonl"]
+    judge = ["--judge", f"{{url: '{endpoint}', model: m}}", "--judge-cache", tmp_path / "cache.jsonl"]
     call("score_benchmark", "--benchmark", "chartqa", *arguments, *judge)
     assert json.loads((tmp_path / "s.json").read_text())["scores"]["judge"]["correct"] == 3
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
@@ -156,10 +155,8 @@ def test_the_key_reaches_no_file_of_a_job_that_fails(endpoint: str, files: tuple
     record, attempt = tmp_path / "records" / "score_benchmark" / "x.json", tmp_path / "x.attempt.json"
     words = ["--problems", files[0], "--predictions", files[1], "--out", tmp_path / "s.json", "--record", record]
     judge = [
-        "--judge-url",
-        endpoint,
-        "--judge-model",
-        "m",
+        "--judge",
+        f"{{url: '{endpoint}', model: m}}",
         "--judge-cache",
         tmp_path / "c.jsonl",
         "--judge-retries",

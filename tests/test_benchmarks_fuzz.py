@@ -10,9 +10,9 @@ from itertools import islice
 
 import pytest
 
+from benchmark_fixtures import BENCHMARKS
 from generated_answers import answers
 from mmr1.benchmarks.base import Response
-from mmr1.benchmarks.registry import BENCHMARKS
 from mmr1.benchmarks.score import item_rows, judge_items, scores
 from mmr1.data.problems import Problem
 from mmr1.rewards.verifier.verify import Verifier

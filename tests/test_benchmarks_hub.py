@@ -11,9 +11,8 @@ from typing import Any
 import datasets
 import pytest
 
-from benchmark_fixtures import png
+from benchmark_fixtures import BENCHMARKS, png
 from hub_stand_in import COMMIT, serving
-from mmr1.benchmarks.registry import BENCHMARKS
 from mmr1.data.problems import read_problems
 
 ROOT = Path(__file__).parents[1]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark_fixtures import BENCHMARKS
 from mmr1.benchmarks.base import Response
 from mmr1.benchmarks.load import load_problems, load_rows
-from mmr1.benchmarks.registry import BENCHMARKS
 from mmr1.benchmarks.rules.paper import gold_choice
 from mmr1.benchmarks.score import judge_items
 from mmr1.benchmarks.suite import mathvista

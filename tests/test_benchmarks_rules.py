@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from benchmark_fixtures import BENCHMARKS
 from mmr1.benchmarks.base import Benchmark, Response
-from mmr1.benchmarks.registry import BENCHMARKS
 from mmr1.benchmarks.rules.clean import STEPS, clean
 from mmr1.benchmarks.rules.extract import extract
 from mmr1.benchmarks.rules.numbers import number, readings

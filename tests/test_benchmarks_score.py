@@ -11,12 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binomtest
 
-from benchmark_fixtures import ANSWERS, CHARTS, Call, json_lines, png
+from benchmark_fixtures import ANSWERS, BENCHMARKS, CHARTS, Call, json_lines, png
 from mmr1.benchmarks import prepare
-from mmr1.benchmarks.base import Response
+from mmr1.benchmarks.base import Response, benchmark
 from mmr1.benchmarks.intervals import bootstrap, interval, wilson
 from mmr1.benchmarks.load import load_problems, load_responses
-from mmr1.benchmarks.registry import BENCHMARKS, benchmark
 from mmr1.benchmarks.score import judge_items, pair, scores
 from mmr1.data import contracts
 from mmr1.data.problems import Problem, read_problems, write_problems
@@ -109,7 +108,7 @@ def test_another_benchmarks_problems_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_benchmark_is_refused() -> None:
-    with pytest.raises(UserError, match="expected one of mathverse, mathvista"):
+    with pytest.raises(UserError, match="expected one of chartqa, digits, logicvista"):
         benchmark("mathdunk")
 
 

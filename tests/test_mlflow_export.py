@@ -359,7 +359,7 @@ def _judge(store: Store, url: str, place: str) -> int:
     json_lines(store.results / "answered.jsonl", [{"id": id, "response": text} for id, text in ANSWERS.items()])
     files = {"problems": "charts.jsonl", "predictions": "answered.jsonl", "out": f"{place}/scores.json"}
     files |= {"judge-cache": "verdicts.jsonl"}
-    judge = ["--judge-url", url, "--judge-model", "m", "--judge-retries", "1"]
+    judge = ["--judge", f"{{url: '{url}', model: m}}", "--judge-retries", "1"]
     return _job(store, "score_benchmark", place, files, "--benchmark", "chartqa", *judge)
 
 

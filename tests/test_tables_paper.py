@@ -126,7 +126,7 @@ def test_digits_has_no_row_in_the_paper(tmp_path: Path) -> None:
     rows = {("tiny", "base", None): 0.01, ("tiny", "sft", None): 0.45, ("tiny", "vas", 1): 0.6}
     digits = index(tmp_path, rows, ["digits"])
     table = make("accuracy", digits, PAPER)
-    assert table.header == ["row", "digits"]
+    assert table.header == ["row", "Digits"]
     assert [row[0] for row in table.rows] == ["base", "SFT", "vas"]
     assert not any("paper" in row[0] for row in table.rows)
     assert all(row[0].endswith("(paper)") for row in make("2", digits, PAPER).rows)

@@ -15,10 +15,11 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256
 from mmr1.plumbing.folders import contents, digest_file
 from mmr1.plumbing.code import code_digest
-from mmr1.benchmarks.settings import Endpoint
+from mmr1.benchmarks.settings import Endpoint, Judging
 from mmr1.data.settings import made_benchmarks
 from mmr1.plumbing.settings import machine, numbers, plugin_files, taken
 from mmr1.plugins import load
+from mmr1.report.printed_tables import COLUMNS as PAPER_COLUMNS
 from mmr1.recipe import check_files, load_recipe
 from mmr1.vas.settings import DrawSettings, ScoreMachine, ScoreSettings, RefreshSettings
 from mmr1.rollout.settings import AskSettings, GenerateSettings
@@ -145,6 +146,14 @@ def sampler_settings(sections, **responses):
     )
 
 
+def judging_settings(sections):
+    """How responses to a benchmark are judged, by as many workers as the job has threads unless the recipe says."""
+    found = sections.evaluation.machine
+    workers = found.workers or sections.stage_resources("score").threads
+    machine = found.model_copy(update={"workers": workers})
+    return taken(Judging, sections.evaluation, machine=machine)
+
+
 def ask_settings(sections):
     """How an endpoint is asked in an evaluation."""
     return AskSettings(
@@ -168,6 +177,7 @@ SETTINGS = {
     "generate": generate_settings,
     "generate_predictions": prediction_settings,
     "ask_endpoint": ask_settings,
+    "score_benchmark": judging_settings,
 }
 
 
@@ -176,17 +186,32 @@ def as_json(values):
     return json.dumps(values, sort_keys=True)
 
 
-def program(name, of=None):
+def program(name, of=None, plugins=None):
     """What a rule's params say of its program: a digest of what computes in it, and the settings that make its numbers.
 
-    `of` is the key of `SETTINGS` where a program has several uses.
+    `of` is the key of `SETTINGS` where a program has several uses. `plugins` is a function of wildcards that gives the
+    files of further plugins, which the wildcards name.
     """
-    if (of or name) not in SETTINGS:
-        return {"code": code_digest(name)}
-    settings = SETTINGS[of or name]
+    settings = SETTINGS.get(of or name)
+    if settings is None:
+        return {
+            "code": (
+                code_digest(name)
+                if plugins is None
+                else lambda wildcards: code_digest(name, plugins(wildcards))
+            )
+        }
+
+    def files(wildcards):
+        return [*plugin_files(settings(stages(wildcards))), *plugins(wildcards)]
+
     return {
-        "code": from_sections(
-            lambda sections: code_digest(name, plugin_files(settings(sections)))
+        "code": (
+            from_sections(
+                lambda sections: code_digest(name, plugin_files(settings(sections)))
+            )
+            if plugins is None
+            else lambda wildcards: code_digest(name, files(wildcards))
         ),
         "settings": from_sections(
             lambda sections: as_json(numbers(settings(sections)))

@@ -82,12 +82,11 @@ def report_files(wildcards):
 
 
 FORMATS = {"markdown": "md", "csv": "csv", "latex": "tex", "html": "html"}
-PAPERS_BENCHMARKS = {"mathverse", "mathvista", "mathvision", "logicvista", "chartqa"}
 TABLES = [
     "accuracy",
     *(
         ["2", "3", "4"]
-        if set(RECIPE.evaluation.benchmarks) >= PAPERS_BENCHMARKS
+        if set(RECIPE.evaluation.benchmarks) >= set(PAPER_COLUMNS)
         else []
     ),
 ]

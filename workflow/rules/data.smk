@@ -121,7 +121,7 @@ rule prepare_benchmark:
     conda:
         CPU
     params:
-        **program("prepare_benchmark"),
+        **program("prepare_benchmark", plugins=benchmark_file),
         prompt=lambda wildcards: QUESTIONS[wildcards.questions],
     shell:
         command(

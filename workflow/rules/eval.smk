@@ -81,15 +81,14 @@ rule score_benchmark:
     threads: resource("score", "threads")
     resources:
         **job_resources("score"),
+        **machine_of("score_benchmark"),
     params:
-        **program("score_benchmark"),
-        threads=resource("score", "threads"),
-        judge=from_sections(judge),
+        **program("score_benchmark", plugins=benchmark_file),
         cache=f"{R}/work/judge/{{model}}/{{subject}}/{{benchmark}}.jsonl",
     shell:
         command(
             "score_benchmark",
             "--benchmark {wildcards.benchmark:q} --problems {input.problems:q}"
             " --predictions {input.predictions:q} --out {output.scores:q} --items {output.verdicts:q}"
-            " --workers {params.threads} {params.judge} --judge-cache {params.cache:q}",
+            " --judge-cache {params.cache:q}",
         )

@@ -40,14 +40,9 @@ def endpoint(name):
     )
 
 
-def judge(sections):
-    """--judge-url and --judge-model, where the recipe has a judge."""
-    judge = sections.evaluation.judge
-    return (
-        f"--judge-url {shlex.quote(judge.url)} --judge-model {shlex.quote(judge.model)}"
-        if judge
-        else ""
-    )
+def benchmark_file(wildcards):
+    """The file of the benchmark that a job is about: part of what decides its result, and of no other's."""
+    return [f"mmr1/benchmarks/suite/{wildcards.benchmark}.py"]
 
 
 def evaluated(name):

@@ -1,6 +1,6 @@
 """What a benchmark is: its source, how a row becomes a problem, which rules judge a response, what is reported.
 
-A benchmark is a `Benchmark` made in a file of its own and listed in `registry.py`; nothing else knows it by name.
+A benchmark is a `Benchmark` made in a file of `suite/`; nothing else knows it by name.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmr1.data.problems import IMAGE_MARK, Problem
+from mmr1.plugins import load
 from mmr1.plumbing.errors import UserError
 
 Row = Mapping[str, Any]
@@ -79,6 +80,11 @@ class Benchmark:
     cluster: Callable[[Problem], str] | None = None
     complete: Callable[[list[Problem]], list[Problem]] = field(default=lambda problems: problems)
     more: Mapping[str, Rule] = field(default_factory=dict)
+
+
+def benchmark(name: str) -> Benchmark:
+    """The benchmark of that name. Raises UserError if there is none."""
+    return load("benchmarks/suite", name).BENCHMARK
 
 
 def value(row: Row, name: str) -> Any:

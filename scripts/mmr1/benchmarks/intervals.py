@@ -1,13 +1,12 @@
 """95% intervals of an accuracy: Wilson's for independent items, a bootstrap over problems where items are versions."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import binomtest
 
 from mmr1.seeds import generator
 
-Z95 = 1.959963984540054  # the 97.5% quantile of the normal distribution
 RESAMPLES = 10_000
 
 
@@ -15,12 +14,8 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
     """Wilson's score interval for `correct` out of `n` independent items, within [0, 1]; (0, 1) for n = 0."""
     if n == 0:
         return 0.0, 1.0
-    share = correct / n
-    denominator = 1 + Z95**2 / n
-    centre = (share + Z95**2 / (2 * n)) / denominator
-    half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n)) / denominator
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return (0.0 if correct == 0 else low), (1.0 if correct == n else high)
+    found = binomtest(correct, n).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def bootstrap(correct: Sequence[bool], clusters: Sequence[str]) -> tuple[float, float]:

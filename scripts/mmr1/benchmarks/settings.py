@@ -1,13 +1,14 @@
 """Settings of evaluation: benchmarks, how answers are sampled, endpoints."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from mmr1 import plugins
+from mmr1.plugins import choice
 from mmr1.plumbing.fields import all_different
-from mmr1.plumbing.settings import Section
+from mmr1.plumbing.settings import Machine, Section, on_machine
 
 
 def _a_benchmark(value: str) -> str:
@@ -29,13 +30,46 @@ BenchmarkName = Annotated[str, AfterValidator(_a_benchmark)]
 class Endpoint(Section):
     """A model behind an OpenAI-compatible endpoint. Its key comes from the environment."""
 
-    url: Annotated[str, AfterValidator(_a_url), WithJsonSchema({"type": "string", "pattern": f"^{URL}$"})] = Field(
+    url: Annotated[str, AfterValidator(_a_url), WithJsonSchema({"type": "string", "pattern": f"^{URL}$"})] = on_machine(
         description="up to /v1; it is recorded: no key in it"
     )
     model: str = Field(min_length=1, description="the model's name there")
 
 
-class Evaluation(Section):
+class JudgingMachine(Machine):
+    """What judging takes of a machine."""
+
+    workers: int | None = Field(None, ge=1, description="processes of math-verify; by default one per core")
+    judge_retries: int = Field(6, ge=0, description="tries again after a failure of the judge, ever later")
+
+
+class Judging(Section):
+    """How responses are judged."""
+
+    verify_seconds: float = Field(5.0, gt=0, description="processor time for one comparison by math-verify")
+    judge: Endpoint | None = Field(None, description="who decides open answers that no rule could (none by default)")
+    machine: JudgingMachine = Field(default_factory=JudgingMachine)
+
+
+class ScoreSettings(Judging):
+    """What `score_benchmark.py` reads."""
+
+    benchmark: choice("benchmarks/suite")  # type: ignore[valid-type]
+    partial: bool = Field(False, description="score only ids that both files have")
+
+
+class PrepareSettings(Section):
+    """What `prepare_benchmark.py` reads."""
+
+    benchmark: choice("benchmarks/suite")  # type: ignore[valid-type]
+    prompt: Literal["bare", "official"] = Field(
+        "bare", description="bare: for the paper's prompt, Table 8; official: the text as the benchmark asks it"
+    )
+    revision: str | None = Field(None, description="another commit of the source than the pinned one")
+    limit: int | None = Field(None, ge=1, description="only the first rows")
+
+
+class Evaluation(Judging):
     """How checkpoints are compared (§6.1)."""
 
     benchmarks: Annotated[list[BenchmarkName], Field(min_length=1), AfterValidator(all_different)]
@@ -46,4 +80,3 @@ class Evaluation(Section):
     top_p: float = Field(1.0, gt=0, le=1)
     n: int = Field(1, ge=1, description="responses a problem")
     max_tokens: int = Field(4096, ge=1)
-    judge: Endpoint | None = Field(None, description="who decides open answers that no rule could (none by default)")

@@ -5,9 +5,8 @@ a flag is shorter. Later ones win: the model's defaults, `--settings`, `--machin
 """
 
 import argparse
-import types
 from collections.abc import Iterator
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -66,15 +65,8 @@ def _keys(model: type[Section], path: tuple[str, ...] = ()) -> Iterator[tuple[tu
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Machine):
             yield from _keys(kind, (*path, name))
-        elif not _is_section(kind) and get_origin(kind) is not dict:
+        elif not (isinstance(kind, type) and issubclass(kind, Section)) and get_origin(kind) is not dict:
             yield (*path, name), field
-
-
-def _is_section(kind: Any) -> bool:
-    """Whether a field holds a section, or may hold one."""
-    if get_origin(kind) in (Union, types.UnionType):
-        return any(_is_section(one) for one in get_args(kind))
-    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def _help(field: FieldInfo) -> str:

@@ -45,12 +45,18 @@ def as_before(value: Any, **field: Any) -> Any:
     return Field(default, json_schema_extra={"as_before": value}, **field)
 
 
+def on_machine(**field: Any) -> Any:
+    """A field that only fits a machine (an address, say) in a section whose other fields make the numbers."""
+    return Field(json_schema_extra={"machine": True}, **field)
+
+
 def numbers(section: BaseModel) -> dict[str, Any]:
     """The settings that can change what a job computes, as JSON values: without machines, without keys "as before"."""
     values: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        if isinstance(value, Machine):
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        if isinstance(value, Machine) or extra.get("machine"):
             continue
         if (inner := _inner(value)) is not None:
             values[name] = head(value) | numbers(inner)
@@ -59,8 +65,7 @@ def numbers(section: BaseModel) -> dict[str, Any]:
             values[name] = {key: head(one) | numbers(inner) for key, (one, inner) in members.items()}
             continue
         found = section.model_dump(mode="json", include={name})[name]
-        extra = field.json_schema_extra
-        if not (isinstance(extra, dict) and "as_before" in extra and found == extra["as_before"]):
+        if "as_before" not in extra or found != extra["as_before"]:
             values[name] = found
     return values
 
@@ -68,10 +73,13 @@ def numbers(section: BaseModel) -> dict[str, Any]:
 def machine(section: BaseModel) -> dict[str, Any]:
     """The settings that only fit a machine, as JSON values in the shape of the whole: {"engine": {"machine": …}}."""
     values: dict[str, Any] = {}
-    for name in type(section).model_fields:
+    for name, field in type(section).model_fields.items():
         value = getattr(section, name)
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         if isinstance(value, Machine):
             values[name] = value.model_dump(mode="json")
+        elif extra.get("machine"):
+            values[name] = value
         elif found := _machine_inside(value):
             values[name] = found
     return values

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmr1.plugins import load, names
 from mmr1.plumbing.settings import read_settings
 
 # How the field writes the names that paths write small.
@@ -16,12 +17,6 @@ NAMES = {
     "3b": "3B",
     "7b": "7B",
     "32b": "32B",
-    "digits": "Digits",
-    "mathverse": "MathVerse",
-    "mathvista": "MathVista",
-    "mathvision": "MathVision",
-    "logicvista": "LogicVista",
-    "chartqa": "ChartQA",
 }
 
 
@@ -104,6 +99,8 @@ class Index(_Strict):
 
     def label(self, name: str) -> str:
         """How a model, run, subject or benchmark is called in the report."""
+        if name in names("benchmarks/suite"):
+            return self.labels.get(name, load("benchmarks/suite", name).TITLE)
         return self.labels.get(name, NAMES.get(name, name))
 
 

@@ -15,16 +15,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmr1.plugins import load, names
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
 
-COLUMNS = {
-    "mathverse": "MathVerse",
-    "mathvista": "MathVista",
-    "mathvision": "MathVision",
-    "logicvista": "LogicVista",
-    "chartqa": "ChartQA",
-}
+# The benchmarks of the paper's tables, in the order of their columns.
+COLUMNS = ("mathverse", "mathvista", "mathvision", "logicvista", "chartqa")
 AVERAGE = "average"
 Name = Literal["2", "3", "4", "accuracy"]
 
@@ -86,7 +82,9 @@ class Index(BaseModel):
 
     def label(self, name: str) -> str:
         """How a model, subject or benchmark is called."""
-        return self.labels.get(name) or {"base": "base", "sft": "SFT", **COLUMNS}.get(name, name)
+        if name in names("benchmarks/suite"):
+            return self.labels.get(name) or load("benchmarks/suite", name).TITLE
+        return self.labels.get(name) or {"sft": "SFT"}.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -208,7 +206,7 @@ def paper_notes(table: str, paper: Paper) -> list[str]:
         for column in (*COLUMNS, AVERAGE):
             values_of = paper[one, first][column], paper[other, second][column]
             if values_of[0] != values_of[1]:
-                label = COLUMNS.get(column, "the average")
+                label = "the average" if column == AVERAGE else load("benchmarks/suite", column).TITLE
                 notes.append(
                     f"The paper gives {label} of {first} as {values_of[0]} in Table {one} and, as {second}, "
                     f"{values_of[1]} in Table {other}."

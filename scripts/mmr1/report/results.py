@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mmr1.benchmarks.base import benchmark as benchmark_of
 from mmr1.benchmarks.intervals import bootstrap
-from mmr1.benchmarks.registry import BENCHMARKS
 from mmr1.data import contracts
 from mmr1.data.problems import Problem, read_problems
 from mmr1.plumbing.errors import UserError
@@ -161,8 +161,8 @@ def _interval_over_seeds(index: Index, chosen: list[Evaluation], kind: str) -> t
 
 def _cluster(index: Index, benchmark: str) -> Callable[[str], str]:
     """The problem that an item is a version of: itself, but for a benchmark that shows problems in versions."""
-    known = BENCHMARKS.get(benchmark)
-    if known is None or known.cluster is None:
+    known = benchmark_of(benchmark)
+    if known.cluster is None:
         return lambda name: name
     problems = {one.id: one for one in read_problems(index.benchmarks[benchmark], images=False)}
     cluster: Callable[[Problem], str] = known.cluster

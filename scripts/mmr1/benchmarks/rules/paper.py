@@ -9,8 +9,6 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
-from rapidfuzz.distance import Levenshtein
-
 from mmr1.benchmarks.base import Decision, Response
 from mmr1.benchmarks.rules.clean import MAX_CLEANED, STEPS, clean
 from mmr1.benchmarks.rules.extract import extract
@@ -187,6 +185,8 @@ def _most_similar(answer: str, cleaned: str, texts: list[str], choices: list[str
 
 def _nearest(answer: str, texts: list[str]) -> tuple[int | None, str]:
     """The most similar text. To choices that are letters only, and stand in the image, a text is not similar."""
+    from rapidfuzz.distance import Levenshtein  # not where recipes are checked
+
     similarities = [Levenshtein.normalized_similarity(answer, text) for text in texts]
     if max(similarities) == 0 or all(lone_letter(text) for text in texts):
         return None, "no such choice"

@@ -8,6 +8,9 @@ from mmr1.benchmarks.rules.extract import extract
 from mmr1.data.problems import Problem
 from mmr1.plumbing.errors import UserError
 
+TITLE = "ChartQA"
+EXAMPLE = "evaluation: {benchmarks: [chartqa]}"
+
 TOLERANCE = Fraction(5, 100)
 KINDS = {0: "human", 1: "augmented"}
 

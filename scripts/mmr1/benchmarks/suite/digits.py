@@ -6,6 +6,9 @@ from mmr1.benchmarks.rules.extract import extract
 from mmr1.benchmarks.rules.numbers import number
 from mmr1.data.problems import Problem
 
+TITLE = "Digits"
+EXAMPLE = "evaluation: {benchmarks: [digits]}"
+
 
 def to_problem(row: Row, number: int) -> Problem:
     """A row with id, question, answer, task and count, without images."""

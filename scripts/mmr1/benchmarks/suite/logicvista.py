@@ -9,6 +9,9 @@ from mmr1.benchmarks.rules.extract import extract
 from mmr1.benchmarks.rules.letters import letters, marks_several
 from mmr1.data.problems import Problem
 
+TITLE = "LogicVista"
+EXAMPLE = "evaluation: {benchmarks: [logicvista]}"
+
 NO_ANSWER = ["zzzzz"]  # what the published extraction writes where an answer names no option
 
 _OPTION = re.compile(r"\(([A-H])\)\s*")

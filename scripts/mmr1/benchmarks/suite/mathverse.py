@@ -13,6 +13,9 @@ from mmr1.benchmarks.rules.clean import clean
 from mmr1.benchmarks.rules.letters import letter
 from mmr1.data.problems import Problem
 
+TITLE = "MathVerse"
+EXAMPLE = "evaluation: {benchmarks: [mathverse]}"
+
 _CHOICES = re.compile(r"\n\s*Choices?:\s*\n(.*)\Z", re.DOTALL)
 _CHOICE = re.compile(r"^\s*([A-H])\s*[:.]\s*", re.MULTILINE)
 

@@ -4,6 +4,9 @@ from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, Source, by,
 from mmr1.benchmarks.rules import mathvision_rules
 from mmr1.data.problems import Problem
 
+TITLE = "MathVision"
+EXAMPLE = "evaluation: {benchmarks: [mathvision]}"
+
 # The prompt of the published code, in front of the question.
 PROMPT = (
     'Please solve the problem step by step and put your answer in one "\\boxed{}". '

@@ -3,13 +3,14 @@
 import re
 from fractions import Fraction
 
-from rapidfuzz.distance import Levenshtein
-
 from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, Source, by, optional_texts, text, value, with_image
 from mmr1.benchmarks.rules import paper
 from mmr1.benchmarks.rules.clean import clean
 from mmr1.benchmarks.rules.extract import extract
 from mmr1.data.problems import Problem
+
+TITLE = "MathVista"
+EXAMPLE = "evaluation: {benchmarks: [mathvista]}"
 
 BREAKDOWNS = ("question_type", "answer_type", "language", "source", "category", "task", "context", "grade", "skills")
 
@@ -80,6 +81,8 @@ def _choice(extraction: str, choices: tuple[str, ...]) -> tuple[str, str]:
     index = ord(extraction) - ord("A") if len(extraction) == 1 else -1
     if 0 <= index < len(choices):
         return choices[index], "letter"
+    from rapidfuzz.distance import Levenshtein  # not where recipes are checked
+
     distances = [Levenshtein.distance(extraction, choice) for choice in choices]
     return choices[distances.index(min(distances))], "choice" if 0 in distances else "nearest choice"
 
