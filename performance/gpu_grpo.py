@@ -90,9 +90,9 @@ def build(folder: Path, shape: Shape) -> Path:
     import torch
     from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    from mmr1.models.tiny import build_processor
+    from mmr1.models.family import family
 
-    processor = build_processor()
+    processor = family("qwen2_5_vl").tiny_processor()
     processor.image_processor.size = {"shortest_edge": 28 * 28, "longest_edge": 1_048_576}
     token = processor.tokenizer.convert_tokens_to_ids
     dtype = torch.bfloat16 if shape.precision == "bf16" else torch.float32

@@ -1,9 +1,9 @@
-"""Make the tiny Qwen2.5-VL of the digits recipe: real classes, random weights (DESIGN §6)."""
+"""Make a tiny model such as the digits recipe's: real classes, random weights (DESIGN §6)."""
 
 import argparse
 from pathlib import Path
 
-from mmr1.models.tiny_architecture import TinyArchitecture
+from mmr1.models.settings import TinyArchitecture
 from mmr1.plumbing.errors import run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.record import add_job_arguments, job

@@ -8,6 +8,7 @@ The hub's own settings hold: HF_ENDPOINT for a mirror, HF_TOKEN for a repository
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mmr1.data.hub import download, resolve
@@ -24,7 +25,7 @@ def main() -> None:
         if args.kind == "model":
             from mmr1.models.checkpoints import check_checkpoint
 
-            check = check_checkpoint
+            check = partial(check_checkpoint, family=args.family)
         work.metrics["files"] = download(args.repository, args.kind, commit, args.files, args.work, args.out, check)
 
 
@@ -33,6 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--kind", choices=("model", "dataset"), required=True)
     parser.add_argument("--repository", required=True, help="such as Qwen/Qwen2.5-VL-3B-Instruct")
     parser.add_argument("--revision", required=True, help="commit hash, or a prefix that only one commit has")
+    parser.add_argument("--family", help="the kind of model that it must be (default: any that there is)")
     parser.add_argument("--files", nargs="*", default=[], help="patterns of file names (default: all files)")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     parser.add_argument("--work", type=Path, required=True, help="where files are gathered, to go on from after a kill")

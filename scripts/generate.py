@@ -18,6 +18,7 @@ from mmr1.data import contracts
 from mmr1.data.problems import Problem, read_problems
 from mmr1.data.prompts import PromptEncoder
 from mmr1.models.checkpoints import load_processor
+from mmr1.models.family import family_file
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import track
@@ -44,6 +45,7 @@ def main() -> None:
             settings.min_pixels,
             settings.max_pixels,
         )
+        work.plugins.append(family_file(args.model))
         images = max(1, *(len(problem.images) for problem in problems))
         limits = Limits(images, settings.max_tokens, settings.max_prompt_tokens)
         engine = make_engine(settings.engine, args.model, encoder, limits)

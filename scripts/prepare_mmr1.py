@@ -18,6 +18,7 @@ from mmr1.data.prompts import PromptEncoder
 from mmr1.data.rows import Dropped, in_blocks
 from mmr1.data.sources.mmr1 import RLPreparation
 from mmr1.models.checkpoints import load_processor
+from mmr1.models.family import family_file
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import log
@@ -31,6 +32,7 @@ def main() -> None:
     inputs = {name: getattr(args, name) for name in ("rl", "benchmark", "processor", "system_prompt")}
     outputs = {"out": args.out, "validation": args.validation}
     with job(args, inputs=inputs, outputs=outputs, settings=settings) as work:
+        work.plugins.append(family_file(args.processor))
         dropped = Dropped(settings.max_dropped)
         tokens = prompt_tokens(args.processor, read_text(args.system_prompt), settings)
         problems = islice(kept_problems(args.rl, dropped, tokens, settings.max_prompt_tokens), settings.limit)

@@ -62,6 +62,7 @@ def main() -> None:
 
     from mmr1.grpo import distributed
     from mmr1.grpo.round import train_round
+    from mmr1.models.family import family_file
     from mmr1.plumbing.interruption import EXIT_CODE, Interrupted, Interruption
 
     interruption = Interruption(args.deadline_minutes, started)
@@ -73,6 +74,7 @@ def main() -> None:
     recorded = job(args, inputs=inputs, outputs=outputs, settings=settings)
     try:
         with recorded if ranks.first else nullcontext(Job()) as work:
+            work.plugins.append(family_file(args.model))
             metrics, notes = train_round(args, settings, ranks, interruption)
             work.metrics |= metrics
             work.notes |= notes

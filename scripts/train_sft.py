@@ -12,6 +12,7 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
+from mmr1.models.family import family_file
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.record import Job, add_job_arguments, job
@@ -45,6 +46,7 @@ def main() -> None:
     recorded = job(args, inputs=inputs, outputs={"out": args.out, "metrics": args.metrics}, settings=settings)
     first = int(os.environ.get("RANK", 0)) == 0
     with recorded if first else nullcontext(Job()) as work:
+        work.plugins.append(family_file(args.model))
         work.metrics |= train(args, settings, started, {name: work.inputs.get(name, "") for name in DATA})
     if first:  # only now: until the record is written the job may have to be run again
         shutil.rmtree(args.work, ignore_errors=True)

@@ -52,5 +52,5 @@ def test_weights_cut_short(folder: Path) -> None:
 def test_another_architecture(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "llama"}))
-    with pytest.raises(UserError, match=r"config\.json: model_type: expected qwen2_5_vl, found llama"):
+    with pytest.raises(UserError, match=r"config\.json: model_type: expected .*qwen2_5_vl.*, found llama"):
         check_checkpoint(folder)

@@ -8,7 +8,7 @@ from mmr1.data.chat import shown_question
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.data.sources import digits
-from mmr1.models.tiny import build_processor
+from mmr1.models.family import family
 from mmr1.rewards.format import well_formed
 from mmr1.rewards.reading.extract import last_boxed
 
@@ -48,13 +48,13 @@ def test_worked_responses_have_the_format_and_the_answer() -> None:
 
 
 def test_the_tokenizer_gives_back_what_it_is_given() -> None:
-    tokenizer = build_processor().tokenizer
+    tokenizer = family("qwen2_5_vl").tiny_processor().tokenizer
     text = "<think>3+5=8</think><answer>\\boxed{8}</answer> ~\n!"
     assert tokenizer.decode(tokenizer(text).input_ids) == text
 
 
 def test_a_digit_is_one_visual_token(digit_problems: list[Problem]) -> None:
-    processor = build_processor()
+    processor = family("qwen2_5_vl").tiny_processor()
     encoder = PromptEncoder(processor, "Think.")
     for problem in digit_problems[:8]:
         prompt = encoder.encode(problem)
@@ -64,7 +64,7 @@ def test_a_digit_is_one_visual_token(digit_problems: list[Problem]) -> None:
 
 
 def test_prompts_encoded_together_equal_prompts_encoded_alone(digit_problems: list[Problem]) -> None:
-    processor = build_processor()
+    processor = family("qwen2_5_vl").tiny_processor()
     together = PromptEncoder(processor, "Think.").encode_many(digit_problems[:6])
     for problem, prompt in zip(digit_problems, together, strict=False):
         alone = PromptEncoder(processor, "Think.", cached_problems=0).encode(problem)
@@ -75,7 +75,7 @@ def test_prompts_encoded_together_equal_prompts_encoded_alone(digit_problems: li
 
 
 def test_the_system_prompt_goes_where_the_recipe_says(digit_problems: list[Problem]) -> None:
-    processor = build_processor()
+    processor = family("qwen2_5_vl").tiny_processor()
     problem = digit_problems[0]
     as_system = PromptEncoder(processor, "Think.", "system").text(problem)
     in_question = PromptEncoder(processor, "Think.", "user").text(problem)

@@ -10,12 +10,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from mmr1.benchmarks.settings import Endpoint, Evaluation
 from mmr1.data.settings import Data, Preparation, Prompts, made_benchmarks
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.models.settings import Base
+from mmr1.plugins import Plugin
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.fields import all_different
 from mmr1.plumbing.settings import Section, describe, merged
@@ -82,6 +93,14 @@ class Stages(Section):
     validation: Validation
     evaluation: Evaluation
     resources: dict[Literal["data", "sft", "generate", "score", "train", "evaluate", "report"], Resources] = Field({})
+
+    _family: Plugin | None = PrivateAttr(None)
+
+    @property
+    def family(self) -> Plugin:
+        """The kind of the model that these sections hold for."""
+        assert self._family is not None  # `Recipe.resolve` says it
+        return self._family
 
     def stage_resources(self, stage: str) -> Resources:
         """What a job of `stage` asks for; the defaults where the recipe says nothing."""
@@ -160,7 +179,14 @@ class Recipe(Stages):
         values = merged(values, self.models[model].overrides)
         if run is not None:
             values = merged(values, self.runs[run].overrides)
-        return Stages.model_validate(values)
+        stages = Stages.model_validate(values)
+        stages._family = self.models[model].base.model_family
+        return stages
+
+    @property
+    def family(self) -> Plugin:
+        """The kind of the first model, which stands for all where data are prepared."""
+        return next(iter(self.models.values())).base.model_family
 
     def rounds(self, model: str, run: str) -> int:
         """How many rounds of at most `update_every` steps a run has."""

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256
 from mmr1.plumbing.folders import contents, digest_file
-from mmr1.plumbing.code import code_digest
+from mmr1.plumbing.code import code_digest, code_files
 from mmr1.benchmarks.settings import Endpoint, Judging
 from mmr1.data.settings import made_benchmarks
 from mmr1.plumbing.settings import machine, numbers, plugin_files, taken
@@ -186,6 +186,12 @@ def as_json(values):
     return json.dumps(values, sort_keys=True)
 
 
+@cache
+def shows_a_model(name):
+    """Whether a program encodes prompts, so that the family of its model computes in it."""
+    return "mmr1/data/prompts.py" in code_files(name)
+
+
 def program(name, of=None, plugins=None):
     """What a rule's params say of its program: a digest of what computes in it, and the settings that make its numbers.
 
@@ -193,26 +199,21 @@ def program(name, of=None, plugins=None):
     files of further plugins, which the wildcards name.
     """
     settings = SETTINGS.get(of or name)
+
+    def named(sections):
+        files = [] if settings is None else plugin_files(settings(sections))
+        return [*files, sections.family.file] if shows_a_model(name) else files
+
+    if plugins is None:
+        code = from_sections(lambda sections: code_digest(name, named(sections)))
+    else:
+        code = lambda wildcards: code_digest(
+            name, [*named(stages(wildcards)), *plugins(wildcards)]
+        )
     if settings is None:
-        return {
-            "code": (
-                code_digest(name)
-                if plugins is None
-                else lambda wildcards: code_digest(name, plugins(wildcards))
-            )
-        }
-
-    def files(wildcards):
-        return [*plugin_files(settings(stages(wildcards))), *plugins(wildcards)]
-
+        return {"code": code}
     return {
-        "code": (
-            from_sections(
-                lambda sections: code_digest(name, plugin_files(settings(sections)))
-            )
-            if plugins is None
-            else lambda wildcards: code_digest(name, files(wildcards))
-        ),
+        "code": code,
         "settings": from_sections(
             lambda sections: as_json(numbers(settings(sections)))
         ),

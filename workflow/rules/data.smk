@@ -69,6 +69,9 @@ rule download_model:
     localrule: True
     conda:
         CPU
+    resources:
+        # A check of what came, which changes no byte of it.
+        family=lambda wildcards: base_model("model_family")(wildcards).name,
     params:
         **program("download_hub"),
         hub=base_model("hub"),
@@ -78,7 +81,7 @@ rule download_model:
         command(
             "download_hub",
             "--kind model --repository {params.hub:q} --revision {params.revision:q}"
-            " --files '*.json' '*.safetensors' '*.txt' '*.jinja'"
+            " --family {resources.family} --files '*.json' '*.safetensors' '*.txt' '*.jinja'"
             " --out {output.model:q} --work {params.work:q}",
         )
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers import Qwen2_5_VLProcessor
+from transformers import ProcessorMixin
 
 from mmr1.data.chat import chat_turns
 from mmr1.data.problems import Problem, open_image
+from mmr1.models.family import family_of_processor
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.fields import PromptPosition
 
@@ -32,12 +33,13 @@ class PromptEncoder:
     """Turns problems into prompts for one processor and one system prompt.
 
     `position` says where the system prompt goes: "system" is a turn of its own, "user" puts it in front of the
-    question as the released code does (facts: `verl/utils/dataset.py`). The pixel bounds override the processor's.
+    question as the released code does (facts: `verl/utils/dataset.py`). The pixel bounds override the processor's;
+    `images_kwargs` are they in the image processor's words, for engines that process images themselves.
     """
 
     def __init__(
         self,
-        processor: Qwen2_5_VLProcessor,
+        processor: ProcessorMixin,
         system_prompt: str | None = None,
         position: PromptPosition = "system",
         min_pixels: int | None = None,
@@ -47,7 +49,8 @@ class PromptEncoder:
         self.processor = processor
         self.system_prompt = system_prompt
         self.position = position
-        self._size = _pixel_bounds(processor, min_pixels, max_pixels)
+        self.family = family_of_processor(processor)
+        self.images_kwargs = self.family.images_kwargs(processor, min_pixels, max_pixels)
         self._cached_problems = cached_problems
         self._cache: dict[str, tuple[Problem, EncodedPrompt]] = {}
 
@@ -56,17 +59,12 @@ class PromptEncoder:
         return chat_turns(problem, self.system_prompt, self.position)
 
     def text(self, problem: Problem) -> str:
-        """The prompt as text, one `<|image_pad|>` per image: what vLLM is given, which expands it itself."""
+        """The prompt as text, one image token per image: what vLLM is given, which expands it itself."""
         return self.processor.apply_chat_template(self.messages(problem), tokenize=False, add_generation_prompt=True)
 
     def images(self, problem: Problem) -> list[Image.Image]:
         """The problem's images, decoded to RGB, in order."""
         return [open_image(data) for data in problem.images]
-
-    @property
-    def processor_size(self) -> dict[str, int]:
-        """Pixel bounds in the image processor's words, for engines that process images themselves."""
-        return self._size
 
     def encode(self, problem: Problem) -> EncodedPrompt:
         """One problem as model inputs."""
@@ -96,7 +94,7 @@ class PromptEncoder:
         encoded = self.processor(
             text=[self.text(problem) for problem in problems],
             images=[image for some in images for image in some] or None,
-            images_kwargs={"size": self._size},
+            images_kwargs=self.images_kwargs,
         )
         prompts, first_image, first_patch = [], 0, 0
         for input_ids, some in zip(encoded["input_ids"], images, strict=True):
@@ -117,11 +115,3 @@ def check_prompt_length(problem: Problem, prompt: EncodedPrompt, limit: int) -> 
         raise UserError(
             f"problem {problem.id}: expected a prompt of at most {limit} tokens, found {len(prompt.input_ids)}"
         )
-
-
-def _pixel_bounds(processor: Qwen2_5_VLProcessor, low: int | None, high: int | None) -> dict[str, int]:
-    size = processor.image_processor.size
-    return {
-        "shortest_edge": low if low is not None else size["shortest_edge"],
-        "longest_edge": high if high is not None else size["longest_edge"],
-    }

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoModelForImageTextToText, PreTrainedConfig
 
 from mmr1.grpo.logprobs import CHUNK_ELEMENTS
 from mmr1.grpo.settings import GRPOSettings
@@ -11,15 +11,15 @@ from mmr1.grpo.settings import GRPOSettings
 MASTER_BYTES, MOMENT_BYTES = 4, 8  # float32 master weights; AdamW's two moments
 
 
-def count_parameters(config: Qwen2_5_VLConfig) -> int:
+def count_parameters(config: PreTrainedConfig) -> int:
     """The number of weights of a model of this shape; none is made."""
     with torch.device("meta"):
-        model = Qwen2_5_VLForConditionalGeneration(config)
+        model = AutoModelForImageTextToText.from_config(config)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def estimate(
-    config: Qwen2_5_VLConfig,
+    config: PreTrainedConfig,
     settings: GRPOSettings,
     division: dict[str, Any],
     ranks: int,
@@ -56,7 +56,7 @@ def estimate(
     return {name: round(value) for name, value in parts.items() if value}
 
 
-def activations(config: Qwen2_5_VLConfig, settings: GRPOSettings) -> float:
+def activations(config: PreTrainedConfig, settings: GRPOSettings) -> float:
     """Bytes of activations of the language model at `micro_batch_tokens` tokens."""
     text = config.text_config
     width = 2 if settings.precision == "bf16" else 4

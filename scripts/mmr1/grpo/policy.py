@@ -1,4 +1,4 @@
-"""The model under training: a Qwen2.5-VL that returns log-probabilities, run by DeepSpeed, and its frozen reference."""
+"""The model under training: one that returns log-probabilities, run by DeepSpeed, and its frozen reference."""
 
 import argparse
 import importlib
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
 from transformers.integrations import HfDeepSpeedConfig
 
 from mmr1.data.prompts import EncodedPrompt
@@ -21,6 +21,7 @@ from mmr1.grpo.batching import MicroBatch, PlacedPrompt
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.logprobs import LogprobHead
 from mmr1.grpo.settings import GRPOSettings
+from mmr1.models.family import family_of
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import atomic
 
@@ -34,47 +35,37 @@ OURS = (
 
 
 class LogprobModel(nn.Module):
-    """A Qwen2.5-VL whose forward pass ends in log-probabilities of a micro-batch's responses."""
+    """A model whose forward pass ends in log-probabilities of a micro-batch's responses."""
 
-    def __init__(self, model: Qwen2_5_VLForConditionalGeneration, temperature: float, suppressed: list[int]) -> None:
+    def __init__(self, model: PreTrainedModel, temperature: float, suppressed: list[int]) -> None:
         super().__init__()
         self.model = model
+        self.family = family_of(model.config)
         self.model.lm_head = LogprobHead(model.lm_head, temperature, suppressed)
 
     def forward(self, batch: MicroBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities and entropies of `batch.targets`: two float32 [N]; see `LogprobHead`."""
         pixels, grids = batch.pixel_values, batch.image_grid_thw
         if pixels is None or grids is None:
-            pixels, grids = self._blank_image(batch.input_ids.device)
-        encoded = self.model.model.get_image_features(pixels, grids, return_dict=True)
+            device = batch.input_ids.device
+            pixels, grids = (tensor.to(device) for tensor in self.family.blank_image(self.model.config))
+        features = self.family.image_features(self.model, pixels, grids)
         # Ranks meet in the collectives of every module: one whose texts have no image looks at a blank one for nothing.
-        unseen = 0 if batch.pixel_values is not None else 0 * encoded.pooler_output[0].sum()
-        encoded.pooler_output = tuple(encoded.pooler_output[index] for index in batch.image_order.tolist())
-        images = {"mm_encoder_outputs": {"image": encoded}} if encoded.pooler_output else {}
-        # A mask per kind of layer, as the model would make it: None is plain causal attention.
-        kinds = set(self.model.config.text_config.layer_types)
+        unseen = 0 if batch.pixel_values is not None else 0 * sum(part.sum() for part in features[0])
+        shown = [features[index] for index in batch.image_order.tolist()]
         hidden = self.model.model(
             input_ids=batch.input_ids,
             position_ids=batch.positions,
-            attention_mask=dict.fromkeys(kinds, batch.mask),
+            attention_mask=self.family.attention_mask(self.model.config.text_config, batch.mask),
             use_cache=False,
-            **images,
+            **(self.family.encoded_images(shown) if shown else {}),
         )[0]
         return self.model.lm_head(hidden.flatten(0, 1)[batch.sources] + unseen, batch.targets)
 
-    def _blank_image(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels and grid of an image of one visual token, as the processor would give them."""
-        vision = self.model.config.vision_config
-        side = vision.spatial_merge_size
-        width = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-        return torch.zeros(side * side, width, device=device), torch.tensor([[1, side, side]], device=device)
 
-
-def place(model: Qwen2_5_VLForConditionalGeneration, prompt: EncodedPrompt) -> PlacedPrompt:
+def place(model: PreTrainedModel, prompt: EncodedPrompt) -> PlacedPrompt:
     """A prompt with the positions that the model's multimodal RoPE gives its tokens."""
-    ids = prompt.input_ids[None]
-    kinds = (ids == model.config.image_token_id).int()
-    positions, _ = model.model.get_rope_index(ids, kinds, image_grid_thw=prompt.image_grid_thw)
+    positions = family_of(model.config).positions(model, prompt.input_ids[None], prompt.image_grid_thw)
     return PlacedPrompt(prompt, positions[:, 0])
 
 
@@ -85,7 +76,7 @@ class Policy:
         self.config = deepspeed_config(settings, config)
         self.processor = AutoProcessor.from_pretrained(folder)
         model = _load(folder, settings, self.config)
-        self.hf: Qwen2_5_VLForConditionalGeneration = model
+        self.hf: PreTrainedModel = model
         self.dtype = model.dtype
         self.stage = int(self.config["zero_optimization"]["stage"])
         if settings.gradient_checkpointing:
@@ -211,12 +202,12 @@ def deepspeed_config(settings: GRPOSettings, given: dict[str, Any]) -> dict[str,
     }
 
 
-def _load(folder: Path, settings: GRPOSettings, config: dict[str, Any]) -> Qwen2_5_VLForConditionalGeneration:
+def _load(folder: Path, settings: GRPOSettings, config: dict[str, Any]) -> PreTrainedModel:
     """The model of a Hugging Face folder; under ZeRO-3 each rank holds its part from the start."""
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     _deepspeed()
     sharded = HfDeepSpeedConfig(config) if config["zero_optimization"]["stage"] == 3 else None
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
     del sharded  # it acts for as long as it lives
     return model
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, Qwen2_5_VLConfig
+from transformers import AutoConfig, AutoTokenizer
 
 from mmr1.data import contracts
 from mmr1.data.problems import Problem, read_problems
@@ -24,6 +24,7 @@ from mmr1.grpo.settings import GRPOSettings
 from mmr1.grpo.state import MANIFEST, Work, check_state, copy_state, folder_digest, load_state
 from mmr1.models.action_space import suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint
+from mmr1.models.family import family_file
 from mmr1.plumbing.code import code_digest
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256, write_jsonl
@@ -115,7 +116,7 @@ def engine_of(
 def say_memory(model: Path, settings: GRPOSettings, division: dict[str, Any], ranks: Ranks) -> None:
     """Print what a rank will need, before anything is loaded."""
     device = torch.cuda.get_device_properties(ranks.device).total_memory if ranks.device.type == "cuda" else None
-    config = Qwen2_5_VLConfig.from_pretrained(model)
+    config = AutoConfig.from_pretrained(model)
     for line in lines(estimate(config, settings, division, ranks.size, device), device):
         log(line)
 
@@ -145,7 +146,7 @@ def identify(
         **folders,
         "settings": digest(numbers(settings)),
         "deepspeed": digest(division),
-        "code": code_digest("train_grpo", plugin_files(settings)),
+        "code": code_digest("train_grpo", [*plugin_files(settings), family_file(args.model)]),
         "seed": args.seed,
         "threads": args.threads,
         "validate_every": args.validate_every,
@@ -154,7 +155,7 @@ def identify(
 
 def suppressed_of(folder: Path) -> list[int]:
     """The tokens that the sampler never draws, for a checkpoint."""
-    return suppressed_tokens(AutoTokenizer.from_pretrained(folder), Qwen2_5_VLConfig.from_pretrained(folder))
+    return suppressed_tokens(AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder))
 
 
 def check_state_of_round_before(folder: Path, model: Path, first: int) -> None:

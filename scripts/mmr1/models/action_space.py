@@ -6,29 +6,26 @@ Sampler and trainer share these definitions, so that a rollout's log-probability
 from collections.abc import Sequence
 
 import torch
-from transformers import PreTrainedTokenizerBase, Qwen2_5_VLConfig
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+from mmr1.models.family import family_of
 
 
 def end_of_sequence(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The id of the one token that ends a response (`<|im_end|>` in Qwen's chat format)."""
+    """The id of the one token that ends a response (the one that ends a turn of chat)."""
     return int(tokenizer.eos_token_id)
 
 
-def suppressed_tokens(tokenizer: PreTrainedTokenizerBase, config: Qwen2_5_VLConfig) -> list[int]:
+def suppressed_tokens(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> list[int]:
     """The ids that a response can never hold, ascending.
 
     They are all special tokens except end-of-sequence (an image or video token in a response would make the next
-    forward pass look for pixels), and the ids that the model has and the tokenizer has not (Qwen2.5-VL pads its
-    vocabulary). Their logits are set to -inf before the softmax, by the sampler and by the trainer alike.
+    forward pass look for pixels), and the ids that the model has and the tokenizer has not (a vocabulary
+    may be padded). Their logits are set to -inf before the softmax, by the sampler and by the trainer alike.
     """
     special = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
     special |= set(tokenizer.all_special_ids)
-    special |= {
-        config.image_token_id,
-        config.video_token_id,
-        config.vision_start_token_id,
-        config.vision_end_token_id,
-    }
+    special |= family_of(config).visual_tokens(config)
     unnamed = range(len(tokenizer), config.text_config.vocab_size)
     return sorted((special | set(unnamed)) - {end_of_sequence(tokenizer)})
 

@@ -1,11 +1,11 @@
 """Checkpoint folders: what every program that loads a model asks of one."""
 
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from transformers import AutoProcessor, Qwen2_5_VLProcessor
+from transformers import AutoProcessor, ProcessorMixin
 
+from mmr1.models.family import family_name
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
 
@@ -16,7 +16,7 @@ INDEX = "model.safetensors.index.json"
 NEEDED = (("config.json",), ("tokenizer_config.json",), ("preprocessor_config.json", "processor_config.json"))
 
 
-def check_checkpoint(folder: str | Path) -> None:
+def check_checkpoint(folder: str | Path, family: str | None = None) -> None:
     """Raises UserError, naming what is wrong, unless `folder` is a complete Hugging Face checkpoint.
 
     Asked for: config, tokenizer, image processor, and safetensors weights (one file, or an index and every shard it
@@ -28,12 +28,16 @@ def check_checkpoint(folder: str | Path) -> None:
     for names in NEEDED:
         if not any((folder / name).is_file() for name in names):
             raise UserError(f"{folder}: expected a checkpoint, found no {' and no '.join(names)}")
-    _check_config(folder / "config.json", read_json(folder / "config.json"))
+    found = family_name(folder)
+    if family not in (None, found):
+        raise UserError(
+            f"{folder}: family: expected {family}, found {found} (`family` of the model's `base` in a recipe)"
+        )
     for path in _weight_files(folder):
         _check_weights(path)
 
 
-def load_processor(folder: str | Path) -> Qwen2_5_VLProcessor:
+def load_processor(folder: str | Path) -> ProcessorMixin:
     """The tokenizer and image processor of a checkpoint, after `check_checkpoint`."""
     check_checkpoint(folder)
     return AutoProcessor.from_pretrained(folder)
@@ -48,12 +52,6 @@ def _weight_files(folder: Path) -> list[Path]:
     if not isinstance(index, dict) or not isinstance(index.get("weight_map"), dict):
         raise UserError(f"{folder / INDEX}: weight_map: expected a map from tensors to files")
     return [folder / name for name in sorted(set(index["weight_map"].values()))]
-
-
-def _check_config(path: Path, config: Any) -> None:
-    found = config.get("model_type") if isinstance(config, dict) else type(config).__name__
-    if found != "qwen2_5_vl":
-        raise UserError(f"{path}: model_type: expected qwen2_5_vl, found {found}")
 
 
 def _check_weights(path: Path) -> None:

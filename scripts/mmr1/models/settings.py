@@ -1,16 +1,60 @@
 """Where base models come from."""
 
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from mmr1.models.tiny_architecture import TinyArchitecture
-from mmr1.plumbing.settings import Section
+from mmr1.plugins import Plugin, choice
+from mmr1.plumbing.settings import Section, as_before
+
+if TYPE_CHECKING:
+    Family = Plugin
+else:
+    Family = choice("models/families")
 
 
 def _kind(section: Any) -> str:
     """Which of two sections is meant, so that a mistake in it is told once and under its own path."""
     return "<embedded>" if isinstance(section, dict) and section.keys() & {"tiny", "digits"} else "<hub>"
+
+
+def _family() -> Any:
+    """The key that says a model's family, for before a checkpoint is there to tell."""
+    return as_before({"name": "qwen2_5_vl"}, validate_default=True, description="what kind of model it is")
+
+
+class TinyArchitecture(Section):
+    """Sizes in units or layers. The defaults make 1.4M parameters of Qwen2.5-VL (DESIGN §6)."""
+
+    family: Family = _family()
+    hidden_size: int = Field(128, ge=16)
+    intermediate_size: int = Field(384, ge=16)
+    layers: int = Field(3, ge=1)
+    heads: int = Field(4, ge=1)
+    key_value_heads: int = Field(2, ge=1)
+    vision_depth: int = Field(2, ge=1)
+    vision_hidden_size: int = Field(128, ge=16)
+    vision_intermediate_size: int = Field(256, ge=16)
+    vision_heads: int = Field(4, ge=1)
+    max_position_embeddings: int = Field(1024, ge=64)
+    initializer_range: float = Field(
+        0.08,
+        gt=0,
+        description="standard deviation of the first weights, about 1/sqrt(hidden): at the 0.02 of large models this "
+        "one learns the format within 170 steps, and no digit",
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide_what_they_share(self) -> "TinyArchitecture":
+        # A head's rotary dimensions come in pairs, and an eighth of them is time's.
+        for name, value, divisor in (
+            ("hidden_size", self.hidden_size, 8 * self.heads),
+            ("heads", self.heads, self.key_value_heads),
+            ("vision_hidden_size", self.vision_hidden_size, 4 * self.vision_heads),
+        ):
+            if value % divisor:
+                raise ValueError(f"{name}: expected a multiple of {divisor}, found {value}")
+        return self
 
 
 class TinyBase(Section):
@@ -20,14 +64,25 @@ class TinyBase(Section):
 
     from_hub: ClassVar = False
 
+    @property
+    def model_family(self) -> Plugin:
+        """What kind of model it is."""
+        return self.tiny.family
+
 
 class HubBase(Section):
     """A base model from the Hugging Face hub, at a pinned commit."""
 
     hub: str = Field(description="repository, such as Qwen/Qwen2.5-VL-3B-Instruct")
     revision: str = Field(description="commit hash, or a prefix that is resolved and checked at download")
+    family: Family = _family()
 
     from_hub: ClassVar = True
+
+    @property
+    def model_family(self) -> Plugin:
+        """What kind of model it is."""
+        return self.family
 
 
 Base = Annotated[Annotated[TinyBase, Tag("<embedded>")] | Annotated[HubBase, Tag("<hub>")], Discriminator(_kind)]

@@ -51,6 +51,7 @@ class Job:
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
         self.notes: dict[str, Any] = {}
+        self.plugins: list[str] = []  # files that compute, under `scripts/`, beyond those that the settings name
         self.inputs: dict[str, str] = {}  # a digest of the bytes of each input, wherever it lies
 
 
@@ -90,7 +91,8 @@ def job(
         with Usage() as usage:
             yield work
         if args.record is not None:
-            program, plugins = Path(sys.argv[0]).stem, [] if settings is None else plugin_files(settings)
+            program = Path(sys.argv[0]).stem
+            plugins = sorted({*work.plugins, *([] if settings is None else plugin_files(settings))})
             key = {
                 **_rule_and_wildcards(args.record),
                 "program": program,

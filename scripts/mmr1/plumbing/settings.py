@@ -59,12 +59,11 @@ def numbers(section: BaseModel) -> dict[str, Any]:
         if isinstance(value, Machine) or extra.get("machine"):
             continue
         if (inner := _inner(value)) is not None:
-            values[name] = head(value) | numbers(inner)
-            continue
-        if members := _members(value):
-            values[name] = {key: head(one) | numbers(inner) for key, (one, inner) in members.items()}
-            continue
-        found = section.model_dump(mode="json", include={name})[name]
+            found = head(value) | numbers(inner)
+        elif members := _members(value):
+            found = {key: head(one) | numbers(inner) for key, (one, inner) in members.items()}
+        else:
+            found = section.model_dump(mode="json", include={name})[name]
         if "as_before" not in extra or found != extra["as_before"]:
             values[name] = found
     return values

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from transformers import Qwen2_5_VLConfig
+from transformers import AutoConfig
 
 from mmr1.data.prompts import PromptEncoder
 from mmr1.models.checkpoints import check_checkpoint
@@ -30,7 +30,7 @@ def ranks_of(engine: Plugin) -> int:
 
 
 def _check_context(folder: Path, limits: Limits) -> None:
-    positions = Qwen2_5_VLConfig.from_pretrained(folder).text_config.max_position_embeddings
+    positions = AutoConfig.from_pretrained(folder).text_config.max_position_embeddings
     prompt = limits.max_prompt_tokens or 0
     if prompt + limits.max_tokens > positions:
         raise UserError(

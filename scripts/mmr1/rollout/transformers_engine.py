@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 from mmr1.data.prompts import EncodedPrompt, PromptEncoder, check_prompt_length
 from mmr1.models.action_space import end_of_sequence, keep_top_p, policy_logits, suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint
+from mmr1.models.family import family_of
 from mmr1.rollout.gumbel import draw
 from mmr1.rollout.requests import Request, Rollout, Sampling
 from mmr1.rollout.shared_prompt import SharedPromptCache, shared_prompt_attention
@@ -29,11 +30,11 @@ DROP_AT = 0.25
 
 
 class TransformersEngine:
-    """Samples with a `Qwen2_5_VLForConditionalGeneration`; see the module's text for seeds and batches."""
+    """Samples with a module of transformers; see the module's text for seeds and batches."""
 
     def __init__(
         self,
-        model: Qwen2_5_VLForConditionalGeneration,
+        model: PreTrainedModel,
         encoder: PromptEncoder,
         *,
         batch_size: int = 512,
@@ -41,6 +42,7 @@ class TransformersEngine:
     ) -> None:
         """`model` may be the live module of a trainer: it is put in evaluation mode while sampling, and back."""
         self.model = model
+        self.family = family_of(model.config)
         self.encoder = encoder
         self.batch_size = batch_size
         self.max_prompt_tokens = max_prompt_tokens
@@ -64,7 +66,7 @@ class TransformersEngine:
         check_checkpoint(folder)
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = dtype or (torch.float32 if where.type == "cpu" else torch.bfloat16)
-        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
         return cls(model.to(where).eval(), encoder, **options)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Rollout]:
@@ -188,10 +190,7 @@ class TransformersEngine:
     ) -> tuple[torch.Tensor, torch.Tensor, SharedPromptCache]:
         """One forward pass over the prompts: logits after each [P, V], the position of its first response token [P]."""
         ids, mask, pixels, grids = self._padded(prompts)
-        image_tokens = (ids == self.model.config.image_token_id).int()
-        positions, _ = self.model.model.get_rope_index(
-            ids, mm_token_type_ids=image_tokens, image_grid_thw=grids, attention_mask=mask
-        )
+        positions = self.family.positions(self.model, ids, grids, mask)
         device = prompt_of.device
         out = self.model(
             input_ids=ids.to(device),
@@ -226,8 +225,7 @@ class TransformersEngine:
         with shared_prompt_attention(text_config):
             out = self.model(
                 input_ids=tokens[:, None],
-                # A dictionary is taken as masks that are made already: the cache knows what may be attended to.
-                attention_mask=dict.fromkeys(text_config.layer_types),
+                attention_mask=self.family.attention_mask(text_config, None),  # the cache knows what may be attended to
                 position_ids=position[None, :, None].expand(3, -1, 1),
                 past_key_values=cache,
                 shared_prompts=cache,

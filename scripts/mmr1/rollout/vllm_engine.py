@@ -81,8 +81,7 @@ class VllmEngine:
                 tensor_parallel_size=tensor_parallel,
                 # Probabilities as sampled from: after suppressed tokens, temperature and top-p.
                 logprobs_mode="processed_logprobs",
-                limit_mm_per_prompt={"image": max_images, "video": 0},
-                mm_processor_kwargs={"images_kwargs": {"size": encoder.processor_size}},
+                **encoder.family.vllm_options(max_images, encoder.images_kwargs),
                 generation_config="vllm",
                 seed=0,
                 disable_log_stats=True,
@@ -209,17 +208,12 @@ class VllmEngine:
 
 def prompt_length(encoder: PromptEncoder, problem: Problem) -> int:
     """The number of tokens of a problem's prompt, from its text and its images' sizes, without processing pixels."""
-    processor = encoder.processor
-    bounds = {
-        "min_pixels": encoder.processor_size["shortest_edge"],
-        "max_pixels": encoder.processor_size["longest_edge"],
-    }
-    patches = [
-        processor.image_processor.get_number_of_image_patches(image.height, image.width, bounds)
+    tokens = [
+        encoder.family.count_visual_tokens(encoder.processor, image.height, image.width, encoder.images_kwargs)
         for image in encoder.images(problem)
     ]
-    text = processor.tokenizer(encoder.text(problem), add_special_tokens=False)["input_ids"]
-    return len(text) + sum(count // processor.image_processor.merge_size**2 - 1 for count in patches)
+    text = encoder.processor.tokenizer(encoder.text(problem), add_special_tokens=False)["input_ids"]
+    return len(text) + sum(count - 1 for count in tokens)  # the text has one token an image
 
 
 def _import_vllm(batch_invariant: bool) -> Any:

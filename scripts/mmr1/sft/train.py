@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
+    PreTrainedConfig,
     PrinterCallback,
-    Qwen2_5_VLConfig,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -26,6 +26,7 @@ from mmr1.data.conversations import ConversationFile
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import EncodedPrompt, PromptEncoder
 from mmr1.grpo.distributed import PATIENCE, Ranks, join
+from mmr1.models.family import family_file, family_of
 from mmr1.plumbing.code import code_digest
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import atomic, read_json, write_jsonl
@@ -80,10 +81,11 @@ class Collator:
     under ZeRO-3 ranks meet in the vision tower's collectives, so that none may pass it by.
     """
 
-    def __init__(self, pad_token_id: int, config: Qwen2_5_VLConfig) -> None:
+    def __init__(self, pad_token_id: int, config: PreTrainedConfig) -> None:
         self.pad_token_id = pad_token_id
-        self.image_token_id = config.image_token_id
-        self.vision = config.vision_config
+        family = family_of(config)
+        self.image_token = family.image_token(config)
+        self.blank_pixels, self.blank_grid = family.blank_image(config)
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         if all(item["pixel_values"] is None for item in items):
@@ -100,7 +102,7 @@ class Collator:
             "input_ids": input_ids,
             "labels": labels,
             "attention_mask": (torch.arange(input_ids.shape[1]) < lengths[:, None]).long(),
-            "mm_token_type_ids": (input_ids == self.image_token_id).int(),
+            "mm_token_type_ids": (input_ids == self.image_token).int(),
         }
         for name in ("pixel_values", "image_grid_thw"):
             parts = [item[name] for item in items if item[name] is not None]
@@ -110,13 +112,11 @@ class Collator:
 
     def _with_blank_image(self, item: dict[str, Any]) -> dict[str, Any]:
         """A conversation with one more token, an image of one visual token, whose label is ignored."""
-        side = self.vision.spatial_merge_size
-        width = self.vision.in_channels * self.vision.temporal_patch_size * self.vision.patch_size**2
         return {
-            "input_ids": torch.cat([item["input_ids"], torch.tensor([self.image_token_id])]),
+            "input_ids": torch.cat([item["input_ids"], torch.tensor([self.image_token])]),
             "labels": torch.cat([item["labels"], torch.tensor([IGNORED])]),
-            "pixel_values": torch.zeros(side * side, width),
-            "image_grid_thw": torch.tensor([[1, side, side]]),
+            "pixel_values": self.blank_pixels,
+            "image_grid_thw": self.blank_grid,
         }
 
 
@@ -156,7 +156,8 @@ def train_sft(
         cached_problems=0,  # a conversation comes once an epoch
     )
     ranks = _ranks(arguments)
-    states = States(work, identify(settings, inputs, seed, ranks), prefix="checkpoint-")
+    identity = identify(settings, inputs, seed, ranks, [family_file(model_folder)])
+    states = States(work, identity, prefix="checkpoint-")
     trainer = _Trainer(
         model=model,
         args=arguments,
@@ -189,13 +190,15 @@ def _ranks(arguments: TrainingArguments) -> Ranks:
     return Ranks(arguments.process_index, arguments.world_size, arguments.device)
 
 
-def identify(settings: SFTSettings, inputs: Mapping[str, str], seed: int, ranks: Ranks) -> dict[str, Any]:
+def identify(
+    settings: SFTSettings, inputs: Mapping[str, str], seed: int, ranks: Ranks, plugins: Sequence[str] = ()
+) -> dict[str, Any]:
     """What the job computes: a saved state is used only by a job that agrees in all of it."""
     return {
         "settings": {name: value for name, value in numbers(settings).items() if name != "deepspeed"},
         "deepspeed": _division(settings),
         "inputs": dict(inputs),
-        "code": code_digest("train_sft", plugin_files(settings)),
+        "code": code_digest("train_sft", [*plugin_files(settings), *plugins]),
         "seed": seed,
         "threads": torch.get_num_threads(),
         "ranks": ranks.size,
@@ -281,7 +284,7 @@ def _metrics(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class _Trainer(Trainer):
-    """Trainer that loads its own checkpoints of a Qwen2.5-VL, and whose ranks stop together at a row that is broken.
+    """Trainer that loads its own checkpoints, and whose ranks stop together at a row that is broken.
 
     transformers 5.19 saves the weights under the names of the released checkpoints and loads them back without
     renaming, not strictly: a resumed run would go on from fresh weights with a warning only.
