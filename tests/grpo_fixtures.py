@@ -7,7 +7,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import torch
-from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
@@ -48,7 +48,7 @@ class PlainPolicy:
     """A policy on bare torch: keeps the gradients of each update and takes plain steps of size `rate`."""
 
     def __init__(self, folder: Path, settings: GRPOSettings, suppressed: Sequence[int] = (), rate: float = 0.0) -> None:
-        self.hf = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        self.hf = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
         self.processor = AutoProcessor.from_pretrained(folder)
         self.module = LogprobModel(self.hf, settings.temperature, list(suppressed))
         self.rate = rate

@@ -10,13 +10,16 @@ import pytest
 import torch
 from PIL import Image
 from scipy.stats import chisquare
-from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.models.action_space import keep_top_p, policy_logits, suppressed_tokens
 from mmr1.models.checkpoints import load_processor
-from mmr1.plugins import Plugin
+from mmr1.models.family import FOLDER
+from mmr1.models.settings import TinyArchitecture
+from mmr1.models.tiny import build
+from mmr1.plugins import Plugin, names
 from mmr1.plumbing.errors import UserError
 from mmr1.rollout import settings as rollout_settings
 from mmr1.rollout.engines import Limits
@@ -32,10 +35,18 @@ MAX_PROMPT_TOKENS = 150
 Weights = dict[str, torch.Tensor]
 
 
+@pytest.fixture(scope="module", params=names(FOLDER))
+def tiny_model_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model of each family."""
+    folder = tmp_path_factory.mktemp(request.param) / "checkpoint"
+    build(folder, TinyArchitecture.model_validate({"family": request.param}), seed=0)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def model(tiny_model_dir: Path) -> Qwen2_5_VLForConditionalGeneration:
+def model(tiny_model_dir: Path) -> PreTrainedModel:
     """The weights that both engines start from, for plain forward passes. Never changed."""
-    return Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_model_dir, dtype=torch.float32).eval()
+    return AutoModelForImageTextToText.from_pretrained(tiny_model_dir, dtype=torch.float32).eval()
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +144,7 @@ def test_greedy_tokens_agree_before_and_after_a_weight_update(
     transformers_engine: TransformersEngine,
     vllm_engine: VllmEngine,
     problems: list[Problem],
-    model: Qwen2_5_VLForConditionalGeneration,
+    model: PreTrainedModel,
 ) -> None:
     engines = (transformers_engine, vllm_engine)
     requests = requests_for(problems, 1)
@@ -151,7 +162,7 @@ def test_greedy_tokens_agree_before_and_after_a_weight_update(
 
 
 def test_greedy_tokens_are_those_of_transformers_generate(
-    engine: Engine, problems: list[Problem], encoder: PromptEncoder, model: Qwen2_5_VLForConditionalGeneration
+    engine: Engine, problems: list[Problem], encoder: PromptEncoder, model: PreTrainedModel
 ) -> None:
     for problem, rollout in zip(problems, engine.generate(requests_for(problems, 1), GREEDY), strict=True):
         prompt = encoder.encode(problem)
@@ -184,7 +195,7 @@ def test_seeds_tell_the_rollouts_of_a_group_apart(engine: Engine, problems: list
 
 
 def test_first_tokens_follow_the_softmax(
-    engine: Engine, problems: list[Problem], encoder: PromptEncoder, model: Qwen2_5_VLForConditionalGeneration
+    engine: Engine, problems: list[Problem], encoder: PromptEncoder, model: PreTrainedModel
 ) -> None:
     """Chi-square over 600 rollouts of one problem against the probabilities of a plain forward pass, at T = 0.5."""
     sampling = Sampling(temperature=0.5, max_tokens=1)
@@ -217,7 +228,7 @@ def test_logprobs_are_those_of_a_plain_forward_pass(
     engine: Engine,
     problems: list[Problem],
     encoder: PromptEncoder,
-    model: Qwen2_5_VLForConditionalGeneration,
+    model: PreTrainedModel,
     sampling: Sampling,
 ) -> None:
     requests = requests_for(problems, 2)
@@ -244,7 +255,7 @@ def test_special_tokens_are_never_sampled(
     engine: Engine,
     problems: list[Problem],
     encoder: PromptEncoder,
-    model: Qwen2_5_VLForConditionalGeneration,
+    model: PreTrainedModel,
     changed_weights: Callable[[Weights], None],
     sampling: Sampling,
 ) -> None:
@@ -253,7 +264,7 @@ def test_special_tokens_are_never_sampled(
     direction = torch.randn(weights["lm_head.weight"].shape[1], generator=torch.Generator().manual_seed(0))
     weights["lm_head.weight"][model.config.image_token_id] = 100 * direction
     weights["lm_head.weight"][model.config.video_token_id] = -100 * direction
-    forcing = Qwen2_5_VLForConditionalGeneration(model.config).eval()
+    forcing = type(model)(model.config).eval()
     forcing.load_state_dict(weights)
     wanted = plain_logits(forcing, encoder, problems[0], np.array([20, 21, 22])).argmax(-1)
     assert set(wanted.tolist()) <= {model.config.image_token_id, model.config.video_token_id}
@@ -315,7 +326,7 @@ def test_equal_requests_make_equal_bytes(transformers_engine: TransformersEngine
 
 
 def test_batches_and_dropping_change_no_token(
-    model: Qwen2_5_VLForConditionalGeneration,
+    model: PreTrainedModel,
     encoder: PromptEncoder,
     problems: list[Problem],
     monkeypatch: pytest.MonkeyPatch,
@@ -329,12 +340,10 @@ def test_batches_and_dropping_change_no_token(
         assert tokens(TransformersEngine(model, encoder).generate(requests, SAMPLED)) == expected
 
 
-def test_a_live_module_is_left_as_it_was(
-    model: Qwen2_5_VLForConditionalGeneration, tiny_model_dir: Path, problems: list[Problem]
-) -> None:
+def test_a_live_module_is_left_as_it_was(model: PreTrainedModel, tiny_model_dir: Path, problems: list[Problem]) -> None:
     """Sampling from the module that is being trained leaves its mode, attention, gradients and outputs alone."""
     encoder = PromptEncoder(load_processor(tiny_model_dir))  # with nothing cached yet
-    live = Qwen2_5_VLForConditionalGeneration(model.config)
+    live = type(model)(model.config)
     live.load_state_dict(model.state_dict())
     live.train()
     text_config = live.model.language_model.config
@@ -355,7 +364,7 @@ def test_a_live_module_is_left_as_it_was(
 def test_half_precision(tiny_model_dir: Path, encoder: PromptEncoder, problems: list[Problem]) -> None:
     """bfloat16, as on a GPU: log-probabilities near those of float32 for the same tokens."""
     engine = TransformersEngine.from_folder(tiny_model_dir, encoder, dtype=torch.bfloat16)
-    full = Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_model_dir, dtype=torch.float32)
+    full = AutoModelForImageTextToText.from_pretrained(tiny_model_dir, dtype=torch.float32)
     requests = requests_for(problems, 2)
     for request, rollout in zip(requests, engine.generate(requests, SAMPLED), strict=True):
         logits = plain_logits(full, encoder, request.problem, rollout.token_ids)

@@ -165,9 +165,10 @@ def division(stage: int, offload: bool = False) -> dict[str, Any]:
     return found
 
 
-def small_setup(folder: Path, problems: list[Problem]) -> Setup:
+def small_setup(folder: Path, problems: list[Problem], family: str = "qwen2_5_vl") -> Setup:
     """A setup with a model that is as small as it gets: the tests are about its bits, not its answers."""
     sizes = {"intermediate_size": 64, "layers": 1, "heads": 2, "key_value_heads": 1}
     vision = {"vision_depth": 1, "vision_hidden_size": 32, "vision_intermediate_size": 64, "vision_heads": 2}
-    build(folder / "model", TinyArchitecture.model_validate({"hidden_size": 32, **sizes, **vision}), seed=0)
+    architecture = {"family": family, "hidden_size": 32, **sizes, **vision}
+    build(folder / "model", TinyArchitecture.model_validate(architecture), seed=0)
     return Setup(folder, folder / "model", problems)
