@@ -22,7 +22,7 @@ from mmr1.models.checkpoints import check_checkpoint
 from mmr1.models.family import FOLDER, family, family_file, family_name
 from mmr1.models.settings import TinyArchitecture
 from mmr1.models.tiny import build
-from mmr1.plugins import load, names
+from mmr1.plugins import names
 from mmr1.plumbing.code import code_digest, code_files
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
@@ -54,15 +54,6 @@ def test_no_module_outside_its_file_names_a_family() -> None:
                 if hasattr(node, field)
             }
             assert not [name for name in names_in if "qwen" in name.lower()], path
-
-
-@pytest.mark.parametrize("name", names(FOLDER))
-def test_a_family_says_what_it_is_and_shows_how_to_choose_it(name: str) -> None:
-    member = load(FOLDER, name)
-    assert member.TITLE
-    assert member.__doc__
-    (model,) = yaml.safe_load(member.EXAMPLE)["models"].values()
-    assert (model["base"].get("tiny") or model["base"])["family"] == name
 
 
 @pytest.mark.parametrize("program", SHOW_MODELS)
