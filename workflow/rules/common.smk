@@ -200,15 +200,15 @@ def program(name, of=None, plugins=None):
     """
     settings = SETTINGS.get(of or name)
 
-    def named(sections):
+    def chosen(sections):
         files = [] if settings is None else plugin_files(settings(sections))
         return [*files, sections.family.file] if shows_a_model(name) else files
 
     if plugins is None:
-        code = from_sections(lambda sections: code_digest(name, named(sections)))
+        code = from_sections(lambda sections: code_digest(name, chosen(sections)))
     else:
         code = lambda wildcards: code_digest(
-            name, [*named(stages(wildcards)), *plugins(wildcards)]
+            name, [*chosen(stages(wildcards)), *plugins(wildcards)]
         )
     if settings is None:
         return {"code": code}
