@@ -94,6 +94,7 @@ def test_the_figures_folder_holds_the_figures_of_the_page(report: Path) -> None:
         Image.open(io.BytesIO(png)).load()
     wanted = {"tiny-metrics-gradient_norm", "tiny-metrics-zero_variance_share", "tiny-validation-accuracy"}
     wanted |= {"tiny-vas-vps-round2", "tiny-vas-vps-transition1-2", "tiny-calibration-curve", "tiny-sft-loss"}
+    wanted |= {f"tiny-metrics-reward_{name}" for name in ("mean", "accuracy", "format")}
     assert wanted <= set(figures)
     assert "tiny-grpo-vps-round0" not in figures  # uniform sampling has no scores
 

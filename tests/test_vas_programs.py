@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mmr1.data import contracts
@@ -86,6 +87,13 @@ def test_rescoring_from_stored_verdicts_judges_nothing(
     other = score(run, "--rollouts r1.parquet r0.parquet --rewards-in w.parquet --diversity distinct_2")
     assert [row["ovs"] for row in other] == [row["ovs"] for row in first]
     assert [row["tds"] for row in other] != [row["tds"] for row in first]
+
+
+def test_verdicts_may_have_columns_of_further_rewards(run: Run, four: list[str]) -> None:
+    first = score(run, "--rollouts r1.parquet r0.parquet --rewards w.parquet")
+    table = pq.read_table("w.parquet")
+    pq.write_table(table.append_column("length", pa.array([-0.5] * len(table))), "more.parquet")
+    assert score(run, "--rollouts r1.parquet r0.parquet --rewards-in more.parquet") == first
 
 
 def test_other_weights_need_the_scores_only(run: Run, four: list[str]) -> None:

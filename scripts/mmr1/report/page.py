@@ -12,6 +12,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from mmr1 import plugins
 from mmr1.provenance.ledger import Record
 from mmr1.report import cost, figures, results
 from mmr1.report.figures import Palette
@@ -36,7 +37,7 @@ class Curve:
 
 
 CURVES = (
-    Curve("metrics", "reward_mean", "Training reward", "mean over rollouts: format + accuracy"),
+    Curve("metrics", "reward_mean", "Training reward", "mean over rollouts: the weighted sum of all rewards"),
     Curve("validation", "accuracy", "Validation accuracy", "held-out problems", percent=True, smooth=False),
     Curve("metrics", "gradient_norm", "Gradient norm", "before clipping"),
     Curve("metrics", "zero_variance_share", "Zero-variance groups", "groups that teach nothing", percent=True),
@@ -133,7 +134,9 @@ def duration(seconds: float) -> str:
 def _section(index: Index, model: str, palette: Palette) -> ModelSection:
     section = ModelSection(model, index.label(model), _headline(index, model, palette))
     labels = {run: index.label(run) for run in palette.places}
-    section.curves = _sft_loss(index, model, palette) + _curves(index, model, CURVES, palette, labels)
+    section.curves = _sft_loss(index, model, palette) + _curves(
+        index, model, _of_training(index, model), palette, labels
+    )
     for training in _first_seeds(index, model):
         drawn = _vps(training, palette)
         if drawn is not None:
@@ -178,6 +181,21 @@ def _sft_loss(index: Index, model: str, palette: Palette) -> list[Picture]:
             png = figures.loss_curve(steps, losses, palette.colour("sft"))
             drawn.append(Picture(f"{model}-sft-loss", png, "SFT loss", "cold start"))
     return drawn
+
+
+def _of_training(index: Index, model: str) -> list[Curve]:
+    """The curves of training; behind the reward one for each reward that a run was given."""
+    trainings = [training for training in index.trainings if training.model == model]
+    keys = dict.fromkeys(key for one in trainings for row in results.rows(one, "metrics") for key in row)
+    rewards = [key.removeprefix("reward_") for key in keys if key.startswith("reward_") and key != "reward_mean"]
+    first, *others = CURVES
+    return [first, *map(_of_reward, rewards), *others]
+
+
+def _of_reward(name: str) -> Curve:
+    # A reward that results have may be gone from the folder.
+    title = plugins.load("rewards", name).TITLE if name in plugins.names("rewards") else name
+    return Curve("metrics", f"reward_{name}", f"Training reward: {title.lower()}", "mean over rollouts")
 
 
 def _curves(
