@@ -135,9 +135,9 @@ def test_the_example_in_the_docs_is_a_reward(
     """One file in the folder, and its name with a weight in the recipe."""
     text = (ROOT / "docs/rewards.md").read_text().partition("## Add a reward")[2]
     (tmp_path / "brevity.py").write_text(text.partition("```python\n")[2].partition("```")[0])
-    known = plugins.names("rewards")
+    known = plugins.names
     monkeypatch.setattr(mmr1.rewards, "__path__", [*mmr1.rewards.__path__, str(tmp_path)])
-    monkeypatch.setattr(plugins, "names", lambda _: (*known, "brevity"))
+    monkeypatch.setattr(plugins, "names", lambda folder: (*known(folder), *["brevity"] * (folder == "rewards")))
     monkeypatch.delitem(sys.modules, "mmr1.rewards.brevity", raising=False)
     chosen = rewards(**yaml.safe_load(plugins.load("rewards", "brevity").EXAMPLE)["grpo"]["rewards"])
     (judged,) = judge(chosen, [response(tokens=500)], verifier)
