@@ -118,12 +118,18 @@ def test_training_rollouts_renew_the_problems_they_touched(run: Run, four: list[
     assert rows[2:] == old[2:]
 
 
+SELECT = "--problems p.parquet --scores old.parquet --out some.parquet"
+
+
+def test_a_refresh_that_samples_all_problems_selects_none(run: Run, four: list[str]) -> None:
+    with pytest.raises(UserError, match="refresh: expected one that selects problems, found full"):
+        run("select_problems", f"{SELECT} --first-step 8")
+
+
 def test_stale_scores_are_chosen_generated_and_merged(run: Run, four: list[str]) -> None:
     score(run, "--rollouts r1.parquet r0.parquet --rewards w.parquet")
     Path("s.parquet").rename("old.parquet")
-    run(
-        "select_problems", "--problems p.parquet --scores old.parquet --out some.parquet --first-step 8 --refresh stale"
-    )
+    run("select_problems", f"{SELECT} --first-step 8 --refresh stale")
     chosen = [problem.id for problem in read_problems("some.parquet")]
     assert chosen == ["p0", "p2"], "half and three quarters right: the pass rate is least certain"
     write_rollouts(Path("r2.parquet"), rollouts_of("p0", "77"), rollouts_of("p2", "71"))
