@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from mmr1.data import contracts  # noqa: E402
 from mmr1.data.problems import Problem, write_problems  # noqa: E402
 from mmr1.vas.bleu import self_bleu_123  # noqa: E402
+from mmr1.vas.samplers import make_sampler  # noqa: E402
 from mmr1.vas.schedule import draw_schedule  # noqa: E402
 from mmr1.vas.settings import DrawSettings  # noqa: E402
 
@@ -83,7 +84,8 @@ def bench_schedule() -> None:
     ids, vps = [f"problem-{i}" for i in range(15_000)], np.random.default_rng(0).random(15_000)
     for draws in ("iid", "permutation"):
         settings = DrawSettings(mix=0.5, batch_size=2048, draws=draws)
-        _, seconds = timed(lambda chosen=settings: draw_schedule(chosen, ids, range(70), 1, vps, vps), repeats=5)
+        sampler = make_sampler(settings, ids, 1, pa.table({"ovs": vps, "vps": vps}))
+        _, seconds = timed(lambda chosen=sampler: draw_schedule(chosen, ids, range(70)), repeats=5)
         print(f"schedule of 70 x 2,048 from 15,000, {draws}: {seconds:.3f} s")
 
 

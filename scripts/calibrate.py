@@ -13,7 +13,8 @@ from mmr1.data import contracts
 from mmr1.plumbing.errors import run
 from mmr1.plumbing.files import write_jsonl
 from mmr1.plumbing.record import add_job_arguments, job
-from mmr1.vas.calibration import REWARDS, calibrate
+from mmr1.vas.calibration import calibrate
+from mmr1.vas.history import REWARDS
 from mmr1.vas.read import read_golds, read_scores
 
 

@@ -12,7 +12,9 @@ from scipy.stats import chisquare
 
 from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError
-from mmr1.vas.schedule import draw_schedule, weighted_slots
+from mmr1.vas.samplers import make_sampler
+from mmr1.vas.samplers.vas import weighted_slots
+from mmr1.vas.schedule import draw_schedule
 from mmr1.vas.settings import DrawSettings
 
 IDS = [f"p{i}" for i in range(60)]
@@ -25,7 +27,12 @@ def settings(mix: float = 0.5, batch: int = 20, **more: object) -> DrawSettings:
 
 
 def draw(mix: float = 0.5, batch: int = 20, first: int = 0, steps: int = 5, seed: int = 1, **more: object) -> pa.Table:
-    return draw_schedule(settings(mix, batch, **more), IDS, range(first, first + steps), seed, OVS, VPS)
+    return drawn(settings(mix, batch, **more), range(first, first + steps), seed, VPS)
+
+
+def drawn(chosen: DrawSettings, steps: range, seed: int = 1, vps: np.ndarray | None = None) -> pa.Table:
+    scores = None if vps is None else pa.table({"ovs": OVS, "vps": vps})
+    return draw_schedule(make_sampler(chosen, IDS, seed, scores), IDS, steps)
 
 
 def counts(schedule: pa.Table, origin: str) -> np.ndarray:
@@ -48,7 +55,7 @@ def counts(schedule: pa.Table, origin: str) -> np.ndarray:
 )
 def test_the_weighted_part_is_the_floor_in_decimals(mix: float, batch: int, weighted: int) -> None:
     """In floats 0.29 · 100 is 28.999…, whose floor would be 28."""
-    assert weighted_slots(settings(mix).mix, batch) == weighted
+    assert weighted_slots(settings(mix, batch)) == weighted
 
 
 def test_every_step_has_its_slots_in_order_and_its_shares() -> None:
@@ -78,7 +85,7 @@ def test_each_row_says_how_it_was_weighted() -> None:
 
 
 def test_without_mix_no_scores_are_needed_and_none_are_shown() -> None:
-    schedule = draw_schedule(settings(0), IDS, range(2), 1)
+    schedule = drawn(settings(0), range(2))
     assert set(schedule["origin"].to_pylist()) == {"uniform"}
     assert schedule["ovs"].null_count == schedule["weight"].null_count == 40
 
@@ -98,6 +105,11 @@ def test_the_draws_are_these_on_every_machine() -> None:
     """A change here means that schedules drawn before can no longer be drawn again."""
     rows = [draw(steps=3).to_pylist(), draw(steps=3, draws="permutation").to_pylist(), draw(queue_factor=2).to_pylist()]
     assert hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16] == "4861db9916107537"
+
+
+def test_the_uniform_sampler_draws_what_mix_0_draws() -> None:
+    for more in ({}, {"draws": "permutation"}, {"queue_factor": 3}):
+        assert drawn(settings(0.5, sampler="uniform", **more), range(3)).equals(drawn(settings(0, **more), range(3)))
 
 
 def test_seeds_and_steps_draw_differently() -> None:
@@ -139,13 +151,13 @@ def test_a_longer_schedule_begins_with_the_plain_one() -> None:
 
 
 def test_all_zero_weights_are_uniform() -> None:
-    schedule = draw_schedule(settings(1, 60), IDS, range(100), 1, np.zeros(60), np.zeros(60))
+    schedule = drawn(settings(1, 60), range(100), vps=np.zeros(60))
     assert chisquare(counts(schedule, "weighted")).pvalue > 0.001
     assert set(schedule["weight"].to_pylist()) == {1 / 60}
 
 
 def test_one_problem_with_all_the_weight_is_always_drawn() -> None:
-    schedule = draw_schedule(settings(1, 60), IDS, range(5), 1, OVS, np.eye(60)[17] * 5e-324)
+    schedule = drawn(settings(1, 60), range(5), vps=np.eye(60)[17] * 5e-324)
     assert set(schedule["problem_id"].to_pylist()) == {"p17"}
 
 
@@ -162,7 +174,7 @@ def test_a_batch_larger_than_the_set_is_refused() -> None:
 
 def test_weighted_draws_without_scores_are_refused() -> None:
     with pytest.raises(UserError, match="expected scores"):
-        draw_schedule(settings(), IDS, range(1), 1)
+        drawn(settings(), range(1))
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"queue_factor": 0}, {"draws": "sorted"}])

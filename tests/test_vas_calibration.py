@@ -6,7 +6,8 @@ import pytest
 
 from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError
-from mmr1.vas.calibration import REWARDS, calibrate
+from mmr1.vas.calibration import calibrate
+from mmr1.vas.history import REWARDS
 from synthetic_rollouts import rewards_of
 
 
@@ -87,6 +88,17 @@ def test_without_scores_what_needs_them_is_null() -> None:
         "curve_0_groups",
     ):
         assert metrics[name] is None
+
+
+def test_a_sampler_of_its_own_origin_is_neither_weighted_nor_uniform_and_its_predictions_count() -> None:
+    schedule = schedule_of((0, 0, "a", "mopps", 0.2), (0, 1, "b", "mopps", 0.1))
+    groups = rewards_table(rewards_of("a", "10", step=0, slot=0), rewards_of("b", "11", step=0, slot=1))
+    (metrics,) = calibrate(schedule, groups, None, size=4)
+    assert (metrics["groups"], metrics["groups_weighted"], metrics["groups_uniform"]) == (2, 0, 0)
+    assert (metrics["zero_variance"], metrics["zero_variance_uniform"]) == (0.5, None)
+    assert metrics["predicted_ovs"] == pytest.approx(0.15)
+    assert metrics["ovs_correlation"] == pytest.approx(1)
+    assert metrics["effective_sample_size"] is None
 
 
 def test_a_constant_side_has_no_correlation() -> None:

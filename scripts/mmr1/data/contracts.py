@@ -74,8 +74,8 @@ SCHEDULE = pa.schema(
         pa.field("step", pa.int32(), nullable=False),  # absolute
         pa.field("slot", pa.int32(), nullable=False),
         pa.field("problem_id", pa.string(), nullable=False),
-        pa.field("origin", pa.string(), nullable=False),  # "weighted" or "uniform"
-        pa.field("ovs", pa.float64()),  # null where mix = 0
+        pa.field("origin", pa.string(), nullable=False),  # "weighted", "uniform", or the name of a sampler
+        pa.field("ovs", pa.float64()),  # predicted P(1-P); null where nothing is
         pa.field("weight", pa.float64()),  # this problem's VPS over the sum; null where mix = 0
     ]
 )

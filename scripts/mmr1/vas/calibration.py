@@ -1,7 +1,7 @@
-"""Did the scores promise what training found? Metrics of a round, one object a step.
+"""How well was the variance predicted that training found? Metrics of a round, one object per step.
 
 Predicted is the OVS that the schedule was drawn with; realised is the variance P(1-P) of the verdicts of the group
-that was sampled in training. Where λ = 0 nothing was predicted, and what needs a prediction is null.
+that was sampled in training. Where the sampler predicts nothing (λ = 0), what needs a prediction is null.
 """
 
 from typing import Any
@@ -10,13 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError
 from mmr1.vas.arrays import Floats, Ints
-from mmr1.vas.schedule import weights
-
-# Of a training rewards file, what calibration reads.
-REWARDS = pa.schema([contracts.TRAINING_REWARDS.field(name) for name in ("problem_id", "step", "slot", "accuracy")])
+from mmr1.vas.history import groups_of
+from mmr1.vas.weights import weights
 
 CURVE_BINS = 5  # of equal width over OVS's range [0, 1/4]
 
@@ -24,11 +21,11 @@ CURVE_BINS = 5  # of equal width over OVS's range [0, 1/4]
 def calibrate(schedule: pa.Table, rewards: pa.Table, vps: Floats | None, size: int) -> list[dict[str, Any]]:
     """The metrics of every step of `schedule`, in order.
 
-    `rewards`: the training rewards of these steps and of all before (columns of `REWARDS`); entries of a longer
-    schedule that were not sampled have none. `vps` (M,): the scores that the schedule was drawn with, None where
-    λ = 0. `size`: M. Per step:
+    `rewards`: the training rewards of these steps and of all before (columns of `mmr1.vas.history.REWARDS`); entries of
+    a longer schedule that were not sampled have none. `vps` (M,): the scores that the schedule was drawn with, None
+    where there are none. `size`: M. Per step:
 
-    - `groups`, `groups_weighted`, `groups_uniform`: how many were sampled, by origin;
+    - `groups`, `groups_weighted`, `groups_uniform`: how many were sampled, in all and of these two origins;
     - `zero_variance`, `zero_variance_weighted`, `zero_variance_uniform`: share of groups whose verdicts are all equal;
     - `predicted_ovs`, `realised_variance`: means over the groups, and `ovs_correlation` (Pearson). With n responses
       a group the realised variance is p(1-p)(1 - 1/n) on average, so it is a little below even for perfect scores;
@@ -39,7 +36,7 @@ def calibrate(schedule: pa.Table, rewards: pa.Table, vps: Floats | None, size: i
     Shares and means of nothing are null. Raises UserError for rewards of a slot that the schedule gives to another
     problem, and for a step without rewards.
     """
-    groups = _groups(rewards)
+    groups = groups_of(rewards)
     first_seen = _first_seen(groups)
     metrics = []
     for step in np.unique(schedule["step"].to_numpy()).tolist():
@@ -52,13 +49,6 @@ def calibrate(schedule: pa.Table, rewards: pa.Table, vps: Floats | None, size: i
             | {"coverage": int((first_seen <= step).sum()) / size}
         )
     return metrics
-
-
-def _groups(rewards: pa.Table) -> pa.Table:
-    """One row a group: step, slot, problem_id, accuracy_mean."""
-    keys = ["step", "slot", "problem_id"]
-    grouped = rewards.group_by(keys, use_threads=False).aggregate([("accuracy", "mean")])
-    return grouped.sort_by([(key, "ascending") for key in keys])
 
 
 def _first_seen(groups: pa.Table) -> Ints:
@@ -79,17 +69,17 @@ def _of_step(planned: pa.Table, trained: pa.Table, step: int) -> dict[str, Any]:
     ):
         if expected != found:
             raise UserError(f"step {step}: slot {slot}: the schedule has problem {expected!r}, the rewards {found!r}")
-    rate = trained["accuracy_mean"].to_numpy()
+    rate = trained["pass_rate"].to_numpy()
     realised = rate * (1 - rate)
-    weighted = entries["origin"].to_numpy() == "weighted"
+    weighted, uniform = (entries["origin"].to_numpy() == origin for origin in ("weighted", "uniform"))
     predicted = None if entries["ovs"].null_count else entries["ovs"].to_numpy()
     return {
         "groups": len(realised),
         "groups_weighted": int(weighted.sum()),
-        "groups_uniform": int((~weighted).sum()),
+        "groups_uniform": int(uniform.sum()),
         "zero_variance": _mean(realised == 0),
         "zero_variance_weighted": _mean(realised[weighted] == 0),
-        "zero_variance_uniform": _mean(realised[~weighted] == 0),
+        "zero_variance_uniform": _mean(realised[uniform] == 0),
         "realised_variance": _mean(realised),
         "predicted_ovs": None if predicted is None else _mean(predicted),
         "ovs_correlation": None if predicted is None else _correlation(predicted, realised),

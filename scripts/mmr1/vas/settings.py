@@ -51,6 +51,9 @@ class Batch(Section):
         "iid",
         description="the uniform part: iid, with replacement; permutation, every problem once before any comes again",
     )
+    sampler: choice("vas/samplers") = Field(  # type: ignore[valid-type]
+        "vas", validate_default=True, description="how the problems of a step are chosen"
+    )
 
 
 class DrawSettings(Mix, Batch):
