@@ -1,4 +1,4 @@
-"""Train one round of GRPO on a schedule; killed anywhere and run again, it goes on and lands on the same bits.
+"""Train one round of GRPO; killed anywhere and run again, it goes on and lands on the same bits.
 
 Run it by hand on one device, or with `torchrun` on several. Exit code 75 means: stopped as asked (SIGTERM, or the
 deadline came near), the state is saved in --work, run the same command again.
@@ -11,13 +11,13 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from mmr1.grpo.settings import GRPOSettings
+from mmr1.grpo.settings import TrainerSettings
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.record import Job, add_job_arguments, job
 
-INPUTS = ("model", "reference", "problems", "schedule", "state", "system_prompt", "validation", "replay")
-OUTPUTS = ("out", "rollouts", "rewards", "metrics", "timings", "validation_out", "entries", "state_out")
+INPUTS = ("model", "reference", "problems", "schedule", "earlier_rewards", "state", "system_prompt", "validation")
+OUTPUTS = ("out", "rollouts", "rewards", "metrics", "timings", "validation_out", "entries", "schedule_out", "state_out")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -26,7 +26,11 @@ def parse_arguments() -> argparse.Namespace:
     add("--model", type=Path, required=True, help="the checkpoint to start from, a Hugging Face folder")
     add("--reference", type=Path, required=True, help="the SFT checkpoint, to which the KL term holds on")
     add("--problems", type=Path, required=True, help="problems.parquet")
-    add("--schedule", type=Path, required=True, help="schedule.parquet: which problem is trained on at which step")
+    add("--schedule", type=Path, help="schedule.parquet: which problem is trained at which step")
+    add("--first-step", type=int, metavar="T0", help="without --schedule: absolute number of the first step")
+    add("--steps", type=int, metavar="T", help="without --schedule: how many")
+    add("--earlier-rewards", type=Path, nargs="+", default=[], help="without --schedule: training rewards of all steps "
+        "before the first")  # fmt: skip
     add("--state", type=Path, help="trainer_state of the round before; without one the optimizer starts anew")
     add("--validation", type=Path, help="held-out problems.parquet")
     add("--validate-every", type=int, default=1, help="steps between validations")
@@ -39,13 +43,14 @@ def parse_arguments() -> argparse.Namespace:
     add("--timings", type=Path, required=True, help="timings.jsonl: seconds, tokens a second, memory")
     add("--validation-out", type=Path, help="validation.jsonl")
     add("--entries", type=Path, help="entries.jsonl: for each step how many entries were drawn, which slots trained")
+    add("--schedule-out", type=Path, help="schedule.parquet as it was used: which problem was trained at which step")
     add("--state-out", type=Path, help="trainer_state: what the next round needs")
     add("--work", type=Path, required=True, help="states to go on from; removed when all outputs are written")
     add("--seed", type=int, required=True, help="the run's seed, in [0, 2^63)")
     add("--threads", type=int, default=1, help="CPU threads; results depend on it in the last bits")
     add("--deadline-minutes", type=float, help="the job's time limit: save and leave before it")
     add("--any-world-size", action="store_true", help="accept a state that was saved by another number of ranks")
-    add_settings_arguments(parser, GRPOSettings)
+    add_settings_arguments(parser, TrainerSettings)
     add_job_arguments(parser)
     return parser.parse_args()
 
@@ -55,6 +60,8 @@ def main() -> None:
     args = parse_arguments()
     if args.validation and not args.validation_out:
         raise UserError("--validation-out: expected a path, for --validation was given")
+    settings = settings_of(args, TrainerSettings)
+    check_steps(args, settings)
     if args.validate_every < 1:
         raise UserError(f"--validate-every: expected at least 1, found {args.validate_every}")
 
@@ -68,8 +75,7 @@ def main() -> None:
     interruption = Interruption(args.deadline_minutes, started)
     torch.set_num_threads(args.threads)
     ranks = distributed.join()
-    settings = settings_of(args, GRPOSettings)
-    inputs = {name: getattr(args, name) for name in INPUTS}
+    inputs = {name: getattr(args, name) for name in (*INPUTS, "replay")}
     outputs = {name: getattr(args, name) for name in OUTPUTS}
     recorded = job(args, inputs=inputs, outputs=outputs, settings=settings)
     try:
@@ -83,6 +89,16 @@ def main() -> None:
     except Interrupted as reason:
         print(f"train_grpo.py: {reason}; run again to go on", file=sys.stderr)
         sys.exit(EXIT_CODE)
+
+
+def check_steps(args: argparse.Namespace, settings: TrainerSettings) -> None:
+    """Raises UserError unless there is one thing that says which problem is trained at which step."""
+    if (args.schedule is None) == (settings.draw is None):
+        raise UserError("--schedule: expected a schedule, or settings with a section `draw`, and not both")
+    if args.schedule is None and not (settings.draw and settings.draw.sampler.module.OBSERVES):
+        raise UserError("draw.sampler: expected one that observes; others draw a schedule beforehand")
+    if args.schedule is None and (args.first_step is None or args.first_step < 0 or (args.steps or 0) < 1):
+        raise UserError("--first-step, --steps: expected at least 0 and at least 1, for no schedule was given")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.experience import Entry, Group, read_schedule
 from mmr1.grpo.loop import _chosen
 from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
-from mmr1.grpo.sampling import Sampler
+from mmr1.grpo.sampling import Collector
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.interruption import Preempted
 from mmr1.rewards.verifier.verify import Verifier
@@ -49,9 +49,9 @@ class ScriptedEngine:
         return {}
 
 
-def sampler(engine: ScriptedEngine, model: Path, **changes: object) -> Sampler:
+def collector(engine: ScriptedEngine, model: Path, **changes: object) -> Collector:
     encoder = PromptEncoder(AutoProcessor.from_pretrained(model))
-    return Sampler(settings(**changes), engine, encoder, Verifier(1, 2.0), ALONE, 11, no_interruption())
+    return Collector(settings(**changes), engine, encoder, Verifier(1, 2.0), ALONE, 11, no_interruption())
 
 
 def test_a_problem_drawn_twice_is_two_groups_with_seeds_of_their_own(
@@ -59,7 +59,7 @@ def test_a_problem_drawn_twice_is_two_groups_with_seeds_of_their_own(
 ) -> None:
     problem = digit_problems[0]
     engine = ScriptedEngine({problem.id: 2})
-    groups = sampler(engine, tiny_model_dir).collect(7, [Entry(0, problem), Entry(1, problem)], Stopwatch())
+    groups = collector(engine, tiny_model_dir).collect(7, [Entry(0, problem), Entry(1, problem)], Stopwatch())
     seeds = [[rollout.seed for rollout in group.rollouts] for group in groups]
     assert seeds == [[derive(11, "train", 7, slot, problem.id, index) for index in range(4)] for slot in (0, 1)]
     assert [group.rewards(settings()) for group in groups] == [[2.0, 2.0, 1.0, 1.0]] * 2
@@ -81,14 +81,14 @@ def test_the_filter_takes_groups_with_variance_from_the_queue_in_order(
     queue = [Entry(slot, problem) for slot, problem in enumerate(digit_problems[:6])]
     engine = ScriptedEngine({entry.problem.id: count for entry, count in zip(queue, right, strict=True)})
     filtering = {"filter": {"batch_size": 2}}
-    groups = sampler(engine, tiny_model_dir, **filtering).collect(0, queue, Stopwatch())
+    groups = collector(engine, tiny_model_dir, **filtering).collect(0, queue, Stopwatch())
     assert [group.entry.slot for group in groups] == list(range(drawn))
     assert [group.entry.slot for group in _chosen(groups, settings(**filtering))] == trained
 
 
 def test_sigterm_before_generation_leaves_at_once(tiny_model_dir: Path, digit_problems: list[Problem]) -> None:
     engine = ScriptedEngine({})
-    asked = sampler(engine, tiny_model_dir)
+    asked = collector(engine, tiny_model_dir)
     asked.interruption.reason = "SIGTERM"
     with pytest.raises(Preempted):
         asked.collect(0, [Entry(0, digit_problems[0])], Stopwatch())
@@ -100,7 +100,7 @@ def test_ranks_that_share_an_engine_do_not_leave_it_one_by_one(
 ) -> None:
     """SIGTERM in the middle of a generation: a rank that left would be waited for inside the engine."""
     engine = ScriptedEngine({digit_problems[0].id: 2})
-    asked = sampler(engine, tiny_model_dir)
+    asked = collector(engine, tiny_model_dir)
     answer = engine._answer
 
     def told(request: Request) -> Rollout:

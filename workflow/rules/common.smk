@@ -17,6 +17,7 @@ from mmr1.plumbing.folders import contents, digest_file
 from mmr1.plumbing.code import code_digest, code_files
 from mmr1.benchmarks.settings import Endpoint, Judging
 from mmr1.data.settings import made_benchmarks
+from mmr1.grpo.settings import TrainerSettings
 from mmr1.plumbing.settings import machine, numbers, plugin_files, taken
 from mmr1.plugins import load
 from mmr1.report.printed_tables import COLUMNS as PAPER_COLUMNS
@@ -161,19 +162,40 @@ def ask_settings(sections):
     )
 
 
-# What each program reads of a recipe's sections, as the model that it declares.
-SETTINGS = {
-    "prepare_data": lambda sections: RECIPE.preparation(),
-    "score_vps": score_settings,
-    "draw_schedule": lambda sections: taken(
+def draw_settings(sections):
+    """How the problems of a step are chosen."""
+    return taken(
         DrawSettings,
         sections.vas,
         sections.schedule,
         queue_factor=queue_factor(sections),
-    ),
+    )
+
+
+def observes(sections):
+    """Whether the problems of a step are chosen while training, so that no schedule is drawn beforehand."""
+    return sections.schedule.sampler.module.OBSERVES
+
+
+def needs_scores(sections):
+    """Whether problems are drawn by the scores of a round."""
+    return sections.schedule.sampler.module.needs_scores(draw_settings(sections))
+
+
+def trainer_settings(sections):
+    """How a round is trained, with the sampler that is asked on the way, if it is."""
+    draw = draw_settings(sections) if observes(sections) else None
+    return taken(TrainerSettings, with_deepspeed(sections.grpo), draw=draw)
+
+
+# What each program reads of a recipe's sections, as the model that it declares.
+SETTINGS = {
+    "prepare_data": lambda sections: RECIPE.preparation(),
+    "score_vps": score_settings,
+    "draw_schedule": draw_settings,
     "select_problems": lambda sections: taken(RefreshSettings, sections.vas),
     "train_sft": lambda sections: with_deepspeed(sections.sft),
-    "train_grpo": lambda sections: with_deepspeed(sections.grpo),
+    "train_grpo": trainer_settings,
     "generate": generate_settings,
     "generate_predictions": prediction_settings,
     "ask_endpoint": ask_settings,

@@ -6,7 +6,7 @@ def round_files(model, run, seed, r):
     folder = ROUND.format(model=model, run=run, seed=seed, r=r)
     names = ["metrics", "timings", "validation", "calibration"]
     files = {"round": r} | {name: f"{folder}/{name}.jsonl" for name in names}
-    if resolved(model, run).vas.mix > 0:
+    if needs_scores(resolved(model, run)):
         files["scores"] = f"{folder}/scores.parquet"
     return files
 

@@ -8,19 +8,12 @@ rule train_grpo:
         **folder_input("reference", f"{R}/{{model}}/sft/checkpoint"),
         **folder_input("state", trainer_state),
         problems=f"{R}/data/problems.parquet",
-        schedule=f"{ROUND}/schedule.parquet",
+        schedule=schedule,
+        earlier=observed_rewards,
         validation=f"{R}/data/validation.parquet",
         prompt=prompt_file("training"),
     output:
-        **folder_output("checkpoint", f"{ROUND}/checkpoint"),
-        **folder_output("state", f"{ROUND}/trainer_state", temp),
-        rollouts=f"{ROUND}/train_rollouts.parquet",
-        rewards=f"{ROUND}/train_rewards.parquet",
-        metrics=f"{ROUND}/metrics.jsonl",
-        timings=f"{ROUND}/timings.jsonl",
-        validation=f"{ROUND}/validation.jsonl",
-        entries=f"{ROUND}/entries.jsonl",
-        record=run_record("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
+        **round_outputs(temp),
     log:
         **logs("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
     conda:
@@ -32,6 +25,7 @@ rule train_grpo:
     params:
         **program("train_grpo"),
         work=f"{R}/work/train_grpo/{{model}}/{{run}}/seed{{seed}}/round{{r}}",
+        schedule=schedule_option,
         state=state_option,
         prompt=prompt("training"),
         validate_every=setting("validation.every"),
@@ -40,7 +34,7 @@ rule train_grpo:
         command(
             "train_grpo",
             "--model {input.model:q} --reference {input.reference:q}"
-            " --problems {input.problems:q} --schedule {input.schedule:q} {params.state} {params.prompt}"
+            " --problems {input.problems:q} {params.schedule} {params.state} {params.prompt}"
             " --validation {input.validation:q} --validate-every {params.validate_every}"
             " --out {output.checkpoint:q} --state-out {output.state:q} --rollouts {output.rollouts:q} --rewards {output.rewards:q}"
             " --metrics {output.metrics:q} --timings {output.timings:q} --validation-out {output.validation:q}"
@@ -55,20 +49,31 @@ rule train_grpo:
 # last round can be repeated alone. The earlier ones go once they were used.
 use rule train_grpo as train_grpo_kept with:
     output:
-        **folder_output("checkpoint", f"{ROUND}/checkpoint"),
-        **folder_output("state", f"{ROUND}/trainer_state"),
-        rollouts=f"{ROUND}/train_rollouts.parquet",
-        rewards=f"{ROUND}/train_rewards.parquet",
-        metrics=f"{ROUND}/metrics.jsonl",
-        timings=f"{ROUND}/timings.jsonl",
-        validation=f"{ROUND}/validation.jsonl",
-        entries=f"{ROUND}/entries.jsonl",
-        record=run_record("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
+        **round_outputs(),
     wildcard_constraints:
-        model=KEPT_ROUNDS,
+        model=only_rounds(KEPT),
 
 
-ruleorder: train_grpo_kept > train_grpo
+# Where the sampler observes, no schedule is drawn beforehand: the training writes the one that it used.
+use rule train_grpo as train_grpo_observing with:
+    output:
+        **round_outputs(temp),
+        schedule=f"{ROUND}/schedule.parquet",
+    wildcard_constraints:
+        model=only_rounds(OBSERVING),
+
+
+use rule train_grpo as train_grpo_observing_kept with:
+    output:
+        **round_outputs(),
+        schedule=f"{ROUND}/schedule.parquet",
+    wildcard_constraints:
+        model=only_rounds([one for one in KEPT if one in OBSERVING]),
+
+
+ruleorder: train_grpo_observing_kept > train_grpo_kept > train_grpo
+ruleorder: train_grpo_observing_kept > train_grpo_observing > train_grpo
+ruleorder: train_grpo_observing_kept > train_grpo_observing > draw_schedule
 
 
 rule calibrate:

@@ -78,11 +78,11 @@ def rollouts(wildcards):
 
 
 def scores(wildcards):
-    """A round's scores; none where every problem is drawn uniformly."""
+    """A round's scores; none where its sampler needs none."""
     return (
-        []
-        if stages(wildcards).vas.mix == 0
-        else f"{ROUND}/scores.parquet".format(**wildcards)
+        f"{ROUND}/scores.parquet".format(**wildcards)
+        if needs_scores(stages(wildcards))
+        else []
     )
 
 
@@ -117,6 +117,49 @@ def score_options(wildcards):
     )
 
 
+def schedule(wildcards):
+    """The schedule that a round is trained on; none where the trainer chooses on the way."""
+    return (
+        []
+        if observes(stages(wildcards))
+        else f"{ROUND}/schedule.parquet".format(**wildcards)
+    )
+
+
+def observed_rewards(wildcards):
+    """What a sampler that observes has seen in the rounds before."""
+    return rewards_before(wildcards) if observes(stages(wildcards)) else []
+
+
+def schedule_option(wildcards):
+    """--schedule F or, where the trainer chooses on the way, what it starts from and where it writes its choice."""
+    if not observes(stages(wildcards)):
+        return optional("--schedule", schedule(wildcards))
+    earlier = " ".join(map(shlex.quote, observed_rewards(wildcards)))
+    return " ".join(
+        [
+            f"--first-step {first_step(wildcards)} --steps {round_steps(wildcards)}",
+            f"--earlier-rewards {earlier}" if earlier else "",
+            optional("--schedule-out", f"{ROUND}/schedule.parquet".format(**wildcards)),
+        ]
+    )
+
+
+def round_outputs(mark=lambda folder: folder):
+    """What the training of a round writes; `mark` may say that the optimizer's state is temporary."""
+    return {
+        **folder_output("checkpoint", f"{ROUND}/checkpoint"),
+        **folder_output("state", f"{ROUND}/trainer_state", mark),
+        "rollouts": f"{ROUND}/train_rollouts.parquet",
+        "rewards": f"{ROUND}/train_rewards.parquet",
+        "metrics": f"{ROUND}/metrics.jsonl",
+        "timings": f"{ROUND}/timings.jsonl",
+        "validation": f"{ROUND}/validation.jsonl",
+        "entries": f"{ROUND}/entries.jsonl",
+        "record": run_record("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
+    }
+
+
 def state_option(wildcards):
     """--state DIR, where a round has one before it."""
     return optional("--state", trainer_state(wildcards))
@@ -128,16 +171,19 @@ def kept_rounds(model, run):
     return range(count)[-{"last": 1, "last_two": 2, "all": count}[RECIPE.keep_states] :]
 
 
-# Matches the model's part of a path only where the whole path is of a round whose optimizer state is kept.
-KEPT_ROUNDS = (
-    "(?="
-    + any_of(
-        f"{model}/{run}/seed{seed}/round{r}/"
-        for model, run, seed in RECIPE.trained()
-        for r in kept_rounds(model, run)
-    )
-    + ")[^/]+"
-)
+def only_rounds(wanted):
+    """A constraint on the model's part of a path: only where the whole path is of one of these (model, run, seed, r)."""
+    paths = (f"{model}/{run}/seed{seed}/round{r}/" for model, run, seed, r in wanted)
+    return f"(?={any_of(paths)})[^/]+"
+
+
+ALL_ROUNDS = [
+    (model, run, seed, r)
+    for model, run, seed in RECIPE.trained()
+    for r in range(rounds(model, run))
+]
+KEPT = [one for one in ALL_ROUNDS if one[3] in kept_rounds(*one[:2])]
+OBSERVING = [one for one in ALL_ROUNDS if observes(resolved(*one[:2]))]
 
 
 def round_number(wildcards):
@@ -150,12 +196,17 @@ def shard(wildcards):
     return f"{wildcards.shard}/{stages(wildcards).rollout.shards}"
 
 
-def rewards_so_far(wildcards):
-    """The verdicts of a round's training rollouts and of those of all rounds before it."""
-    folders = [
-        ROUND.format(**{**wildcards, "r": r}) for r in range(int(wildcards.r) + 1)
-    ]
+def rewards_before(wildcards):
+    """The verdicts of the training rollouts of all rounds before a round."""
+    folders = [ROUND.format(**{**wildcards, "r": r}) for r in range(int(wildcards.r))]
     return [f"{folder}/train_rewards.parquet" for folder in folders]
+
+
+def rewards_so_far(wildcards):
+    """Those, and the verdicts of the round itself."""
+    return rewards_before(wildcards) + [
+        f"{ROUND}/train_rewards.parquet".format(**wildcards)
+    ]
 
 
 def last_round(model, run, seed):
@@ -177,7 +228,7 @@ def scored_rounds(name):
     return [
         f"{ROUND}/{name}".format(model=model, run=run, seed=seed, r=r)
         for model, run, seed in RECIPE.trained()
-        if resolved(model, run).vas.mix > 0
+        if needs_scores(resolved(model, run))
         for r in range(rounds(model, run))
     ]
 

@@ -18,10 +18,13 @@ from mmr1.rollout.requests import Rollout
 
 @dataclass(frozen=True)
 class Entry:
-    """One slot of a step of the schedule."""
+    """One slot of a step of the schedule: its problem, and why it was chosen (columns of SCHEDULE)."""
 
     slot: int
     problem: Problem
+    origin: str = ""
+    ovs: float | None = None
+    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,11 @@ def read_schedule(path: Path, problems: dict[str, Problem]) -> dict[int, list[En
     """Step to entries in the order of slots. Raises UserError for an unknown problem, a missing step or slot."""
     table = contracts.read(path, contracts.SCHEDULE)
     schedule: dict[int, list[Entry]] = {}
-    columns = (table.column(name).to_pylist() for name in ("step", "slot", "problem_id"))
-    for row, (step, slot, problem_id) in enumerate(zip(*columns, strict=True)):
+    columns = (table.column(name).to_pylist() for name in table.column_names)
+    for row, (step, slot, problem_id, *why) in enumerate(zip(*columns, strict=True)):
         if problem_id not in problems:
             raise UserError(f"{path}: row {row}: problem_id: expected the id of a problem, found {problem_id!r}")
-        schedule.setdefault(step, []).append(Entry(slot, problems[problem_id]))
+        schedule.setdefault(step, []).append(Entry(slot, problems[problem_id], *why))
     if not schedule:
         raise UserError(f"{path}: expected at least one step, found none")
     for step in range(min(schedule), max(schedule) + 1):
@@ -59,6 +62,22 @@ def read_schedule(path: Path, problems: dict[str, Problem]) -> dict[int, list[En
         if not entries or [entry.slot for entry in entries] != list(range(len(entries))):
             raise UserError(f"{path}: step {step}: expected slots 0, 1, 2, …, found {[e.slot for e in entries][:5]}")
     return dict(sorted(schedule.items()))
+
+
+def schedule_table(entries: Sequence[Entry], step: int) -> pa.Table:
+    """The entries of a step with the columns of SCHEDULE."""
+    rows = [
+        {
+            "step": step,
+            "slot": entry.slot,
+            "problem_id": entry.problem.id,
+            "origin": entry.origin,
+            "ovs": entry.ovs,
+            "weight": entry.weight,
+        }
+        for entry in entries
+    ]
+    return pa.Table.from_pylist(rows, schema=contracts.SCHEDULE)
 
 
 def rollouts_table(groups: Sequence[Group], step: int) -> pa.Table:

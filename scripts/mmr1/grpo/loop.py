@@ -1,14 +1,15 @@
-"""The training loop: draw, generate, reward, advantages, accumulate, step, sync weights, log, save."""
+"""The training loop: choose, generate, reward, advantages, accumulate, step, sync weights, log, save."""
 
 from collections.abc import Sequence
 from typing import NoReturn
 
 from mmr1.data.problems import Problem
-from mmr1.grpo.experience import Entry, Group, rewards_schema, rewards_table, rollouts_table
+from mmr1.grpo.choosing import Sampler
+from mmr1.grpo.experience import Group, rewards_schema, rewards_table, rollouts_table, schedule_table
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
 from mmr1.grpo.policy import Policy
-from mmr1.grpo.sampling import Sampler
+from mmr1.grpo.sampling import Collector
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.grpo.state import Work
 from mmr1.plumbing.interruption import Interrupted, Interruption, Preempted
@@ -19,56 +20,60 @@ def train(
     settings: GRPOSettings,
     policy: Policy,
     sampler: Sampler,
+    collector: Collector,
     learner: Learner,
-    schedule: dict[int, list[Entry]],
     work: Work,
     done: int,
     interruption: Interruption,
     validation: Sequence[Problem] = (),
     validate_every: int = 1,
 ) -> dict[str, float] | None:
-    """Train every step of the schedule from step `done` on; results and states go to `work`.
+    """Train every step of the round from step `done` on; results and states go to `work`.
 
     Held-out problems are sampled before the first step of all and after every `validate_every` steps; the last of
     these is returned, the others are in the steps' logs. Raises Interrupted and NonFinite.
     """
-    first, last = min(schedule), max(schedule)
+    first, last = sampler.steps[0], sampler.steps[-1]
 
     def validate(step: int, watch: Stopwatch) -> dict[str, float] | None:
         """Accuracy with `step` steps done, if it is due. At a round's first step the round before has done it."""
         due = validation and step % validate_every == 0 and (step > first or step == 0)
-        return {"step": step, **sampler.validate(validation, watch)} if due else None
+        return {"step": step, **collector.validate(validation, watch)} if due else None
 
     schema = rewards_schema(settings.rewards)
-    sampler.update_weights(policy)
+    collector.update_weights(policy)
     for step in range(done, last + 1):
         watch = Stopwatch()
         try:
             validated = validate(step, watch)
-            groups = sampler.collect(step, schedule[step], watch)
+            queue = sampler.choose(step)
+            groups = collector.collect(step, queue, watch)
         except Preempted:
             _leave(work, policy, step, interruption)
         chosen = _chosen(groups, settings)
-        sampler.engine.sleep()
+        collector.engine.sleep()
         with watch.time("train"):
             learned = learner.learn(step, chosen)
         with watch.time("sync"):
-            sampler.update_weights(policy)
-        if sampler.ranks.first:
-            tokens = [len(sampler.encoder.encode(group.entry.problem).input_ids) for group in groups]
+            collector.update_weights(policy)
+        rewards = rewards_table(groups, step, schema)
+        sampler.observe(step, rewards)
+        if collector.ranks.first:
+            tokens = [len(collector.encoder.encode(group.entry.problem).input_ids) for group in groups]
             metrics = {"step": step, **group_metrics(groups, settings), **learned}
             logs = {
                 "metrics": metrics,
-                "timings": {"step": step, **timings(groups, tokens, watch, sampler.ranks.size)},
+                "timings": {"step": step, **timings(groups, tokens, watch, collector.ranks.size)},
                 "validation": validated,
                 "entries": {"step": step, "drawn": len(groups), "trained": [group.entry.slot for group in chosen]},
             }
-            work.write_step(step, rollouts_table(groups, step), rewards_table(groups, step, schema), logs)
+            tables = {"rollouts": rollouts_table(groups, step), "rewards": rewards}
+            work.write_step(step, tables | {"schedule": schedule_table(queue, step)}, logs)
             log(_line(metrics, last, watch))
         interruption.took("step", watch.total())
         if (step + 1) % settings.machine.save_every == 0 or step == last:
             _save(work, policy, step + 1, interruption)
-        if step < last and sampler.ranks.any(interruption.requested()):
+        if step < last and collector.ranks.any(interruption.requested()):
             _leave(work, policy, step + 1, interruption)
     try:
         return validate(last + 1, Stopwatch())

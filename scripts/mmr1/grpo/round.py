@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from mmr1.data import contracts
 from mmr1.data.problems import Problem, read_problems
 from mmr1.data.prompts import PromptEncoder
+from mmr1.grpo.choosing import ObservingSampler, Sampler, ScheduleSampler
 from mmr1.grpo.distributed import Ranks
-from mmr1.grpo.experience import read_schedule, rewards_schema
+from mmr1.grpo.experience import rewards_schema
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.loop import train
 from mmr1.grpo.memory import estimate, lines
 from mmr1.grpo.policy import Policy, Reference
 from mmr1.grpo.replay import ReplayEngine
-from mmr1.grpo.sampling import Sampler
-from mmr1.grpo.settings import GRPOSettings
+from mmr1.grpo.sampling import Collector
+from mmr1.grpo.settings import GRPOSettings, TrainerSettings
 from mmr1.grpo.state import MANIFEST, Work, check_state, copy_state, folder_digest, load_state
 from mmr1.models.action_space import suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint
@@ -35,26 +37,28 @@ from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.engines import Limits
 from mmr1.rollout.make import make_engine, ranks_of
 from mmr1.rollout.requests import Engine
+from mmr1.vas.history import REWARDS, iter_steps
+from mmr1.vas.samplers import make_sampler
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def train_round(
-    args: argparse.Namespace, settings: GRPOSettings, ranks: Ranks, interruption: Interruption
+    args: argparse.Namespace, settings: TrainerSettings, ranks: Ranks, interruption: Interruption
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Everything `train_grpo.py` does; returns the last step's metrics and notes for the record.
 
     Raises UserError for inputs that do not fit each other, Interrupted and NonFinite.
     """
     problems = read_problems(args.problems)
-    schedule = read_schedule(args.schedule, {problem.id: problem for problem in problems})
+    sampler = sampler_of(args, settings, problems)
     validation = read_problems(args.validation) if args.validation else []
     for folder in {args.model, args.reference}:
         check_checkpoint(folder)
     division = read_division(settings)
     identity = identify(args, settings, division, ranks)
     ranks.agree({name: str(value) for name, value in identity.items()})
-    first, last = min(schedule), max(schedule)
+    first, last = sampler.steps[0], sampler.steps[-1]
     if ranks.size % (shared_by := ranks_of(settings.engine)):
         raise UserError(f"engine.tensor_parallel: expected a divisor of the {ranks.size} ranks, found {shared_by}")
     if ranks.first:
@@ -69,7 +73,7 @@ def train_round(
         settings.prompt_position,
         settings.min_pixels,
         settings.max_pixels,
-        cached_problems=max(len(entries) for entries in schedule.values()) + len(validation),
+        cached_problems=sampler.longest + len(validation),
     )
     work = Work(args.work, identity, ranks)
     done = work.restore(policy, args.any_world_size)
@@ -78,12 +82,14 @@ def train_round(
         if args.state:
             check_state_of_round_before(args.state, args.model, first)
             load_state(policy, args.state, ranks, args.any_world_size, args.work)
+    for step in range(first, done):
+        sampler.observe(step, work.table(step, "rewards", REWARDS))
     with Verifier(settings.machine.verify_workers, settings.verify_seconds) as verifier:
         engine = engine_of(args, settings, encoder, [*problems, *validation])
-        sampler = Sampler(settings, engine, encoder, verifier, ranks, args.seed, interruption)
+        collector = Collector(settings, engine, encoder, verifier, ranks, args.seed, interruption)
         learner = Learner(settings, policy, reference, encoder, ranks, args.work / "non_finite")
         validated = train(
-            settings, policy, sampler, learner, schedule, work, done, interruption, validation, args.validate_every
+            settings, policy, sampler, collector, learner, work, done, interruption, validation, args.validate_every
         )
         notes = engine.notes()
         engine.close()
@@ -100,6 +106,23 @@ def train_round(
     metrics = {name: float(value) for name, value in logs[-1]["metrics"].items() if name != "step"}
     timeouts = sum(entry["metrics"]["verify_timeouts"] for entry in logs)
     return metrics, {**notes, "ranks": ranks.size, "zero_stage": policy.stage, "verify_timeouts": timeouts}
+
+
+def sampler_of(args: argparse.Namespace, settings: TrainerSettings, problems: Sequence[Problem]) -> Sampler:
+    """What chooses each step's problems: the schedule file, or the sampler of the settings, shown earlier rounds."""
+    if args.schedule:
+        return ScheduleSampler(args.schedule, problems)
+    assert settings.draw is not None  # checked with the arguments
+    sampler = make_sampler(settings.draw, [problem.id for problem in problems], args.seed)
+    steps = range(args.first_step, args.first_step + args.steps)
+    earlier = list(iter_steps(args.earlier_rewards))
+    if [step for step, _ in earlier] != list(range(args.first_step)):
+        raise UserError(
+            f"--earlier-rewards: expected those of steps 0 to {args.first_step - 1}, all before --first-step, "
+            f"found {len(earlier)} steps"
+        )
+    longest = settings.draw.batch_size * settings.draw.queue_factor
+    return ObservingSampler(sampler, problems, steps, longest, earlier)
 
 
 def engine_of(
@@ -139,6 +162,8 @@ def identify(
         if (path := getattr(args, name))
     }
     folders = {name: folder_digest(path) for name in ("model", "reference") if (path := getattr(args, name))}
+    if args.earlier_rewards:
+        files["earlier_rewards"] = digest([sha256(path) for path in args.earlier_rewards])
     if args.state:
         folders["state"] = sha256(args.state / MANIFEST)
     return {
@@ -148,6 +173,7 @@ def identify(
         "deepspeed": digest(division),
         "code": code_digest("train_grpo", [*plugin_files(settings), family_file(args.model)]),
         "seed": args.seed,
+        "steps": [args.first_step, args.steps],
         "threads": args.threads,
         "validate_every": args.validate_every,
     }
@@ -172,7 +198,8 @@ def check_state_of_round_before(folder: Path, model: Path, first: int) -> None:
 
 def remove_leftovers(args: argparse.Namespace) -> None:
     """What a killed attempt left of its outputs under temporary names (`mmr1.plumbing.files.atomic`)."""
-    for name in ("out", "rollouts", "rewards", "metrics", "timings", "entries", "validation_out", "state_out"):
+    outputs = "out rollouts rewards metrics timings entries validation_out schedule_out state_out"
+    for name in outputs.split():
         if path := getattr(args, name):
             for leftover in path.parent.glob(f".{path.name}.????????"):
                 shutil.rmtree(leftover)
@@ -185,6 +212,9 @@ def write_outputs(
     logs = work.logs(steps)
     work.join_tables(steps, "rollouts", contracts.TRAINING_ROLLOUTS, args.rollouts)
     work.join_tables(steps, "rewards", rewards_schema(settings.rewards), args.rewards)
+    if args.schedule_out:
+        schedule = pa.concat_tables([work.table(step, "schedule", contracts.SCHEDULE) for step in steps])
+        contracts.write(args.schedule_out, schedule.combine_chunks(), contracts.SCHEDULE)
     write_jsonl(args.metrics, [entry["metrics"] for entry in logs])
     write_jsonl(args.timings, [entry["timings"] for entry in logs])
     if args.entries:

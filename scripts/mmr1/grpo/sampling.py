@@ -18,7 +18,7 @@ from mmr1.rollout.make import ranks_of
 from mmr1.rollout.requests import Engine, Request, Sampling, group_requests
 
 
-class Sampler:
+class Collector:
     """Draws rollouts from an engine and judges them. Their seeds come from (run seed, purpose, step, slot, index)."""
 
     def __init__(

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from mmr1.grpo.judging import ALWAYS
 from mmr1.plugins import choice, weights
 from mmr1.plumbing.fields import PromptPosition
-from mmr1.plumbing.settings import Machine, Section
+from mmr1.plumbing.settings import Machine, Section, as_before
+from mmr1.vas.settings import DrawSettings
 
 Positive = Annotated[float, Field(gt=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -40,7 +41,7 @@ class GRPOMachine(Machine):
 
 
 class GRPOSettings(Section):
-    """What `train_grpo.py` reads."""
+    """Settings of GRPO: the recipe's section `grpo`."""
 
     # The batch. Problems a step come from the schedule.
     group_size: int = Field(8, ge=2, description="rollouts a problem (n)")
@@ -120,3 +121,9 @@ class GRPOSettings(Section):
         if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
             raise ValueError(f"min_pixels: expected at most max_pixels ({self.max_pixels}), found {self.min_pixels}")
         return self
+
+
+class TrainerSettings(GRPOSettings):
+    """What `train_grpo.py` reads: RL's settings and, of a sampler that observes, how a step's problems are chosen."""
+
+    draw: DrawSettings | None = as_before(None, description="choose problems while training; none: from --schedule")

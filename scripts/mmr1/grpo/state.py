@@ -1,6 +1,6 @@
 """What a killed job goes on from: a work folder with the finished steps' results and the last two trainer states.
 
-    work/steps/000012/    rollouts.parquet, rewards.parquet, logs.json of step 12
+    work/steps/000012/    rollouts.parquet, rewards.parquet, schedule.parquet, logs.json of step 12
     work/states/000013/   DeepSpeed's files after 13 steps, and manifest.json
 
 A state's manifest holds the sha256 of its own files and of every step's before it. All folders appear whole, by a
@@ -9,7 +9,7 @@ rename. On start the newest state whose files are as its manifest says is taken.
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,12 @@ class Work:
             for old in sorted(self.states.iterdir())[:-KEPT_STATES]:
                 shutil.rmtree(old)
 
-    def write_step(self, step: int, rollouts: pa.Table, rewards: pa.Table, logs: dict[str, Any]) -> None:
-        """Keep the results of a finished step; on the first rank only."""
+    def write_step(self, step: int, tables: Mapping[str, pa.Table], logs: dict[str, Any]) -> None:
+        """Keep the results of a finished step, its tables by name; on the first rank only."""
         with atomic(self.steps / f"{step:06d}") as folder:
             folder.mkdir()
-            pq.write_table(rollouts, folder / "rollouts.parquet", compression="zstd")
-            pq.write_table(rewards, folder / "rewards.parquet", compression="zstd")
+            for name, table in tables.items():
+                pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
             write_json(folder / "logs.json", logs)
 
     def logs(self, steps: Iterable[int]) -> list[dict[str, Any]]:
@@ -79,7 +79,11 @@ class Work:
         """Write one table of all finished steps, a row group a step."""
         with contracts.writer(out, schema) as writer:
             for step in steps:
-                writer.write_table(pq.read_table(self.steps / f"{step:06d}" / f"{name}.parquet", schema=schema))
+                writer.write_table(self.table(step, name, schema))
+
+    def table(self, step: int, name: str, schema: pa.Schema) -> pa.Table:
+        """A table of a finished step."""
+        return pq.read_table(self.steps / f"{step:06d}" / f"{name}.parquet", schema=schema)
 
     def _newest(self) -> int | None:
         for folder in sorted(self.states.iterdir(), reverse=True):
