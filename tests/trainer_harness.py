@@ -97,7 +97,7 @@ class Setup:
         contracts.write(path, rows, contracts.SCHEDULE)
         return path
 
-    def arguments(self, out: str, settings: Path, schedule: Path, **more: Any) -> list[str]:
+    def arguments(self, out: str, settings: Path, schedule: Path | None, **more: Any) -> list[str]:
         """A command line whose outputs lie in the folder `out`; `more` adds or replaces options, None drops one."""
         problems = self.folder / "problems.parquet"
         if not problems.exists():
@@ -115,8 +115,8 @@ class Setup:
             **{name: target / (name + suffix.get(name, "")) for name in OUTPUTS if name != "validation-out"},
         }
         options |= {name.replace("_", "-"): value for name, value in more.items()}
-        given = ((f"--{name}", str(value)) for name, value in options.items() if value is not None)
-        return [word for pair in given for word in pair]
+        given = ((f"--{name}", value) for name, value in options.items() if value is not None)
+        return [str(word) for name, value in given for word in (name, *(value if isinstance(value, list) else [value]))]
 
     def log(self, out: str) -> Path:
         return self.folder / f"{out}.log"
