@@ -210,7 +210,7 @@ def test_verdicts_of_other_rollouts_are_refused(run: Run, four: list[str]) -> No
         ("--rollouts r0.parquet --rewards w.parquet --workers 0", "machine.workers: expected at least 1, found 0"),
         (
             "--rollouts r0.parquet --rewards w.parquet --verify-seconds 0",
-            "verify_seconds: expected more than 0.0, found 0",
+            "verify_seconds: expected more than 0, found 0",
         ),
     ],
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mmr1.vas.settings import DrawSettings
 
 TITLE = "variance-aware"
-EXAMPLE = "vas: {mix: 0.5}"
+EXAMPLE = "schedule: {sampler: vas}"
 
 OBSERVES = False
 
