@@ -45,7 +45,7 @@ def main() -> None:
     args = parse_arguments()
     settings = settings_of(args, DrawSettings)
     scores_file = args.scores if settings.sampler.module.needs_scores(settings) else None
-    inputs = {"problems": args.problems, "scores": scores_file, "rewards": args.rewards}
+    inputs = {"problems": args.problems, "scores": scores_file, "rewards": args.rewards or None}
     with job(args, inputs=inputs, outputs={"out": args.out}, settings=settings) as work:
         ids = list(read_golds(args.problems))
         scores = None if scores_file is None else read_scores(scores_file, ids)

@@ -75,7 +75,7 @@ def main() -> None:
     interruption = Interruption(args.deadline_minutes, started)
     torch.set_num_threads(args.threads)
     ranks = distributed.join()
-    inputs = {name: getattr(args, name) for name in (*INPUTS, "replay")}
+    inputs = {name: getattr(args, name) or None for name in (*INPUTS, "replay")}
     outputs = {name: getattr(args, name) for name in OUTPUTS}
     recorded = job(args, inputs=inputs, outputs=outputs, settings=settings)
     try:

@@ -97,7 +97,7 @@ def score_table(tally: Tally, settings: ScoreSettings, previous: pa.Table | None
 
 
 def min_max(values: Floats) -> Floats:
-    """Values shifted and scaled to [0, 1] as the released code does; all 0 if all are equal (it divides by 0)."""
+    """Values shifted and scaled to [0, 1]; all 0 if all are equal. The released code adds 1e-8 to the range."""
     low, high = values.min(), values.max()
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
