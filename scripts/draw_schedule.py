@@ -26,8 +26,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=Path, required=True, help="problems.parquet")
     parser.add_argument("--scores", type=Path, help="scores.parquet; not needed, and not read, with --mix 0")
-    parser.add_argument("--rewards", type=Path, nargs="+", default=[], help="training rewards of these and all earlier "
-                        "steps, for a sampler that observes")  # fmt: skip
+    parser.add_argument("--rewards", type=Path, nargs="+", default=[], help="training rewards up to the last step")
     parser.add_argument("--out", type=Path, required=True, help="schedule.parquet")
     parser.add_argument("--first-step", type=int, required=True, metavar="T0", help="absolute number of the first step")
     parser.add_argument("--steps", type=int, required=True, metavar="T")
