@@ -29,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--schedule", type=Path, help="schedule.parquet: which problem is trained at which step")
     add("--first-step", type=int, metavar="T0", help="without --schedule: absolute number of the first step")
     add("--steps", type=int, metavar="T", help="without --schedule: how many")
-    add("--earlier-rewards", type=Path, nargs="+", default=[], help="without --schedule: of all steps before the first")
+    add("--earlier-rewards", type=Path, nargs="+", default=[], help="training rewards of all steps before the first")
     add("--state", type=Path, help="trainer_state of the round before; without one the optimizer starts anew")
     add("--validation", type=Path, help="held-out problems.parquet")
     add("--validate-every", type=int, default=1, help="steps between validations")
