@@ -24,8 +24,9 @@ from pydantic import (
 
 from mmr1.benchmarks.settings import Endpoint, Evaluation
 from mmr1.data.settings import Data, Preparation, Prompts, made_benchmarks
+from mmr1.data.sources import TABLES
 from mmr1.grpo.settings import GRPOSettings
-from mmr1.models.settings import Base
+from mmr1.models.settings import FOLDER, HUB, Base, ColdStart, Family, HubModel, LocalBase, family_key
 from mmr1.plugins import Plugin
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.fields import all_different
@@ -78,6 +79,10 @@ class Resources(Section):
     nodes: int = Field(1, ge=1)
 
 
+# What only training reads: a recipe that trains nothing may leave these sections out.
+TRAINING = ("schedule", "vas", "grpo", "validation")
+UNUSED_SCHEDULE = Schedule(steps=1, update_every=1, batch_size=1)  # stands where nothing is trained
+
 STAGES = ("data", "sft", "generate", "score", "train", "evaluate", "report")
 
 
@@ -85,12 +90,12 @@ class Stages(Section):
     """The sections that models and runs may override."""
 
     prompts: Prompts
-    sft: SFTSettings
-    schedule: Schedule
-    vas: VAS
+    sft: SFTSettings = Field(default_factory=lambda: SFTSettings.model_validate({}))
+    schedule: Schedule = UNUSED_SCHEDULE
+    vas: VAS = Field(default_factory=lambda: VAS.model_validate({}))
     rollout: Rollout
-    grpo: GRPOSettings
-    validation: Validation
+    grpo: GRPOSettings = Field(default_factory=lambda: GRPOSettings.model_validate({}))
+    validation: Validation = Field(default_factory=lambda: Validation.model_validate({}))
     evaluation: Evaluation
     resources: dict[Literal["data", "sft", "generate", "score", "train", "evaluate", "report"], Resources] = Field({})
 
@@ -109,7 +114,7 @@ class Stages(Section):
     @model_validator(mode="after")
     def _prompts_stand_where_they_are_trained(self) -> "Stages":
         for name, found in (("sft", self.sft.prompt_position), ("grpo", self.grpo.prompt_position)):
-            if found != self.prompts.position:
+            if name in self.model_fields_set and found != self.prompts.position:
                 raise ValueError(
                     f"{name}.prompt_position: expected the same as prompts.position ({self.prompts.position}), "
                     f"found {found}"
@@ -118,18 +123,28 @@ class Stages(Section):
 
 
 class Model(Section):
-    """A base model, and what differs for its size."""
+    """A base model or a cold start that others have trained, and what differs for its size."""
 
-    base: Base
+    base: Base | None = None
+    sft: ColdStart | None = Field(None, description="where RL starts, in place of SFT of the base model")
+    family: Family = family_key()
     overrides: dict[str, Any] = Field({}, description="sections as in the recipe")
 
+    @property
+    def model_family(self) -> Plugin:
+        """What kind of model it is: what the base says, where there is one."""
+        return self.family if self.base is None else self.base.model_family
 
-def _folder_or_endpoint(checkpoint: Any) -> str:
-    return "<endpoint>" if isinstance(checkpoint, dict | Endpoint) else "<folder>"
+
+def _kind_of_checkpoint(checkpoint: Any) -> str:
+    if isinstance(checkpoint, dict):
+        return HUB if "hub" in checkpoint else "<endpoint>"
+    return "<endpoint>" if isinstance(checkpoint, Endpoint) else HUB if isinstance(checkpoint, HubModel) else FOLDER
 
 
-Checkpoint = Annotated[
-    Annotated[str, Tag("<folder>")] | Annotated[Endpoint, Tag("<endpoint>")], Discriminator(_folder_or_endpoint)
+Released = Annotated[
+    Annotated[Path, Tag(FOLDER)] | Annotated[HubModel, Tag(HUB)] | Annotated[Endpoint, Tag("<endpoint>")],
+    Discriminator(_kind_of_checkpoint),
 ]
 
 
@@ -142,10 +157,10 @@ class Run(BaseModel):
         None, description="only for these; all by default"
     )
     seeds: Seeds | None = Field(None, description="instead of the recipe's")
-    checkpoint: Checkpoint | None = Field(
+    checkpoint: Released | None = Field(
         None,
-        description="no training: evaluate this Hugging Face folder, or this served model, as one more row; with the "
-        "first model's settings, or those of `models`",
+        description="no training: evaluate this Hugging Face folder, this repository of the hub, or this served model, "
+        "as one more row; with the first model's settings, or those of `models`",
     )
 
     @property
@@ -168,25 +183,25 @@ class Recipe(Stages):
         description="which optimizer states of a run stay: its last, so that more rounds can follow, and the one that "
         "its last round starts from, so that this round can be repeated alone; only the last; or every one",
     )
-    data: Data
+    data: Data | None = None
     models: dict[Name, Model] = Field(min_length=1)
     runs: dict[Name, Run] = Field(min_length=1)
 
     def resolve(self, model: str, run: str | None = None) -> Stages:
         """The sections for one model, and for one run of it if one is named."""
-        sections = {name: getattr(self, name) for name in Stages.model_fields}
+        sections = {name: getattr(self, name) for name in Stages.model_fields if name in self.model_fields_set}
         values = Stages.model_construct(**sections).model_dump(mode="json", exclude_unset=True)
         values = merged(values, self.models[model].overrides)
         if run is not None:
             values = merged(values, self.runs[run].overrides)
         stages = Stages.model_validate(values)
-        stages._family = self.models[model].base.model_family
+        stages._family = self.models[model].model_family
         return stages
 
     @property
     def family(self) -> Plugin:
         """The kind of the first model, which stands for all where data are prepared."""
-        return next(iter(self.models.values())).base.model_family
+        return next(iter(self.models.values())).model_family
 
     def rounds(self, model: str, run: str) -> int:
         """How many rounds of at most `update_every` steps a run has."""
@@ -203,13 +218,32 @@ class Recipe(Stages):
             for seed in run.seeds or self.seeds
         ]
 
+    def rl_models(self) -> list[str]:
+        """The models that RL trains, in the recipe's order."""
+        trained = {model for model, _, _ in self.trained()}
+        return [model for model in self.models if model in trained]
+
+    def sft_models(self) -> list[str]:
+        """The models whose cold start is trained here: those that RL trains, but for those that name a checkpoint."""
+        return [model for model in self.rl_models() if self.models[model].sft is None]
+
+    def tables(self) -> list[str]:
+        """The tables of the data source that training needs."""
+        sft = ["sft", "sft_validation"] if self.sft_models() else []
+        return ["problems", "validation", *sft] if self.trained() else []
+
+    def ask_data(self, question: str, default: Any) -> Any:
+        """What the source of the data says to a question that not every source answers, and not where there is none."""
+        return default if self.data is None else self.data.asked(question, default)
+
     def preparation(self) -> Preparation:
-        """The settings of `prepare_data.py`."""
+        """The settings of `prepare_data.py`. Only a recipe with data has them."""
+        assert self.data is not None
         return Preparation(source=self.data.source, limit=self.data.limit)
 
     def benchmarks(self) -> list[str]:
         """The benchmarks whose problems are needed: those that checkpoints are compared on, and those that validate."""
-        return list(dict.fromkeys([*self.evaluation.benchmarks, *self.data.asked("benchmarks", [])]))
+        return list(dict.fromkeys([*self.evaluation.benchmarks, *self.ask_data("benchmarks", [])]))
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Recipe":
@@ -236,14 +270,39 @@ class Recipe(Stages):
         return self
 
     @model_validator(mode="after")
-    def _sections_are_valid(self) -> "Recipe":
-        self._check_batch("", self)
+    def _what_is_trained_can_be(self) -> "Recipe":
+        """Training needs its sections, a model to start from, and data."""
+        for model, run, _ in self.trained():
+            needed = ("data", *TRAINING, *(["sft"] if model in self.sft_models() else []))
+            for section in needed:
+                if section not in self.model_fields_set or getattr(self, section) is None:
+                    raise ValueError(
+                        f"{section}: expected a section with settings of its own, found None, and runs.{run} is trained"
+                    )
+            if self.models[model].base is None and self.models[model].sft is None:
+                raise ValueError(f"models.{model}: expected base or sft.checkpoint, for runs.{run} is trained from it")
+        for table in self.tables():
+            if self.data is not None and table not in self.data.rows():
+                where = f"data.{self.data.source.name}.{table}"
+                raise ValueError(f"{where}: expected {TABLES[table]}, which training needs, found none")
+        return self
+
+    @model_validator(mode="after")
+    def _benchmarks_are_there(self) -> "Recipe":
         for benchmark, source in made_benchmarks().items():
-            if benchmark in self.benchmarks() and source != self.data.source.name:
+            makes = self.data is not None and self.data.source.name == source and "test" in self.data.rows()
+            if benchmark in self.benchmarks() and not makes:
                 raise ValueError(
                     f"evaluation.benchmarks, data.validation: {benchmark} need data.{source}, found other data"
                 )
-        self._check_size("sft.batch_size", self.sft.batch_size, "sft")
+        return self
+
+    @model_validator(mode="after")
+    def _sections_are_valid(self) -> "Recipe":
+        if self.trained():
+            self._check_size("schedule.batch_size", self.schedule.batch_size, "problems")
+        if self.sft_models():
+            self._check_size("sft.batch_size", self.sft.batch_size, "sft")
         for model in self.models:
             self._check_overrides(f"models.{model}.overrides", model, None)
         for name, run in self.runs.items():
@@ -256,13 +315,11 @@ class Recipe(Stages):
             stages = self.resolve(model, run)
         except ValidationError as error:
             raise ValueError(f"{where}.{describe(error)}") from None
-        self._check_batch(f"{where}.", stages)
-
-    def _check_batch(self, where: str, stages: Stages) -> None:
-        self._check_size(f"{where}schedule.batch_size", stages.schedule.batch_size, "problems")
+        if model in self.rl_models() and (run is None or self.runs[run].checkpoint is None):
+            self._check_size(f"{where}.schedule.batch_size", stages.schedule.batch_size, "problems")
 
     def _check_size(self, where: str, found: int, table: str) -> None:
-        key, size = self.data.rows()[table]
+        key, size = self.data.rows()[table] if self.data is not None else ("data", None)
         if size is not None and found > size:
             raise ValueError(f"{where}: expected at most {key} ({size}), found {found}")
 
@@ -285,8 +342,15 @@ def check_files(recipe: Recipe) -> None:
 def _named_files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
     """Where the recipe names a file, and the file: of every section as it holds for every model and run."""
     for name, run in recipe.runs.items():
-        if isinstance(run.checkpoint, str):
-            yield f"runs.{name}.checkpoint", Path(run.checkpoint)
+        if isinstance(run.checkpoint, Path):
+            yield f"runs.{name}.checkpoint", run.checkpoint
+    for name, model in recipe.models.items():
+        if isinstance(model.base, LocalBase):
+            yield f"models.{name}.base.path", model.base.path
+        if model.sft is not None and isinstance(model.sft.checkpoint, Path):
+            yield f"models.{name}.sft.checkpoint", model.sft.checkpoint
+    for key, path in recipe.ask_data("inputs", {}).items():
+        yield f"data.{recipe.data.source.name}.{key}", path  # type: ignore[union-attr]
     places: list[tuple[str, Stages]] = [("", recipe)]
     places += [(f"models.{model}.overrides.", recipe.resolve(model)) for model in recipe.models]
     places += [(f"runs.{run}.", recipe.resolve(model, run)) for model in recipe.models for run in recipe.runs]

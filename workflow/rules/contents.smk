@@ -53,7 +53,7 @@ def report_contents():
         "trainings": trainings,
         "sft": [
             {"model": model, "metrics": f"{R}/{model}/sft/metrics.jsonl"}
-            for model in RECIPE.models
+            for model in RECIPE.sft_models()
         ],
         "tables": [f"{R}/tables/{table}.html" for table in TABLES],
     }
@@ -115,7 +115,7 @@ def tables_row(model, subject):
         {"engine": "endpoint"} if served else {}
     )
     return {
-        "checkpoint": f"{found.model} at {found.url}" if served else found,
+        "checkpoint": f"{found.model} at {found.url}" if served else origin(found),
         "settings": {
             name: value for name, value in settings.items() if usual.get(name) != value
         },

@@ -6,7 +6,7 @@ if DATASETS:
 
     include: f"{RECIPE.data.source.name}.smk"
 
-else:
+elif SOURCE_TABLES:
 
     rule prepare_data:
         input:
@@ -60,23 +60,23 @@ rule build_tiny_model:
 # `downloads` makes all of it before anything is submitted.
 rule download_model:
     output:
-        **folder_output("model", f"{R}/{{model}}/base"),
-        record=run_record("download_model", "{model}"),
+        **folder_output("model", f"{R}/{{place}}"),
+        record=run_record("download_model", "{place}"),
     log:
-        **logs("download_model", "{model}"),
+        **logs("download_model", "{place}"),
     wildcard_constraints:
-        model=any_of(HUB_MODELS),
+        place=any_of(HUB_MODELS),
     localrule: True
     conda:
         CPU
     resources:
         # A check of what came, which changes no byte of it.
-        family=lambda wildcards: base_model("model_family")(wildcards).name,
+        family=lambda wildcards: HUB_MODELS[wildcards.place].family.name,
     params:
         **program("download_hub"),
-        hub=base_model("hub"),
-        revision=base_model("revision"),
-        work=f"{R}/work/download_model/{{model}}",
+        hub=hub_model("hub"),
+        revision=hub_model("revision"),
+        work=f"{R}/work/download_model/{{place}}",
     shell:
         command(
             "download_hub",

@@ -10,14 +10,15 @@ def subjects():
     """What is evaluated, as a mapping of (model, subject) to its checkpoint: a folder or an endpoint."""
     found = {}
     for model in RECIPE.models:
-        found[model, "base"] = f"{R}/{model}/base"
-        found[model, "sft"] = f"{R}/{model}/sft/checkpoint"
+        for subject, path in (("base", BASES), ("sft", COLD_STARTS)):
+            if model in path:
+                found[model, subject] = path[model]
     for model, run, seed in RECIPE.trained():
         found[model, f"{run}-seed{seed}"] = f"{last_round(model, run, seed)}/checkpoint"
     for name, run in RECIPE.runs.items():
         if run.checkpoint is not None:
             models = run.models or list(RECIPE.models)[:1]
-            found |= {(model, name): run.checkpoint for model in models}
+            found |= {(model, name): released(name) for model in models}
     return found
 
 

@@ -5,7 +5,7 @@
 rule train_grpo:
     input:
         **folder_input("model", policy),
-        **folder_input("reference", f"{R}/{{model}}/sft/checkpoint"),
+        **folder_input("reference", cold_start),
         **folder_input("state", trainer_state),
         problems=f"{R}/data/problems.parquet",
         schedule=schedule,

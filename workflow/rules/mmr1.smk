@@ -20,7 +20,7 @@ SETTINGS |= {
 rule prepare_mmr1:
     input:
         **folder_input("rl", f"{R}/data/hub/rl"),
-        **folder_input("processor", f"{R}/{next(iter(RECIPE.models))}/base"),
+        **folder_input("processor", processor()),
         benchmark=f"{R}/data/benchmarks/{MMR1.settings.validation}.parquet",
         prompt=RECIPE.prompts.training or [],
     output:

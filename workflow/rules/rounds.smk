@@ -33,7 +33,7 @@ def previous(wildcards, name):
 def policy(wildcards):
     """The checkpoint that a round starts from: the last round's, or SFT's."""
     if int(wildcards.r) == 0:
-        return f"{R}/{wildcards.model}/sft/checkpoint"
+        return cold_start(wildcards)
     return previous(wildcards, "checkpoint")
 
 

@@ -3,7 +3,7 @@
 
 rule train_sft:
     input:
-        **folder_input("model", f"{R}/{{model}}/base"),
+        **folder_input("model", base),
         conversations=f"{R}/data/sft.parquet",
         validation=f"{R}/data/sft_validation.parquet",
         prompt=prompt_file("training"),
@@ -13,6 +13,8 @@ rule train_sft:
         record=run_record("train_sft", "{model}"),
     log:
         **logs("train_sft", "{model}"),
+    wildcard_constraints:
+        model=any_of(RECIPE.sft_models()),
     conda:
         STACK
     threads: resource("sft", "threads")

@@ -1,17 +1,81 @@
 # Where base models, data sets and benchmarks come from. No rule here.
 
-HUB_MODELS = [name for name, model in RECIPE.models.items() if model.base.from_hub]
-TINY_MODELS = [name for name in RECIPE.models if name not in HUB_MODELS]
+BASES = {
+    name: str(getattr(model.base, "path", f"{R}/{name}/base"))
+    for name, model in RECIPE.models.items()
+    if model.base is not None
+}
+TINY_MODELS = [
+    name for name, model in RECIPE.models.items() if hasattr(model.base, "tiny")
+]
+# Where RL starts: a folder or a repository that the recipe names, or the checkpoint of SFT.
+COLD_STARTS = {
+    name: f"{R}/{name}/sft/checkpoint"
+    for name, model in RECIPE.models.items()
+    if model.sft is not None or name in RECIPE.sft_models()
+} | {
+    name: str(model.sft.checkpoint)
+    for name, model in RECIPE.models.items()
+    if model.sft is not None and isinstance(model.sft.checkpoint, Path)
+}
+
+
+def hub_models():
+    """The models that come from the hub, by the folder that each is put into, below the results."""
+    bases = {f"{name}/base": model.base for name, model in RECIPE.models.items()}
+    starts = {
+        f"{name}/sft/checkpoint": model.sft.checkpoint
+        for name, model in RECIPE.models.items()
+        if model.sft is not None
+    }
+    runs = {f"checkpoints/{name}": run.checkpoint for name, run in RECIPE.runs.items()}
+    found = bases | starts | runs
+    return {place: model for place, model in found.items() if hasattr(model, "hub")}
+
+
+HUB_MODELS = hub_models()
+
+
+def base(wildcards):
+    """The base model that SFT starts from."""
+    return BASES[wildcards.model]
+
+
+def cold_start(wildcards):
+    """The checkpoint that RL starts from, which is its reference too."""
+    return COLD_STARTS[wildcards.model]
+
+
+def processor():
+    """A model whose tokenizer and image processor give the lengths of prompts: the first that there is."""
+    return next(iter((BASES | COLD_STARTS).values()), [])
+
+
+def released(run):
+    """The checkpoint that a run names instead of training one: a folder or an endpoint."""
+    named = RECIPE.runs[run].checkpoint
+    if f"checkpoints/{run}" in HUB_MODELS:
+        return f"{R}/checkpoints/{run}"
+    return str(named) if isinstance(named, Path) else named
+
+
+def origin(folder):
+    """What tables say of a checkpoint: its repository and commit, or its folder."""
+    model = HUB_MODELS.get(folder.removeprefix(f"{R}/"))
+    return f"{model.hub}@{model.revision}" if model else folder
+
 
 # What the recipe's source of data reads, here and on the hub.
-SOURCE_FILES = RECIPE.data.asked("inputs", {})
-DATASETS = RECIPE.data.asked("downloads", {})
+SOURCE_FILES = RECIPE.ask_data("inputs", {})
+DATASETS = RECIPE.ask_data("downloads", {})
 MADE_BENCHMARKS = made_benchmarks()
 HUB_BENCHMARKS = sorted({*RECIPE.benchmarks()} - {*MADE_BENCHMARKS})
 
 
 def source_tables():
     """The tables that the recipe's source of data makes, with their paths; `test` is a benchmark's problems."""
+    if RECIPE.data is None:
+        return {}
     found = {name: f"{R}/data/{name}.parquet" for name in RECIPE.data.rows()}
     if "test" in found:
         name = RECIPE.data.source.module.BENCHMARK
@@ -31,9 +95,9 @@ def benchmark_problems(name):
     return f"{R}/data/{'official' if official else 'benchmarks'}/{name}.parquet"
 
 
-def base_model(name):
-    """A function of wildcards that gives where a base model comes from: hub or revision."""
-    return lambda wildcards: getattr(RECIPE.models[wildcards.model].base, name)
+def hub_model(name):
+    """A function of wildcards that gives where a model comes from: hub or revision."""
+    return lambda wildcards: getattr(HUB_MODELS[wildcards.place], name)
 
 
 def tiny_settings(wildcards):
@@ -53,10 +117,10 @@ def hub_patterns(wildcards):
 
 def downloads(wildcards):
     """Everything that comes from the hub."""
-    asked = RECIPE.data.asked("benchmarks", [])
+    asked = RECIPE.ask_data("benchmarks", [])
     return (
         [f"{R}/data/hub/{name}" for name in DATASETS]
-        + [f"{R}/{model}/base" for model in HUB_MODELS]
+        + [f"{R}/{place}" for place in HUB_MODELS]
         + [f"{R}/data/benchmarks/{name}.parquet" for name in asked]
         + [
             benchmark_problems(name)

@@ -35,7 +35,7 @@ rule generate:
 # Round 0 samples from the SFT checkpoint: all runs with the same sampling settings and seed share it.
 use rule generate as generate_initial with:
     input:
-        **folder_input("model", f"{R}/{{model}}/sft/checkpoint"),
+        **folder_input("model", cold_start),
         problems=f"{R}/data/problems.parquet",
         prompt=prompt_file("training"),
     output:

@@ -1,6 +1,7 @@
-"""Where base models come from."""
+"""Where models come from: base models, and checkpoints that others have trained."""
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -12,13 +13,16 @@ if TYPE_CHECKING:
 else:
     Family = choice("models/families")
 
+HUB, FOLDER, TINY = "<hub>", "<folder>", "<tiny>"
+
 
 def _kind(section: Any) -> str:
-    """Which of two sections is meant, so that a mistake in it is told once and under its own path."""
-    return "<embedded>" if isinstance(section, dict) and section.keys() & {"tiny", "digits"} else "<hub>"
+    """Which of three sections is meant, so that a mistake in it is told once and under its own path."""
+    keys = section.keys() if isinstance(section, dict) else type(section).model_fields
+    return TINY if "tiny" in keys else FOLDER if "path" in keys else HUB
 
 
-def _family() -> Any:
+def family_key() -> Any:
     """The key that says a model's family, for before a checkpoint is there to tell."""
     return as_before({"name": "qwen2_5_vl"}, validate_default=True, description="what kind of model it is")
 
@@ -26,7 +30,7 @@ def _family() -> Any:
 class TinyArchitecture(Section):
     """Sizes in units or layers. The defaults make 1.4M parameters of Qwen2.5-VL (DESIGN §6)."""
 
-    family: Family = _family()
+    family: Family = family_key()
     hidden_size: int = Field(128, ge=16)
     intermediate_size: int = Field(384, ge=16)
     layers: int = Field(3, ge=1)
@@ -62,22 +66,18 @@ class TinyBase(Section):
 
     tiny: TinyArchitecture
 
-    from_hub: ClassVar = False
-
     @property
     def model_family(self) -> Plugin:
         """What kind of model it is."""
         return self.tiny.family
 
 
-class HubBase(Section):
-    """A base model from the Hugging Face hub, at a pinned commit."""
+class HubModel(Section):
+    """A model from the Hugging Face hub, at a pinned commit."""
 
     hub: str = Field(description="repository, such as Qwen/Qwen2.5-VL-3B-Instruct")
     revision: str = Field(description="commit hash, or a prefix that is resolved and checked at download")
-    family: Family = _family()
-
-    from_hub: ClassVar = True
+    family: Family = family_key()
 
     @property
     def model_family(self) -> Plugin:
@@ -85,4 +85,33 @@ class HubBase(Section):
         return self.family
 
 
-Base = Annotated[Annotated[TinyBase, Tag("<embedded>")] | Annotated[HubBase, Tag("<hub>")], Discriminator(_kind)]
+class LocalBase(Section):
+    """A base model in a Hugging Face folder, which is used where it lies."""
+
+    path: Path
+    family: Family = family_key()
+
+    @property
+    def model_family(self) -> Plugin:
+        """What kind of model it is."""
+        return self.family
+
+
+Base = Annotated[
+    Annotated[TinyBase, Tag(TINY)] | Annotated[LocalBase, Tag(FOLDER)] | Annotated[HubModel, Tag(HUB)],
+    Discriminator(_kind),
+]
+
+
+def _folder_or_hub(checkpoint: Any) -> str:
+    return HUB if isinstance(checkpoint, dict | HubModel) else FOLDER
+
+
+# A Hugging Face folder, which is used where it lies, or a repository of the hub.
+Checkpoint = Annotated[Annotated[Path, Tag(FOLDER)] | Annotated[HubModel, Tag(HUB)], Discriminator(_folder_or_hub)]
+
+
+class ColdStart(Section):
+    """A cold start that others have trained: RL starts from it, and no SFT is planned."""
+
+    checkpoint: Checkpoint

@@ -18,6 +18,7 @@ NAMES = {
     "7b": "7B",
     "32b": "32B",
 }
+BEFORE_RL = ("base", "sft")
 
 
 class _Strict(BaseModel):
@@ -92,9 +93,9 @@ class Index(_Strict):
         return list(dict.fromkeys(evaluated + trained))
 
     def runs(self, model: str) -> list[str]:
-        """The runs of a model, in order of first mention."""
+        """The runs of a model, and checkpoints of others beside them, in order of first mention."""
         trained = [one.run for one in self.trainings if one.model == model]
-        evaluated = [one.subject for one in self.evaluations if one.model == model and one.seed is not None]
+        evaluated = [one.subject for one in self.evaluations if one.model == model and one.subject not in BEFORE_RL]
         return list(dict.fromkeys(trained + evaluated))
 
     def label(self, name: str) -> str:
