@@ -30,7 +30,7 @@ def main() -> None:
     if urlsplit(tracking_uri).password:
         raise UserError("--tracking-uri: found a password; give it in MLFLOW_TRACKING_PASSWORD, for URIs are recorded")
     records = [record.path for record in exportable(args.results)]
-    with job(args, inputs={"records": records}, outputs={"out": args.out}) as work:
+    with job(args, inputs={"records": records}, outputs={"out": args.out}, unrepeated=["out"]) as work:
         exported = export(args.results, tracking_uri, args.artifacts)
         work.notes["tracking_uri"] = tracking_uri
         work.metrics["created"] = exported.created

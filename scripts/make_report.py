@@ -28,7 +28,7 @@ def main() -> None:
     args = parse_arguments()
     index = read_index(args.index)
     inputs = {"index": args.index, "files": index.files(), "template": TEMPLATE}
-    with job(args, inputs=inputs, outputs={"out": args.out, "figures": args.figures}):
+    with job(args, inputs=inputs, outputs={"out": args.out, "figures": args.figures}, unrepeated=["out", "figures"]):
         html, figures = build(index, read_records(index.results))
         with atomic(args.figures) as folder:
             folder.mkdir()

@@ -76,7 +76,7 @@ def main() -> None:
     ranks = distributed.join()
     inputs = {name: getattr(args, name) or None for name in (*INPUTS, "replay")}
     outputs = {name: getattr(args, name) for name in OUTPUTS}
-    recorded = job(args, inputs=inputs, outputs=outputs, settings=settings)
+    recorded = job(args, inputs=inputs, outputs=outputs, settings=settings, unrepeated=["timings"])
     try:
         with recorded if ranks.first else nullcontext(Job()) as work:
             work.plugins.append(family_file(args.model))

@@ -13,6 +13,7 @@ from mmr1.data import contracts
 from mmr1.data.problems import Problem, write_problems
 from mmr1.data.sources import digits
 from mmr1.plumbing.files import digest, files_under, sha256, write_json, write_jsonl
+from mmr1.plumbing.record import SCHEMA_VERSION, sealed
 from mmr1.report.index import Evaluation, Index, Round, Sft, Training
 from mmr1.seeds import generator
 
@@ -29,7 +30,7 @@ class SyntheticResults:
     def __init__(self, root: Path, *, rounds: int = 2, steps: int = 6, seeds: Iterable[int] = (0,)) -> None:
         self.root, self.rounds, self.steps = root, rounds, steps
         self.clock = START
-        self.made: dict[str, tuple[Path, str]] = {}  # output path to its record and its digest
+        self.made: dict[str, tuple[Path, str]] = {}  # output path to its record and its name
         self.problems = digits.make_problems("test", 40, seed=0, digits=digits.load(held_out=True))
         self.index = self._write(tuple(seeds))
 
@@ -170,7 +171,7 @@ class SyntheticResults:
         hashed = {name: [self.hashed(file) for file in files] for name, files in inputs.items()}
         written = {name: [self.hashed(file) for file in files] for name, files in outputs.items()}
         made_by = [self.made[str(file)] for files in inputs.values() for file in files if str(file) in self.made]
-        parents = [{"record": str(record), "digest": known} for record, known in dict.fromkeys(made_by)]
+        parents = [{"record": str(record), "name": known} for record, known in dict.fromkeys(made_by)]
         end = self.clock + timedelta(seconds=seconds)
         key = {
             "rule": rule,
@@ -180,11 +181,10 @@ class SyntheticResults:
             "settings": settings,
             "inputs": hashed,
             "code": {"sha256": "c" * 64, "files": {}},
-            "environment": {"sha256": "e" * 64, "python": "3.11.2", "packages": {}},
         }
         record = {
-            "schema_version": 1,
-            "digest": digest({"key": key, "outputs": written}),
+            "schema_version": SCHEMA_VERSION,
+            "name": digest({"key": key, "outputs": written}),
             "key": key,
             "outputs": written,
             "parents": parents,
@@ -192,8 +192,8 @@ class SyntheticResults:
             "notes": {},
             "execution": self._execution(end, seconds),
         }
-        write_json(path, record)
-        self.made |= {str(file): (path, record["digest"]) for files in outputs.values() for file in files}
+        write_json(path, sealed(record))
+        self.made |= {str(file): (path, record["name"]) for files in outputs.values() for file in files}
         self.clock = end
         return path
 
@@ -207,6 +207,7 @@ class SyntheticResults:
             "argv": ["scripts/x.py"],
             "git": {"commit": "a" * 40, "dirty": None},
             "gpu": [],
+            "environment": {"sha256": "e" * 64, "python": "3.11.2", "packages": {}},
             "host": "host",
             "user": "user",
             "pid": 1,

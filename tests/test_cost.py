@@ -15,7 +15,7 @@ START, GPU = "2026-01-02T03:00:00+00:00", {"name": "NVIDIA H100", "utilization":
 def record(rule: str, place: str, hours: float, parents: tuple[str, ...] = (), **execution: Any) -> Record:
     """A finished job that ran for some hours; its digest is its rule and place."""
     path = Path(f"records/{rule}/{place}.json")
-    key = {"rule": rule, "wildcards": place, "program": rule, "params": {}, "inputs": {}, "code": {}, "environment": {}}
+    key = {"rule": rule, "wildcards": place, "program": rule, "params": {}, "inputs": {}, "code": {}}
     ran = {
         "start": START,
         "end": START,
@@ -27,10 +27,11 @@ def record(rule: str, place: str, hours: float, parents: tuple[str, ...] = (), *
     return Record.model_validate(
         {
             "path": path,
-            "digest": f"{rule}/{place}",
+            "name": f"{rule}/{place}",
+            "integrity": "i" * 64,
             "key": key,
             "outputs": {},
-            "parents": [{"record": digest, "digest": digest} for digest in parents],
+            "parents": [{"record": name, "name": name} for name in parents],
             "execution": {**ran, "git": {"commit": "a" * 40}, **execution},
         }
     )
@@ -47,7 +48,7 @@ def records() -> list[Record]:
     """A round on 2 nodes of 8 GPUs, after 2 shards of one GPU each and scores without a GPU."""
     place = "3b/vas/seed0/round0"
     shards = [record("generate", f"{place}/{shard}", 2, gpu=[GPU]) for shard in range(2)]
-    scores = record("score_vps", place, 1, tuple(shard.digest for shard in shards))
+    scores = record("score_vps", place, 1, tuple(shard.name for shard in shards))
     return [*shards, scores, record("train_grpo", place, 4, gpu=[GPU] * 8, nodes=2)]
 
 

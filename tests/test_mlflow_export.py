@@ -22,6 +22,7 @@ from chat_endpoint import Endpoint, serving
 from mmr1.benchmarks.judge import KEY_VARIABLE as JUDGE_KEY
 from mmr1.data.problems import Problem, write_problems
 from mmr1.plumbing.files import read_json, read_jsonl, write_json, write_jsonl
+from mmr1.plumbing.record import sealed
 from mmr1.rollout.served import KEY_VARIABLE as ENDPOINT_KEY
 from synthetic_results import SyntheticResults, hashed
 
@@ -70,7 +71,7 @@ class Store:
 
     def run_of(self, rule: str, wildcards: str) -> dict[str, Any]:
         """The run of one record."""
-        return self.runs("record")[read_json(self.results / f"records/{rule}/{wildcards}.json")["digest"]]
+        return self.runs("record")[read_json(self.results / f"records/{rule}/{wildcards}.json")["name"]]
 
     def metric(self, run: str, key: str) -> list[tuple[int, float]]:
         """A metric's steps and values."""
@@ -110,7 +111,7 @@ def copy(store: Store, tmp_path: Path) -> Store:
 def test_every_record_is_a_finished_run_under_its_parent(store: Store) -> None:
     records = {path: read_json(path) for path in (store.results / "records").rglob("*.json")}
     runs, parents = store.runs("record"), store.runs("parent")
-    assert set(runs) == {record["digest"] for record in records.values()}
+    assert set(runs) == {record["name"] for record in records.values()}
     assert {run["status"] for run in [*runs.values(), *parents.values()]} == {"FINISHED"}
     assert set(parents) == {"shared", "tiny/grpo/seed0", "tiny/vas/seed0"}
     by_parent = {parent["id"]: name for name, parent in parents.items()}
@@ -209,10 +210,10 @@ def changed(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
     changed = Store(folder)
     _redo_a_round(changed)
     path = changed.results / "records/train_grpo/tiny/grpo/seed0/round1.json"
-    write_json(path, read_json(path) | {"digest": "d" * 64})
+    write_json(path, sealed(read_json(path) | {"name": "d" * 64}))
     write_jsonl(changed.results / "tiny/grpo/seed0/round1/metrics.jsonl", [{"step": 6, "reward_mean": 2.0}])
 
-    half = read_json(changed.results / "records/train_sft/tiny.json")["digest"]
+    half = read_json(changed.results / "records/train_sft/tiny.json")["name"]
     _execute(changed, "update runs set status = 'RUNNING' where run_uuid = ?", changed.runs("record")[half]["id"])
 
     _attempt(changed, "score_vps/tiny/vas/seed0/round2", "failed", pid=1, error="ValueError: no")
@@ -229,7 +230,7 @@ def _redo_a_round(store: Store) -> None:
     path = store.results / "records/train_grpo/tiny/vas/seed0/round1.json"
     record = read_json(path)
     record["outputs"]["metrics"] = [hashed(redone, store.results)]
-    write_json(path, record | {"digest": "f" * 64})
+    write_json(path, sealed(record | {"name": "f" * 64}))
 
 
 def test_what_was_done_again_replaces_what_it_supersedes(store: Store, changed: Store) -> None:
@@ -308,7 +309,7 @@ def test_a_broken_record_is_one_line_that_names_file_and_field(copy: Store) -> N
     path = copy.results / "records/train_sft/tiny.json"
     record = read_json(path)
     del record["execution"]["start"]
-    write_json(path, record)
+    write_json(path, sealed(record))
     done = copy.export()
     _is_one_line(done, "tiny.json: execution.start: expected a value, found none")
     path.write_text(path.read_text()[:50])

@@ -160,7 +160,7 @@ def test_every_number_leads_to_commits_of_the_hub(finished: tuple[Path, str]) ->
         if name not in found:
             found[name] = read_json(project / name)
             waiting += [parent["record"] for parent in found[name]["parents"]]
-            assert all(parent["digest"] for parent in found[name]["parents"]), name
+            assert all(parent["name"] for parent in found[name]["parents"]), name
     sources = {tuple(record["notes"]["source"].values()) for record in found.values() if "source" in record["notes"]}
     assert {repository for repository, _ in sources} == {MODEL, SFT, RL, BENCHMARK}
     assert {commit for repository, commit in sources if repository != BENCHMARK} == {COMMIT}

@@ -98,7 +98,7 @@ def test_every_job_left_a_record_and_the_chain_of_parents_holds(project: Path) -
         "train_sft/tiny.json",
         "draw_schedule/tiny/vas/seed0/round1.json",
     }
-    assert all(parent["digest"] for parent in record["parents"])
+    assert all(parent["name"] for parent in record["parents"])
 
 
 def test_an_input_that_was_changed_after_it_was_made_has_no_parent(project: Path) -> None:
@@ -106,8 +106,8 @@ def test_an_input_that_was_changed_after_it_was_made_has_no_parent(project: Path
     cwd = Path.cwd()
     os.chdir(project)
     try:
-        assert parents({"scores": made}, Path(R, "records"))[0]["digest"]
-        assert parents({"scores": [{**made[0], "sha256": "0" * 64}]}, Path(R, "records"))[0]["digest"] is None
+        assert parents({"scores": made}, Path(R, "records"))[0]["name"]
+        assert parents({"scores": [{**made[0], "sha256": "0" * 64}]}, Path(R, "records"))[0]["name"] is None
     finally:
         os.chdir(cwd)
 

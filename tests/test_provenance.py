@@ -14,6 +14,7 @@ import pytest
 from mmr1.plumbing import code
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, write_json
+from mmr1.plumbing.record import sealed
 from mmr1.provenance.ledger import locate, read_attempts, read_records
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
@@ -118,7 +119,10 @@ def test_a_record_says_what_was_computed_from_what_and_by_what(place: Workplace)
     assert {"repeat_text.py", "mmr1/repeat.py"} <= set(key["code"]["files"])
     assert not any(file.startswith("mmr1/plumbing/") for file in key["code"]["files"]), "plumbing computes nothing"
     assert "mmr1/unused.py" not in key["code"]["files"]
-    assert key["environment"]["packages"]["pytest"] == pytest.__version__
+    execution = record["execution"]
+    assert execution["environment"]["packages"]["pytest"] == pytest.__version__
+    assert "mmr1/plumbing/record.py" in execution["plumbing"]
+    assert execution["cpu"] in Path("/proc/cpuinfo").read_text()
     assert record["metrics"] == {"length": 2}
     assert place.attempt("x/seed0")["state"] == "finished"
 
@@ -126,7 +130,7 @@ def test_a_record_says_what_was_computed_from_what_and_by_what(place: Workplace)
 def test_the_ledger_reads_what_jobs_write(place: Workplace) -> None:
     record = place.done(place.write("a.txt", "ab"), "b.txt", "x/seed0")
     (read,) = read_records(place.folder / "results")
-    assert (read.digest, read.rule, read.place.parts) == (record["digest"], "repeat", ("x", "seed0"))
+    assert (read.name, read.rule, read.place.parts) == (record["name"], "repeat", ("x", "seed0"))
     assert read.execution.seconds == record["execution"]["seconds"]
     (attempt,) = read_attempts(place.folder / "results")
     assert (attempt.rule, attempt.wildcards, attempt.state) == ("repeat", "x/seed0", "finished")
@@ -136,30 +140,89 @@ def test_the_same_job_in_another_folder_at_another_time_has_the_same_digest(plac
     there = Workplace(tmp_path / "elsewhere")
     here_record = place.done(place.write("a.txt", "ab"), "b.txt", "x")
     there_record = there.done(there.write("renamed.txt", "ab"), "other.txt", "x")
-    assert here_record["digest"] == there_record["digest"]
+    assert here_record["name"] == there_record["name"]
     assert here_record["execution"]["start"] != there_record["execution"]["start"]
-    assert there.done("renamed.txt", "other.txt", "x", "--times", "5")["digest"] != here_record["digest"]
+    assert there.done("renamed.txt", "other.txt", "x", "--times", "5")["name"] != here_record["name"]
+
+
+def test_the_name_says_what_was_computed_and_the_integrity_all_that_is_said(place: Workplace) -> None:
+    """Plumbing and times change the record and leave its name: what follows from it stays as it is."""
+    first = place.done(place.write("a.txt", "ab"), "b.txt", "x")
+    library = place.folder / "scripts/mmr1"
+    errors = library / "plumbing/errors.py"
+    errors.write_text(errors.read_text() + "\nUNUSED = 1\n")
+    second = place.done("a.txt", "b.txt", "x", "--times", "2")
+    assert second["name"] == first["name"]
+    assert second["integrity"] != first["integrity"]
+    assert second["execution"]["plumbing"] != first["execution"]["plumbing"]
+    (library / "repeat.py").write_text(REPEAT.replace("text * times", "times * text"))
+    assert place.done("a.txt", "b.txt", "x")["name"] != first["name"]
+
+
+def test_what_need_not_repeat_is_no_part_of_the_name(place: Workplace) -> None:
+    program = place.folder / "scripts/repeat_text.py"
+    program.write_text(PROGRAM.replace("repeated(text, args.times)", "repeated(text, args.times) + str(time.time())"))
+    one, other = (place.done(place.write("a.txt", "ab"), "b.txt", "x") for _ in range(2))
+    assert one["name"] != other["name"]
+    program.write_text(program.read_text().replace('{"out": args.out})', '{"out": args.out}, unrepeated=["out"])'))
+    one, other = (place.done("a.txt", "b.txt", "x") for _ in range(2))
+    assert one["outputs"] != other["outputs"]
+    assert one["name"] == other["name"]
+
+
+def test_a_name_tells_files_of_a_folder_apart(place: Workplace) -> None:
+    """Two files that were swapped are another input, though their bytes are the same ones."""
+    folder = place.folder / "texts"
+    folder.mkdir()
+    names = []
+    for first, second in (("ab", "cd"), ("cd", "ab")):
+        (folder / "1.txt").write_text(first)
+        (folder / "2.txt").write_text(second)
+        names.append(place.done("texts", "b.txt", "x")["name"])
+    assert names[0] != names[1]
+
+
+def test_a_record_that_was_changed_is_refused(place: Workplace) -> None:
+    """Any byte of it, at 60 places all over the file."""
+    place.done(place.write("a.txt", "ab"), "b.txt", "x")
+    path = place.folder / "results/records/repeat/x.json"
+    whole = path.read_bytes()
+    read_records(place.folder / "results")
+    for position in range(0, len(whole), len(whole) // 60):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(UserError, match=r"x\.json: "):
+            read_records(place.folder / "results")
+    path.write_bytes(whole.replace(b"  ", b"\t", 1))
+    with pytest.raises(UserError, match=r"x\.json: integrity: expected"):
+        read_records(place.folder / "results")
+
+
+def test_a_record_of_the_first_wave_is_refused_by_its_version(place: Workplace) -> None:
+    record = place.done(place.write("a.txt", "ab"), "b.txt", "x")
+    write_json(place.folder / "results/records/repeat/x.json", record | {"schema_version": 1})
+    with pytest.raises(UserError, match=r"x\.json: schema_version: expected 2, found 1"):
+        read_records(place.folder / "results")
 
 
 def test_parents_are_the_records_of_the_inputs(place: Workplace) -> None:
     first = place.done(place.write("a.txt", "ab"), "b.txt", "first")
     assert first["parents"] == []  # data from outside
     second = place.done("b.txt", "c.txt", "second")
-    assert second["parents"] == [{"record": "results/records/repeat/first.json", "digest": first["digest"]}]
+    assert second["parents"] == [{"record": "results/records/repeat/first.json", "name": first["name"]}]
 
 
 def test_making_the_same_bytes_again_heals_the_chain(place: Workplace) -> None:
     place.done(place.write("a.txt", "ab"), "b.txt", "first")
     second = place.done("b.txt", "c.txt", "second")
     (place.folder / "b.txt").unlink()
-    assert place.done("a.txt", "b.txt", "first")["digest"] == second["parents"][0]["digest"]
+    assert place.done("a.txt", "b.txt", "first")["name"] == second["parents"][0]["name"]
 
 
 def test_an_input_that_was_changed_after_it_was_made_has_a_parent_without_digest(place: Workplace) -> None:
     place.done(place.write("a.txt", "ab"), "b.txt", "first")
     place.write("b.txt", "edited")
     assert place.done("b.txt", "c.txt", "second")["parents"] == [
-        {"record": "results/records/repeat/first.json", "digest": None}
+        {"record": "results/records/repeat/first.json", "name": None}
     ]
 
 
@@ -280,7 +343,7 @@ def test_a_broken_record_names_file_and_field(place: Workplace) -> None:
     path = place.folder / "results/records/repeat/x.json"
     record = read_json(path)
     record["execution"]["seconds"] = "soon"
-    write_json(path, record)
+    write_json(path, sealed(record))
     with pytest.raises(UserError, match=r"x\.json: execution\.seconds: .*'soon'"):
         read_records(place.folder / "results")
     path.write_text(json.dumps([1]))

@@ -35,6 +35,11 @@ def computing_files(program: str, plugins: Iterable[str] = ()) -> dict[str, str]
     return {name: value for name, value in code_files(program, plugins).items() if computes(name)}
 
 
+def plumbing_files(program: str, plugins: Iterable[str] = ()) -> dict[str, str]:
+    """The files that a program uses and that compute nothing: path under `scripts/` to digest. Records show them."""
+    return {name: value for name, value in code_files(program, plugins).items() if not computes(name)}
+
+
 def computes(file: str) -> bool:
     """Whether a file, as a path under `scripts/`, can change what a job computes."""
     return not (file.startswith(PLUMBING) or Path(file).name in DECLARATIONS)

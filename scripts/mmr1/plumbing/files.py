@@ -69,10 +69,15 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: expected JSON: {error}") from None
 
 
+def as_text(value: Any) -> str:
+    """A JSON value as `write_json` writes it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write a value as indented JSON, atomically. Keys keep their order."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        temporary.write_text(as_text(value))
 
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:

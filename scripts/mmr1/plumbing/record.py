@@ -1,7 +1,11 @@
 """The record of a job: what was computed, from which bytes, by which code, where and when (facts: DESIGN §9 "Records").
 
 A program wraps its work in `job(...)`. The record is the last file a job writes. Its `key` says what was computed and
-is the same wherever and whenever it runs; its `execution` says when and where.
+is the same wherever and whenever it runs; its `execution` says when, where and with what installed.
+
+A record has two digests. Its `name` is of the key and the outputs: of bytes, not of where they lie, and without what
+need not repeat (times). Records name their parents by it, so that making the same bytes again heals a chain. Its
+`integrity` is of the whole record: a reader computes it again and refuses a record that was changed.
 """
 
 import argparse
@@ -13,25 +17,26 @@ import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from mmr1.plumbing.code import code_digest, computing_files
+from mmr1.plumbing.code import code_digest, computing_files, plumbing_files
 from mmr1.plumbing.environment import check_environment, environment, lock_comparison
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import digest, files_under, read_json, sha256, write_json
+from mmr1.plumbing.files import as_text, digest, files_under, read_json, sha256, write_json
 from mmr1.plumbing.folders import digest_file, write_digests
 from mmr1.plumbing.orphan import end_orphan
 from mmr1.plumbing.program import PREFIX
 from mmr1.plumbing.settings import machine, numbers, plugin_files
 from mmr1.plumbing.usage import Usage, nodes
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Paths = str | Path | Sequence[str | Path] | None
 
@@ -62,13 +67,15 @@ def job(
     inputs: Mapping[str, Paths],
     outputs: Mapping[str, Paths],
     settings: BaseModel | None = None,
+    unrepeated: Collection[str] = (),
 ) -> Iterator[Job]:
     """Run the body as a recorded job of the program that is running.
 
     `inputs` and `outputs` map a name to a path, several paths, or None where an option was not given; folders are
     hashed file by file. Every other argument is a parameter. `settings` are the program's, if it has any: what of them
-    can change a number is part of the key, as are the plugins that they name. Raises UserError at once for a missing
-    input, and where installed packages are not the lock's.
+    can change a number is part of the key, as are the plugins that they name. `unrepeated` are the outputs that hold
+    times and the like: they are no part of the name. Raises UserError at once for a missing input, and where installed
+    packages are not the lock's.
     """
     check_environment()
     if args.record is not None:
@@ -100,14 +107,18 @@ def job(
                 "settings": None if settings is None else numbers(settings),
                 "inputs": hashed_inputs,
                 "code": {"sha256": code_digest(program, plugins), "files": computing_files(program, plugins)},
-                "environment": environment(),
             }
             written = {name: _hashed(paths) for name, paths in named_outputs.items()}
             for folder in _folders(named_outputs):
                 write_digests(folder, _hashes_in(folder, written))
+            repeated = {
+                name: _bytes_digest(named_outputs[name], files)
+                for name, files in written.items()
+                if name not in unrepeated
+            }
             record = {
                 "schema_version": SCHEMA_VERSION,
-                "digest": digest({"key": _without_paths(key), "outputs": _without_paths(written)}),
+                "name": digest({"key": key | {"inputs": work.inputs}, "outputs": repeated}),
                 "key": key,
                 "outputs": written,
                 "parents": parents(hashed_inputs, _records_root(args.record)),
@@ -116,9 +127,10 @@ def job(
                 "execution": {
                     **_execution(start, usage, marker["earlier"]),
                     "machine": None if settings is None else machine(settings),
+                    "plumbing": plumbing_files(program, plugins),
                 },
             }
-            write_json(args.record, record)
+            write_json(args.record, sealed(record))
     except BaseException as error:
         _mark(args, {**marker, "state": "failed", "end": _now(), "error": _describe(error)})
         raise
@@ -130,14 +142,44 @@ def kept_marker(attempt: Path) -> Path:
     return attempt.with_suffix(".kept.json")
 
 
+def sealed(record: dict[str, Any]) -> dict[str, Any]:
+    """A record with its integrity: the sha256 of all else that it says."""
+    said = {name: value for name, value in record.items() if name != "integrity"}
+    return {**said, "integrity": digest(said)}
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A record that is as it was written.
+
+    Raises UserError in one line: for a file that is missing or no JSON object, for another schema version, and for a
+    record whose integrity is not that of its content.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(record).__name__}")
+    version = record.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: schema_version: expected {SCHEMA_VERSION}, found {version}: another version of this package "
+            "wrote it; make it again, or read it with that version"
+        )
+    expected, found = sealed(record)["integrity"], record.get("integrity")
+    if expected != found or path.read_text() != as_text(record):
+        raise UserError(
+            f"{path}: integrity: expected {expected[:12]}… for what it says, found {str(found)[:12]}…: it was changed "
+            "after it was written; make it again"
+        )
+    return record
+
+
 def parents(hashed_inputs: Mapping[str, list[dict[str, Any]]], root: Path) -> list[dict[str, Any]]:
-    """The records of the jobs that made the inputs: for each input path its record's path and digest.
+    """The records of the jobs that made the inputs: for each input path its record's path and name.
 
     An input that no record lists (data from outside) has no parent. An input whose bytes differ from what its record
-    says has `digest` null: it was changed after it was made.
+    says has `name` null: it was changed after it was made.
     """
     makers = {
-        file["path"]: (path, record["digest"], file["sha256"])
+        file["path"]: (path, record.get("name"), file["sha256"])
         for path, record in _records_under(root)
         for files in record["outputs"].values()
         for file in files
@@ -146,10 +188,10 @@ def parents(hashed_inputs: Mapping[str, list[dict[str, Any]]], root: Path) -> li
     for files in hashed_inputs.values():
         for file in files:
             if file["path"] in makers:
-                path, record_digest, expected = makers[file["path"]]
-                known = found.setdefault(str(path), {"record": str(path), "digest": record_digest})
+                path, name, expected = makers[file["path"]]
+                known = found.setdefault(str(path), {"record": str(path), "name": name})
                 if expected != file["sha256"]:
-                    known["digest"] = None
+                    known["name"] = None
     return [found[name] for name in sorted(found)]
 
 
@@ -222,15 +264,6 @@ def _records_under(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield path, read_json(path)
 
 
-def _without_paths(value: Any) -> Any:
-    """The same bytes under another path are the same job: paths say where, not what."""
-    if isinstance(value, dict):
-        return {name: _without_paths(item) for name, item in value.items() if name != "path"}
-    if isinstance(value, list):
-        return [_without_paths(item) for item in value]
-    return value
-
-
 def _execution(start: datetime, used: Usage, earlier: list[dict[str, Any]]) -> dict[str, Any]:
     end = datetime.now(UTC)
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -244,6 +277,7 @@ def _execution(start: datetime, used: Usage, earlier: list[dict[str, Any]]) -> d
         "git": _git(),
         "gpu": used.gpus(),
         "nodes": nodes(),
+        "environment": environment(),
         "lock": lock_comparison(),
         "earlier": [{name: one.get(name) for name in ("state", "start", "end", "slurm")} for one in earlier],
         **_where(),
@@ -255,10 +289,21 @@ def _where() -> dict[str, Any]:
         "host": socket.gethostname(),
         "user": getpass.getuser(),
         "pid": os.getpid(),
-        "cpu": platform.processor() or platform.machine(),
+        "cpu": processor(),
         "cpus": len(os.sched_getaffinity(0)),
         "slurm": {name: os.environ[name] for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT") if name in os.environ},
     }
+
+
+@cache
+def processor() -> str:
+    """The processor's model, such as "AMD EPYC 7763 64-Core Processor": results depend on it in the last bits."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def _git() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
+from mmr1.plumbing.record import read_record
 from mmr1.plumbing.settings import describe
 
 ATTEMPT_SUFFIX = ".attempt.json"
@@ -37,7 +38,6 @@ class Key(Part):
     settings: Any = None
     inputs: dict[str, list[File]]
     code: dict[str, Any]
-    environment: dict[str, Any]
 
 
 class Execution(Part):
@@ -53,6 +53,7 @@ class Execution(Part):
     peak_memory_mib: float
     host: str
     git: dict[str, Any]
+    environment: dict[str, Any] = {}
     gpu: list[dict[str, Any]] = []
     nodes: int = 1
     slurm: dict[str, str] = {}
@@ -60,17 +61,18 @@ class Execution(Part):
 
 
 class Parent(Part):
-    """A record that made inputs of this one; `digest` is None if they were changed since."""
+    """A record that made inputs of this one, and its name; `name` is None if the inputs were changed since."""
 
     record: str
-    digest: str | None
+    name: str | None
 
 
 class Record(Part):
     """One finished job. `path` is where its record lies."""
 
     path: Path
-    digest: str
+    name: str
+    integrity: str
     key: Key
     outputs: dict[str, list[File]]
     parents: list[Parent]
@@ -158,7 +160,7 @@ def _json_files(root: Path) -> list[Path]:
 
 
 def _record(path: Path) -> Record:
-    return _checked(Record, path, read_json(path), {"path": path})
+    return _checked(Record, path, read_record(path), {"path": path})
 
 
 def _checked(model: type[Any], path: Path, value: Any, more: dict[str, Any]) -> Any:

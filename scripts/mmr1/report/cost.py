@@ -75,16 +75,16 @@ def total(stages: Iterable[StageCost]) -> StageCost:
 
 def vps_passes(records: Iterable[Record]) -> list[PassCost]:
     """One row a `model/run/seedS` that trained. Rollouts that runs share count for each run that uses them."""
-    known = {record.digest: record for record in records}
+    known = {record.name: record for record in records}
     training: dict[str, dict[str, Execution]] = defaultdict(dict)
     scoring: dict[str, dict[str, Execution]] = defaultdict(dict)
     for record in known.values():
         if record.key.program == TRAINING:
-            training[_run(record.place)][record.digest] = record.execution
+            training[_run(record.place)][record.name] = record.execution
         elif record.key.program == SCORING:
-            makers = [known[parent.digest] for parent in record.parents if parent.digest in known]
+            makers = [known[parent.name] for parent in record.parents if parent.name in known]
             for one in (record, *(maker for maker in makers if maker.key.program == "generate")):
-                scoring[_run(record.place)][one.digest] = one.execution
+                scoring[_run(record.place)][one.name] = one.execution
     return [
         PassCost(run, *_seconds_and_gpu_hours(scoring[run].values()), *_seconds_and_gpu_hours(jobs.values()))
         for run, jobs in training.items()

@@ -291,7 +291,8 @@ def _pass_label(index: Index, place: str) -> str:
 def _provenance(records: Sequence[Record]) -> dict[str, Any]:
     commits = Counter(str(record.execution.git.get("commit")) for record in records)
     environments = Counter(
-        (str(record.key.environment.get("sha256")), str(record.key.environment.get("python"))) for record in records
+        (str(record.execution.environment.get("sha256")), str(record.execution.environment.get("python")))
+        for record in records
     )
     return {
         "commits": commits.most_common(),

@@ -42,7 +42,7 @@ def export(results: Path, tracking_uri: str, artifacts: Path | None = None) -> E
     attempts = [attempt for attempt in read_attempts(results) if attempt.rule != EXPORTER]
     with sole_writer(tracking_uri):
         experiment = Experiment(open_experiment(tracking_uri, results, artifacts))
-        existing = find_existing(experiment, {record.digest for record in records})
+        existing = find_existing(experiment, {record.name for record in records})
         return _Export(results, experiment, existing).update(records, attempts)
 
 
@@ -66,7 +66,7 @@ class _Export:
         for parent in parents:
             self._open_parent(parent)
             for record in parent.records:
-                if record.digest in self.existing.records:
+                if record.name in self.existing.records:
                     self._adopt(record, parent)
                 else:
                     self._create_child(record, parent)
@@ -91,26 +91,26 @@ class _Export:
             return
         self.experiment.log_params(run_id, common_params(parent.records))
         for record in parent.records:
-            if record.digest in self.existing.records:
+            if record.name in self.existing.records:
                 self.experiment.log_metrics(run_id, record_metrics(record, self.results), record.execution.end)
 
     def _adopt(self, record: Record, parent: ParentRun) -> None:
         """Keep a record's run of an earlier export, under the parent run of this one."""
-        run, parent_id = self.existing.records[record.digest], self.exported.parents[parent.name]
+        run, parent_id = self.existing.records[record.name], self.exported.parents[parent.name]
         if run.data.tags.get(tags.PARENT) != parent_id:
             self.experiment.set_tag(run.info.run_id, tags.PARENT, parent_id)
-        self.exported.records[record.digest] = run.info.run_id
+        self.exported.records[record.name] = run.info.run_id
 
     def _create_child(self, record: Record, parent: ParentRun) -> None:
         """Create a record's run and the models it made."""
         described = tags.of_record(record, self.exported.parents[parent.name])
         run_id = self.experiment.create_run(child_name(record, parent.name), record.execution.start, described)
-        self.exported.records[record.digest] = run_id
+        self.exported.records[record.name] = run_id
         self.lineage.log_outputs(record, run_id)
 
     def _fill(self, record: Record, parent: ParentRun) -> None:
         """Log what a record says into its run, its curves into its parent run too, and end it."""
-        run_id, end = self.exported.records[record.digest], record.execution.end
+        run_id, end = self.exported.records[record.name], record.execution.end
         self.experiment.log_params(run_id, record_params(record))
         metrics = record_metrics(record, self.results)
         self.experiment.log_metrics(run_id, [*metrics, *execution_metrics(record)], end)

@@ -6,7 +6,7 @@ from mmr1.provenance.ledger import Record
 from mmr1.provenance.tracking.record_files import files_digest
 from mmr1.provenance.tracking.runs import SHARED, ParentRun, Unfinished
 
-# Names of tags. A run is known by its kind and its name: that of a parent, or the digest of a record or an attempt.
+# Names of tags. A run is known by its kind and its name: that of a parent, or the name of a record or an attempt.
 KIND, NAME, SUPERSEDED, PARENT = "mmr1.kind", "mmr1.name", "mmr1.superseded", "mlflow.parentRunId"
 PARENT_RUN, RECORD_RUN, ATTEMPT_RUN = "parent", "record", "attempt"  # kinds
 
@@ -40,13 +40,14 @@ def of_record(record: Record, parent_id: str) -> Tags:
     execution = record.execution
     return {
         KIND: RECORD_RUN,
-        NAME: record.digest,
+        NAME: record.name,
+        "mmr1.integrity": record.integrity,
         PARENT: parent_id,
         "mmr1.rule": record.rule,
         "mmr1.wildcards": record.key.wildcards,
         "mmr1.record": record.path.as_posix(),
         "mmr1.code": str(record.key.code.get("sha256")),
-        "mmr1.environment": str(record.key.environment.get("sha256")),
+        "mmr1.environment": str(record.execution.environment.get("sha256")),
         "mmr1.host": execution.host,
         "mmr1.dirty": str(execution.git.get("dirty")),
         "mlflow.source.name": f"scripts/{record.key.program}.py",
