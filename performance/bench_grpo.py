@@ -37,7 +37,11 @@ SFT = {
 }
 GRPO = {
     **{"group_size": ROLLOUTS, "mini_batch_size": PROBLEMS, "learning_rate": RATE, "temperature": 1.0},
-    **{"max_prompt_tokens": 128, "max_response_tokens": LONGEST, "loss_average": "batch", "kl_coefficient": KL},
+    **{
+        "max_prompt_tokens": 128,
+        "max_response_tokens": LONGEST,
+        "loss": {"name": "grpo", "loss_average": "batch", "kl_coefficient": KL},
+    },
     **{"precision": "fp32", "gradient_checkpointing": False, "engine": {"name": "transformers"}},
     **{
         "share_prompts": True,

@@ -33,7 +33,6 @@ def main() -> None:
     chosen = settings(
         share_prompts=False,
         micro_batch_tokens=2048,
-        kl_coefficient=0.01,
         max_response_tokens=100,
         gradient_checkpointing=checkpointing,
     )

@@ -15,6 +15,8 @@ from mmr1.grpo.batching import PlacedPrompt, Sample, deal, padding_share, plan
 from mmr1.grpo.minibatch import until_end
 from mmr1.models.action_space import end_of_sequence
 
+NO_KL = {"name": "grpo", "kl_coefficient": 0.0}
+
 
 def prompt(length: int) -> PlacedPrompt:
     ids = torch.arange(length)
@@ -71,7 +73,7 @@ def test_loss_and_gradients_do_not_depend_on_how_rollouts_are_cut(
     tiny_model_dir: Path, digit_problems: list[Problem], changes: dict
 ) -> None:
     results = []
-    for chosen in (settings(kl_coefficient=0.0), settings(kl_coefficient=0.0, **changes)):
+    for chosen in (settings(loss=NO_KL), settings(loss=NO_KL, **changes)):
         policy = PlainPolicy(tiny_model_dir, chosen)
         end = end_of_sequence(policy.processor.tokenizer)
         groups = random_groups(digit_problems[:4], 4, 3, range(8, 100), end, longest=16)
@@ -85,7 +87,7 @@ def test_loss_and_gradients_do_not_depend_on_how_rollouts_are_cut(
 
 
 def test_truncated_rollouts_are_left_out_if_asked(tiny_model_dir: Path, digit_problems: list[Problem]) -> None:
-    chosen = settings(kl_coefficient=0.0, truncated="mask", loss_average="batch")
+    chosen = settings(loss=NO_KL | {"truncated": "mask", "loss_average": "batch"})
     policy = PlainPolicy(tiny_model_dir, chosen)
     end = end_of_sequence(policy.processor.tokenizer)
     groups = random_groups(digit_problems[:2], 4, 3, range(8, 100), end, longest=16)

@@ -1,6 +1,8 @@
 """Advantages, the weights of tokens, and the clipped loss, against their formulas written out."""
 
 import math
+from dataclasses import replace
+from itertools import accumulate
 
 import pytest
 import torch
@@ -8,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grpo_fixtures import PATIENT
-from mmr1.grpo.advantages import group_advantages
-from mmr1.grpo.loss import sequence_weights, token_losses
+from mmr1.grpo.losses import Sequences, Tokens, grpo
+from mmr1.grpo.losses._parts import group_advantages
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 50), st.booleans()), min_size=1, max_size=40)
 
@@ -30,11 +32,17 @@ def test_equal_rewards_have_no_advantage_whatever_the_rounding(epsilon: float) -
     assert advantages[1].abs().min() > 0.5
 
 
+def grpo_weights(lengths: list[int], kept: list[bool], average: str, size: int) -> list[float]:
+    """GRPO's weights where truncated sequences are left out and those not `kept` are truncated."""
+    settings = grpo.Settings.model_validate({"loss_average": average, "micro_batch_size": size, "truncated": "mask"})
+    return grpo.weights(Sequences(lengths, [not keep for keep in kept], longest=50), settings)
+
+
 @PATIENT
 @given(LENGTHS, st.sampled_from(["micro_batch", "sequence", "batch"]), st.integers(1, 9))
 def test_weights_of_kept_tokens_sum_to_one(pairs: list[tuple[int, bool]], average: str, size: int) -> None:
     lengths, kept = [length for length, _ in pairs], [keep for _, keep in pairs]
-    weights = sequence_weights(lengths, kept, average, size)  # type: ignore[arg-type]
+    weights = grpo_weights(lengths, kept, average, size)
     total = sum(length * weight for length, weight in zip(lengths, weights, strict=True))
     assert total == pytest.approx(1.0 if any(kept) else 0.0)
     assert all((weight > 0) == keep for weight, keep in zip(weights, kept, strict=True))
@@ -42,10 +50,15 @@ def test_weights_of_kept_tokens_sum_to_one(pairs: list[tuple[int, bool]], averag
 
 def test_each_average_is_what_its_name_says() -> None:
     lengths, kept = [1, 3, 2, 4], [True] * 4
-    assert sequence_weights(lengths, kept, "batch", 2) == [0.1] * 4
-    assert sequence_weights(lengths, kept, "sequence", 2) == [1 / 4, 1 / 12, 1 / 8, 1 / 16]
-    assert sequence_weights(lengths, kept, "micro_batch", 2) == [1 / 8, 1 / 8, 1 / 12, 1 / 12]
-    assert sequence_weights(lengths, [True, True, False, False], "micro_batch", 2) == [1 / 4, 1 / 4, 0, 0]
+    assert grpo_weights(lengths, kept, "batch", 2) == [0.1] * 4
+    assert grpo_weights(lengths, kept, "sequence", 2) == [1 / 4, 1 / 12, 1 / 8, 1 / 16]
+    assert grpo_weights(lengths, kept, "micro_batch", 2) == [1 / 8, 1 / 8, 1 / 12, 1 / 12]
+    assert grpo_weights(lengths, [True, True, False, False], "micro_batch", 2) == [1 / 4, 1 / 4, 0, 0]
+
+
+def tokens_of(logprobs: torch.Tensor, old: torch.Tensor, advantages: torch.Tensor, lengths: list[int]) -> Tokens:
+    """Sequences of these lengths, every token with a weight of 1, without a reference."""
+    return Tokens(logprobs, old, None, advantages, torch.ones(len(old)), torch.tensor([0, *accumulate(lengths)]))
 
 
 @pytest.mark.parametrize(
@@ -61,21 +74,23 @@ def test_each_average_is_what_its_name_says() -> None:
 def test_the_surrogate_is_clipped_on_the_right_side(ratio: float, advantage: float, expected: float, side: str) -> None:
     old = torch.tensor([-1.0])
     logprob = (old + math.log(ratio)).requires_grad_()
-    parts = token_losses(logprob, old, None, torch.tensor([advantage]), 0.2, 0.3, 0.0)
-    assert float(parts.loss.detach()) == pytest.approx(expected, rel=1e-6)
-    assert (bool(parts.low), bool(parts.high)) == (side == "low", side == "high")
-    (gradient,) = torch.autograd.grad(parts.loss.sum(), logprob)
+    settings = grpo.Settings(clip_low=0.2, clip_high=0.3)
+    loss, values = grpo.loss(tokens_of(logprob, old, torch.tensor([advantage]), [1]), settings)
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-6)
+    shares = {name: bool(values[f"clip_fraction{name}"]) for name in ("_low", "_high", "")}
+    assert shares == {"_low": side == "low", "_high": side == "high", "": side != ""}
+    (gradient,) = torch.autograd.grad(loss, logprob)
     assert float(gradient) == pytest.approx(0.0 if side else -ratio * advantage, rel=1e-6)
 
 
 def test_the_kl_term_is_k3_and_has_its_gradient() -> None:
     logprob = torch.tensor([-1.0, -2.0], requires_grad=True)
     reference = torch.tensor([-1.5, -1.0])
-    parts = token_losses(logprob, logprob.detach(), reference, torch.zeros(2), 0.2, 0.2, 0.1)
+    tokens = replace(tokens_of(logprob, logprob.detach(), torch.zeros(2), [2]), reference=reference)
+    loss, values = grpo.loss(tokens, grpo.Settings(kl_coefficient=0.1))
     difference = [-0.5, 1.0]
     expected = [math.exp(d) - d - 1 for d in difference]
-    assert parts.kl is not None
-    assert parts.kl.tolist() == pytest.approx(expected, rel=1e-6)
-    assert parts.loss.tolist() == pytest.approx([0.1 * value for value in expected], rel=1e-6)
-    (gradient,) = torch.autograd.grad(parts.loss.sum(), logprob)
+    assert values["kl"].tolist() == pytest.approx(expected, rel=1e-6)
+    assert float(loss.detach()) == pytest.approx(0.1 * sum(expected), rel=1e-6)
+    (gradient,) = torch.autograd.grad(loss, logprob)
     assert gradient.tolist() == pytest.approx([0.1 * (1 - math.exp(d)) for d in difference], rel=1e-6)

@@ -3,6 +3,7 @@
 import math
 import signal
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from mmr1.data import contracts
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.batching import Sample, collate, plan
-from mmr1.grpo.loss import token_losses
+from mmr1.grpo.losses import Tokens
 from mmr1.grpo.policy import place
 from mmr1.plumbing.files import read_jsonl
 from trainer_harness import Setup, Trainers, division, run_ranks, small_setup, trainers
@@ -268,9 +269,10 @@ def reproduced_gradient_norm(saved: Path, setup: Setup) -> float:
         return values.repeat_interleave(torch.tensor(micro.lengths))
 
     logprobs, _ = policy.logprobs(micro)
-    clips = (chosen.clip_low, chosen.clip_high, chosen.kl_coefficient)
-    losses = token_losses(logprobs, tokens("old"), tokens("reference"), spread("advantages"), *clips)
-    policy.backward((losses.loss * spread("weights")).sum(), last=True)
+    bounds = torch.tensor([0, *accumulate(micro.lengths)])
+    given = Tokens(logprobs, tokens("old"), tokens("reference"), spread("advantages"), spread("weights"), bounds)
+    loss, _ = chosen.loss.module.loss(given, chosen.loss.settings)
+    policy.backward(loss, last=True)
     return policy.step()
 
 

@@ -9,7 +9,6 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from grpo_fixtures import PlainPolicy, learner, random_groups, settings
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
-from mmr1.grpo.advantages import group_advantages
 from mmr1.grpo.experience import Group
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.models.action_space import end_of_sequence
@@ -27,11 +26,11 @@ def trl_trainer(folder: Path, chosen: GRPOSettings, loss_type: str, tmp_path: Pa
         num_generations=chosen.group_size,
         loss_type=loss_type,
         scale_rewards="group",
-        beta=chosen.kl_coefficient,
+        beta=chosen.loss.settings.kl_coefficient,
         use_bias_correction_kl=False,
         vllm_importance_sampling_correction=False,
-        epsilon=chosen.clip_low,
-        epsilon_high=chosen.clip_high,
+        epsilon=chosen.loss.settings.clip_low,
+        epsilon_high=chosen.loss.settings.clip_high,
         temperature=chosen.temperature,
         gradient_checkpointing=False,
         bf16=False,
@@ -67,7 +66,7 @@ def trl_inputs(groups: list[Group], chosen: GRPOSettings, encoder: PromptEncoder
         "prompt_mask": prompt_mask,
         "completion_ids": completion_ids,
         "completion_mask": completion_mask,
-        "advantages": group_advantages(rewards, chosen.advantage_epsilon).flatten().float(),
+        "advantages": chosen.loss.module.advantages(rewards, chosen.loss.settings).flatten().float(),
         "pixel_values": torch.cat([prompt.pixel_values for prompt, _ in rows]),
         "image_grid_thw": torch.cat([prompt.image_grid_thw for prompt, _ in rows]),
         "num_images": [len(prompt.image_grid_thw) for prompt, _ in rows],
@@ -99,16 +98,15 @@ def test_loss_and_gradients_equal_trl(
 ) -> None:
     """Two updates on one batch of rollouts. At the second one the weights have moved: ratios differ from 1 and clip."""
     chosen = settings(
-        loss_average=loss_average,
         share_prompts=share_prompts,
         group_size=4,
-        micro_batch_size=4,
         mini_batch_size=2,
         micro_batch_tokens=300,
-        kl_coefficient=0.3,
-        clip_low=0.02,
-        clip_high=0.05,
         temperature=0.7,
+        loss={
+            **{"name": "grpo", "loss_average": loss_average, "micro_batch_size": 4},
+            **{"kl_coefficient": 0.3, "clip_low": 0.02, "clip_high": 0.05},
+        },
     )
     policy = PlainPolicy(tiny_model_dir, chosen, rate=0.3)
     reference = PlainPolicy(tiny_model_dir, chosen)
@@ -150,11 +148,11 @@ def test_loss_and_gradients_equal_trl(
 def trl_step(trainer, inputs: dict, chosen: GRPOSettings) -> float:
     """TRL's loss and gradients; token means of micro-batches are taken as TRL does, by calling it on each."""
     trainer.model.train()
-    if chosen.loss_average != "micro_batch":
+    if chosen.loss.settings.loss_average != "micro_batch":
         loss = trainer._compute_loss(trainer.model, inputs)
         loss.backward()
         return float(loss.detach())
-    size, total = chosen.micro_batch_size, 0.0
+    size, total = chosen.loss.settings.micro_batch_size, 0.0
     count = len(inputs["advantages"]) // size
     patches = inputs["image_grid_thw"].prod(-1)
     for start in range(0, len(inputs["advantages"]), size):

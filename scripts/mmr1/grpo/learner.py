@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.batching import MicroBatch, collate, deal
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Group
-from mmr1.grpo.loss import token_losses
+from mmr1.grpo.losses import Tokens
 from mmr1.grpo.metrics import Mismatch, TokenSums
 from mmr1.grpo.minibatch import MiniBatch, mini_batches
 from mmr1.grpo.policy import Policy, Reference, place
@@ -38,12 +39,13 @@ class Learner:
         self.settings, self.policy, self.reference, self.encoder = settings, policy, reference, encoder
         self.ranks, self.failure = ranks, failure
         self.tokenizer = encoder.processor.tokenizer
+        self.logged = logged_names(settings, reference is not None)
 
     def learn(self, step: int, groups: Sequence[Group]) -> dict[str, float]:
         """All optimizer updates of a step: `epochs` passes over its mini-batches. Raises NonFinite."""
         prompts = [place(self.policy.hf, self.encoder.encode(group.entry.problem)) for group in groups]
         parts = mini_batches(groups, prompts, self.settings, end_of_sequence(self.tokenizer))
-        sums, mismatch, norms = TokenSums(), Mismatch(), []
+        sums, mismatch, norms = self._no_tokens(), Mismatch(), []
         for part in parts[1:]:
             self._remember_old(part)
         for _ in range(self.settings.epochs):
@@ -58,24 +60,23 @@ class Learner:
         """One optimizer update: sums over its tokens and the gradient's norm; None if nothing is to be learned from."""
         if not part.samples:
             return None
-        sums = TokenSums()
+        sums = self._no_tokens()
         turns = deal(len(part.batches), self.ranks.rank, self.ranks.size)
         for turn, (index, counts) in enumerate(turns, 1):
             batch = self._collate(part, index)
             logprobs, entropies = self.policy.logprobs(batch)
             old = self._old(part, batch, logprobs.detach(), mismatch if counts else None)
-            losses = token_losses(
-                logprobs,
-                old,
-                self._reference(part, batch),
-                _spread(part.advantages, batch),
-                self.settings.clip_low,
-                self.settings.clip_high,
-                self.settings.kl_coefficient,
+            tokens = Tokens(
+                logprobs=logprobs,
+                old=old,
+                reference=self._reference(part, batch),
+                advantages=_spread(part.advantages, batch),
+                weights=_spread(part.weights, batch),
+                bounds=torch.tensor([0, *accumulate(batch.lengths)]),
             )
-            loss = (losses.loss * _spread(part.weights, batch)).sum()
+            loss, values = self.settings.loss.module.loss(tokens, self.settings.loss.settings)
             if counts:
-                sums.add(loss, losses, entropies)
+                sums.add(loss, {**values, "entropy": entropies})
             self.policy.backward(loss * counts, last=turn == len(turns))
         sums = sums.over(self.ranks)
         if not math.isfinite(sums.loss):
@@ -111,20 +112,19 @@ class Learner:
                 part.reference[member] = values
         return torch.cat([part.reference[member] for member in batch.members]).to(batch.targets.device)
 
+    def _no_tokens(self) -> TokenSums:
+        return TokenSums(dict.fromkeys(self.logged, 0.0))
+
     def _collate(self, part: MiniBatch, index: int) -> MicroBatch:
         return collate(part.batches[index], part.samples, self.tokenizer.pad_token_id).to(self.ranks.device)
 
     def _metrics(self, sums: TokenSums, mismatch: Mismatch, norms: list[float]) -> dict[str, float]:
         """Means over tokens and over updates; zero where nothing was learned from."""
-        updates, tokens = max(1, len(norms)), max(1.0, sums.tokens)
+        updates = max(1, len(norms))
         return {
             "loss": sums.loss / updates,
             "gradient_norm": sum(norms) / updates,
-            "clip_fraction": (sums.low + sums.high) / tokens,
-            "clip_fraction_low": sums.low / tokens,
-            "clip_fraction_high": sums.high / tokens,
-            "kl": sums.kl / tokens,
-            "entropy": sums.entropy / tokens,
+            **sums.means(),
             "learning_rate": self.settings.learning_rate,
             "updates": float(len(norms)),
             "logprob_difference_mean": mismatch.absolute / max(1.0, mismatch.tokens),
@@ -158,6 +158,13 @@ class Learner:
                 )
         shown = ", ".join(problems[:8]) + (f" and {len(problems) - 8} more" if len(problems) > 8 else "")
         raise NonFinite(f"step {step}: {what}; problems {shown}; the batch and the weights are in {self.failure}")
+
+
+def logged_names(settings: GRPOSettings, reference: bool) -> list[str]:
+    """The names of the values per token that are logged: those that the loss returns, here of a single token."""
+    one = torch.zeros(1)
+    tokens = Tokens(one, one, one if reference else None, one, one, torch.tensor([0, 1]))
+    return [*settings.loss.module.loss(tokens, settings.loss.settings)[1], "entropy"]
 
 
 def _by_member(batch: MicroBatch, values: torch.Tensor) -> list[tuple[int, torch.Tensor]]:

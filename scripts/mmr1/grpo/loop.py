@@ -107,5 +107,5 @@ def _line(metrics: dict[str, float], last: int, watch: Stopwatch) -> str:
         "kl",
         "logprob_difference_mean",
     )
-    values = " ".join(f"{name} {metrics[name]:.3g}" for name in shown)
+    values = " ".join(f"{name} {metrics[name]:.3g}" for name in shown if name in metrics)
     return f"step {metrics['step']:.0f}/{last}: {values}; {watch.total():.1f} s"

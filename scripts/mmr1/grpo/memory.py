@@ -45,7 +45,7 @@ def estimate(
         "policy weights": width * kept,
         "gradients": 4 * share + width * bucket,
         "optimizer state" + (" (host)" if offloaded else ""): optimizer,
-        "reference weights": width * kept if settings.kl_coefficient else 0,
+        "reference weights": width * kept if settings.needs_reference else 0,
         "weights gathered (ZeRO-3)": width * min(weights, int(zero.get("stage3_max_live_parameters", 1e9)))
         if stage == 3
         else 0,

@@ -2,45 +2,46 @@
 
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 
 import torch
 
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Group
-from mmr1.grpo.loss import TokenLoss
 from mmr1.grpo.settings import GRPOSettings
 
 
 @dataclass
 class TokenSums:
-    """Sums over the response tokens that went through the loss."""
+    """Sums over the response tokens that went through the loss: its weighted sum, and each logged value by name."""
 
+    values: dict[str, float]
     tokens: float = 0.0
     loss: float = 0.0
-    kl: float = 0.0
-    low: float = 0.0
-    high: float = 0.0
-    entropy: float = 0.0
 
-    def add(self, loss: torch.Tensor, parts: TokenLoss, entropy: torch.Tensor) -> None:
-        """Add a micro-batch: `loss` is its weighted sum, the rest are per token."""
-        self.tokens += len(entropy)
+    def add(self, loss: torch.Tensor, values: Mapping[str, torch.Tensor]) -> None:
+        """Add a micro-batch: `loss` is its weighted sum, `values` are per token and have the same names each time."""
         self.loss += float(loss.detach())
-        self.kl += 0.0 if parts.kl is None else float(parts.kl.double().sum())
-        self.low += float(parts.low.sum())
-        self.high += float(parts.high.sum())
-        self.entropy += float(entropy.double().sum())
+        self.tokens += len(next(iter(values.values())))
+        for name in self.values:
+            self.values[name] += float(values[name].double().sum())
 
     def over(self, ranks: Ranks) -> "TokenSums":
         """The sums over all ranks."""
-        return TokenSums(*ranks.sum(astuple(self)))
+        tokens, loss, *values = ranks.sum([self.tokens, self.loss, *self.values.values()])
+        return TokenSums(dict(zip(self.values, values, strict=True)), tokens, loss)
+
+    def means(self) -> dict[str, float]:
+        """The mean of each value over tokens; zero where there was none."""
+        return {name: value / max(1.0, self.tokens) for name, value in self.values.items()}
 
     def __iadd__(self, other: "TokenSums") -> "TokenSums":
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
+        self.tokens += other.tokens
+        self.loss += other.loss
+        for name, value in other.values.items():
+            self.values[name] += value
         return self
 
 

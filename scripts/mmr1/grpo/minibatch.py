@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from mmr1.grpo.advantages import group_advantages
 from mmr1.grpo.batching import PlacedPrompt, Row, Sample, plan
 from mmr1.grpo.experience import Group
-from mmr1.grpo.loss import sequence_weights
+from mmr1.grpo.losses import Sequences
 from mmr1.grpo.settings import GRPOSettings
 
 
@@ -17,7 +16,7 @@ from mmr1.grpo.settings import GRPOSettings
 class MiniBatch:
     """Samples and their micro-batches; each list has one element a sample.
 
-    `weights` are what a token counts for (`sequence_weights`); `sampled` float32 [L] the engine's log-probabilities.
+    `weights` are what a token counts for (`mmr1.grpo.losses`); `sampled` float32 [L] the engine's log-probabilities.
     `old` and `reference` float32 [L] are filled in by the rank that runs a sample, before or in its first pass;
     `compared` are those whose `old` was held against `sampled`.
     """
@@ -44,7 +43,7 @@ def mini_batches(
     if not groups:
         return []
     rewards = torch.tensor([group.rewards(settings) for group in groups], dtype=torch.float64)
-    advantages = group_advantages(rewards, settings.advantage_epsilon)
+    advantages = settings.loss.module.advantages(rewards, settings.loss.settings)
     size = settings.mini_batch_size
     return [
         _mini_batch(groups[start : start + size], prompts[start:], advantages[start:], settings, end_of_sequence)
@@ -67,10 +66,12 @@ def _mini_batch(
 ) -> MiniBatch:
     rollouts = [(number, index, one) for number, group in enumerate(groups) for index, one in enumerate(group.rollouts)]
     responses = [until_end(one.token_ids, end_of_sequence) for _, _, one in rollouts]
-    kept = [settings.truncated == "keep" or one.finish_reason != "length" for _, _, one in rollouts]
-    weights = sequence_weights(
-        [len(response) for response in responses], kept, settings.loss_average, settings.micro_batch_size
+    sequences = Sequences(
+        lengths=[len(response) for response in responses],
+        truncated=[one.finish_reason == "length" for _, _, one in rollouts],
+        longest=settings.max_response_tokens,
     )
+    weights = settings.loss.module.weights(sequences, settings.loss.settings)
     used = [place for place, weight in enumerate(weights) if weight > 0]
     samples = [Sample(rollouts[place][0], prompts[rollouts[place][0]], responses[place]) for place in used]
     return MiniBatch(

@@ -66,7 +66,7 @@ def train_round(
 
     suppressed = suppressed_of(args.model)
     policy = Policy(args.model, settings, suppressed, division)
-    reference = Reference(args.reference, settings, suppressed, policy) if settings.kl_coefficient else None
+    reference = Reference(args.reference, settings, suppressed, policy) if settings.needs_reference else None
     encoder = PromptEncoder(
         policy.processor,
         read_text(args.system_prompt),

@@ -58,25 +58,16 @@ class GRPOSettings(Section):
     max_prompt_tokens: int = Field(2048, ge=1)
     max_response_tokens: int = Field(4096, ge=1)
 
-    # Reward and advantage.
+    # Reward and objective.
     rewards: weights("rewards", always=ALWAYS) = Field(  # type: ignore[valid-type]
         default_factory=dict,
         description="weight by name (a file of rewards/); accuracy and format are recorded at a weight of 0, too",
     )
-    advantage_epsilon: float = Field(1e-6, ge=0, description="added to the group's unbiased standard deviation")
     verify_seconds: float = Field(2.0, gt=0, description="time limit of one verification; time-outs are counted")
 
-    # Loss.
-    clip_low: float = Field(0.2, gt=0, lt=1)
-    clip_high: Positive = 0.2
-    kl_coefficient: float = Field(0.01, ge=0, description="of the k3 estimate, in the loss; 0 needs no reference model")
-    loss_average: Literal["micro_batch", "sequence", "batch"] = Field(
-        "micro_batch",
-        description="mean over the tokens of each `micro_batch_size` rollouts, then over these (released code); "
-        "over each sequence, then over sequences (GRPO); over all tokens of the mini-batch (DAPO)",
+    loss: choice("grpo/losses") = Field(  # type: ignore[valid-type]
+        "grpo", validate_default=True, description="the objective: advantages, weights of tokens, ratio, KL"
     )
-    micro_batch_size: int = Field(8, ge=1, description="rollouts in one token mean of `micro_batch`; sets no memory")
-    truncated: Literal["keep", "mask"] = Field("keep", description="rollouts cut at max_response_tokens: train or not")
 
     # Optimizer: AdamW at a constant rate, no warm-up.
     learning_rate: Positive = 1e-6
@@ -113,6 +104,11 @@ class GRPOSettings(Section):
     def _rewards_of_table_6(cls, values: Any) -> Any:
         """Rewards that were not given are Table 6's, as if they had been written: a run can then add to them."""
         return {"rewards": {"accuracy": 1.0, "format": 1.0}} | values if isinstance(values, dict) else values
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the loss has a KL term, which needs a reference model."""
+        return getattr(self.loss.settings, "kl_coefficient", 0.0) > 0
 
     @model_validator(mode="after")
     def _consistent(self) -> "GRPOSettings":
