@@ -1,6 +1,7 @@
 """Loss and gradients against TRL's GRPOTrainer, an independent implementation, on the same rollouts."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from mmr1.models.action_space import end_of_sequence
 VOCABULARY = range(8, 100)
 
 
-def trl_trainer(folder: Path, chosen: GRPOSettings, loss_type: str, tmp_path: Path):
+def trl_trainer(folder: Path, chosen: GRPOSettings, options: dict[str, str], tmp_path: Path):
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
@@ -24,8 +25,9 @@ def trl_trainer(folder: Path, chosen: GRPOSettings, loss_type: str, tmp_path: Pa
         output_dir=str(tmp_path),
         per_device_train_batch_size=chosen.group_size,
         num_generations=chosen.group_size,
-        loss_type=loss_type,
-        scale_rewards="group",
+        steps_per_generation=1,
+        max_completion_length=chosen.max_response_tokens,
+        **options,
         beta=chosen.loss.settings.kl_coefficient,
         use_bias_correction_kl=False,
         vllm_importance_sampling_correction=False,
@@ -52,6 +54,7 @@ def trl_inputs(groups: list[Group], chosen: GRPOSettings, encoder: PromptEncoder
     rewards = torch.tensor([group.rewards(chosen) for group in groups], dtype=torch.float64)
     prompts = [prompt.input_ids for prompt, _ in rows]
     completions = [torch.from_numpy(one.token_ids).long() for _, one in rows]
+    masked = [chosen.loss.settings.truncated == "mask" and one.finish_reason == "length" for _, one in rows]
 
     def padded(parts: list[torch.Tensor], side: str) -> tuple[torch.Tensor, torch.Tensor]:
         ids = torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_side=side)
@@ -60,6 +63,7 @@ def trl_inputs(groups: list[Group], chosen: GRPOSettings, encoder: PromptEncoder
 
     prompt_ids, prompt_mask = padded(prompts, "left")
     completion_ids, completion_mask = padded(completions, "right")
+    completion_mask[torch.tensor(masked)] = 0
     kinds = (torch.cat([prompt_ids, torch.zeros_like(completion_ids)], dim=1) == config.image_token_id).int()
     return {
         "prompt_ids": prompt_ids,
@@ -71,6 +75,7 @@ def trl_inputs(groups: list[Group], chosen: GRPOSettings, encoder: PromptEncoder
         "image_grid_thw": torch.cat([prompt.image_grid_thw for prompt, _ in rows]),
         "num_images": [len(prompt.image_grid_thw) for prompt, _ in rows],
         "mm_token_type_ids": kinds,
+        "num_items_in_batch": completion_mask.sum(),
     }
 
 
@@ -83,17 +88,38 @@ def trl_logprobs(trainer, model, inputs: dict) -> torch.Tensor:
         return trainer._get_per_token_logps_and_entropies(model, ids, mask, width, **images)[0]
 
 
+TIGHT = {"clip_low": 0.02, "clip_high": 0.05}  # so that some ratios clip after one update
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("loss_average", "loss_type", "share_prompts"),
-    [("batch", "bnpo", False), ("sequence", "grpo", True), ("micro_batch", "bnpo", True)],
+    ("loss", "options", "share_prompts"),
+    [
+        ({"name": "grpo", "loss_average": "batch", "kl_coefficient": 0.3}, {"loss_type": "bnpo"}, False),
+        ({"name": "grpo", "loss_average": "sequence", "kl_coefficient": 0.3}, {"loss_type": "grpo"}, True),
+        (
+            {"name": "grpo", "loss_average": "micro_batch", "micro_batch_size": 4, "kl_coefficient": 0.3},
+            {"loss_type": "bnpo"},
+            True,
+        ),
+        ({"name": "dr_grpo"}, {"loss_type": "dr_grpo", "scale_rewards": "none"}, True),
+        ({"name": "dr_grpo", "kl_coefficient": 0.3}, {"loss_type": "dr_grpo", "scale_rewards": "none"}, False),
+        ({"name": "dapo"}, {"loss_type": "dapo"}, True),
+        ({"name": "dapo", "truncated": "keep", "kl_coefficient": 0.3}, {"loss_type": "dapo"}, False),
+        ({"name": "gspo"}, {"loss_type": "grpo", "importance_sampling_level": "sequence"}, True),
+        (
+            {"name": "gspo", "kl_coefficient": 0.3},
+            {"loss_type": "grpo", "importance_sampling_level": "sequence"},
+            False,
+        ),
+    ],
 )
 def test_loss_and_gradients_equal_trl(
     tiny_model_dir: Path,
     digit_problems: list[Problem],
     tmp_path: Path,
-    loss_average: str,
-    loss_type: str,
+    loss: dict[str, Any],
+    options: dict[str, str],
     share_prompts: bool,
 ) -> None:
     """Two updates on one batch of rollouts. At the second one the weights have moved: ratios differ from 1 and clip."""
@@ -103,27 +129,27 @@ def test_loss_and_gradients_equal_trl(
         mini_batch_size=2,
         micro_batch_tokens=300,
         temperature=0.7,
-        loss={
-            **{"name": "grpo", "loss_average": loss_average, "micro_batch_size": 4},
-            **{"kl_coefficient": 0.3, "clip_low": 0.02, "clip_high": 0.05},
-        },
+        loss=TIGHT | loss,
     )
     policy = PlainPolicy(tiny_model_dir, chosen, rate=0.3)
-    reference = PlainPolicy(tiny_model_dir, chosen)
-    with torch.no_grad():  # a reference that differs from the policy
-        reference.hf.lm_head.weight += 0.02 * torch.randn(reference.hf.lm_head.weight.shape)
+    reference = PlainPolicy(tiny_model_dir, chosen) if chosen.needs_reference else None
+    if reference is not None:
+        with torch.no_grad():  # a reference that differs from the policy
+            reference.hf.lm_head.weight += 0.02 * torch.randn(reference.hf.lm_head.weight.shape)
     tokenizer = policy.processor.tokenizer
     groups = random_groups(digit_problems[:4], 4, 7, VOCABULARY, end_of_sequence(tokenizer), longest=12)
 
-    trainer = trl_trainer(tiny_model_dir, chosen, loss_type, tmp_path)
+    trainer = trl_trainer(tiny_model_dir, chosen, options, tmp_path)
     trainer.current_gradient_accumulation_steps = 1
     encoder = PromptEncoder(policy.processor)
     halves = [trl_inputs(half, chosen, encoder, policy.hf.config) for half in (groups[:2], groups[2:])]
-    trl_reference = trl_trainer(tiny_model_dir, chosen, loss_type, tmp_path)
-    trl_reference.model.load_state_dict(reference.hf.state_dict())
     for inputs in halves:
         inputs["old_per_token_logps"] = trl_logprobs(trainer, trainer.model, inputs)
-        inputs["ref_per_token_logps"] = trl_logprobs(trl_reference, trl_reference.model, inputs)
+    if reference is not None:
+        trl_reference = trl_trainer(tiny_model_dir, chosen, options, tmp_path)
+        trl_reference.model.load_state_dict(reference.hf.state_dict())
+        for inputs in halves:
+            inputs["ref_per_token_logps"] = trl_logprobs(trl_reference, trl_reference.model, inputs)
 
     metrics = learner(policy, chosen, reference).learn(0, groups)
 
@@ -148,7 +174,7 @@ def test_loss_and_gradients_equal_trl(
 def trl_step(trainer, inputs: dict, chosen: GRPOSettings) -> float:
     """TRL's loss and gradients; token means of micro-batches are taken as TRL does, by calling it on each."""
     trainer.model.train()
-    if chosen.loss.settings.loss_average != "micro_batch":
+    if getattr(chosen.loss.settings, "loss_average", None) != "micro_batch":
         loss = trainer._compute_loss(trainer.model, inputs)
         loss.backward()
         return float(loss.detach())
