@@ -104,7 +104,7 @@ def test_truncated_rollouts_are_left_out_if_asked(tiny_model_dir: Path, digit_pr
 
 
 def test_a_step_whose_groups_all_agree_learns_nothing(tiny_model_dir: Path) -> None:
-    """With a filter a queue may end without one group that varies: no update, and metrics that say so."""
+    """Under a gate a queue may end without one group that is admitted: no update, and metrics that say so."""
     chosen = settings()
     policy = PlainPolicy(tiny_model_dir, chosen)
     metrics = learner(policy, chosen).learn(0, [])

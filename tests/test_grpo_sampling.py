@@ -1,4 +1,4 @@
-"""Which entries are sampled with which seeds, and the filter that passes over groups without variance."""
+"""Which entries are sampled with which seeds, and the gates that say which groups are trained on."""
 
 import signal
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,6 @@ from mmr1.data import contracts
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.experience import Entry, Group, read_schedule
-from mmr1.grpo.loop import _chosen
 from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
 from mmr1.grpo.sampling import Collector
 from mmr1.plumbing.errors import UserError
@@ -59,7 +58,7 @@ def test_a_problem_drawn_twice_is_two_groups_with_seeds_of_their_own(
 ) -> None:
     problem = digit_problems[0]
     engine = ScriptedEngine({problem.id: 2})
-    groups = collector(engine, tiny_model_dir).collect(7, [Entry(0, problem), Entry(1, problem)], Stopwatch())
+    groups, _ = collector(engine, tiny_model_dir).collect(7, [Entry(0, problem), Entry(1, problem)], Stopwatch())
     seeds = [[rollout.seed for rollout in group.rollouts] for group in groups]
     assert seeds == [[derive(11, "train", 7, slot, problem.id, index) for index in range(4)] for slot in (0, 1)]
     assert [group.rewards(settings()) for group in groups] == [[2.0, 2.0, 1.0, 1.0]] * 2
@@ -75,15 +74,29 @@ def test_a_problem_drawn_twice_is_two_groups_with_seeds_of_their_own(
         ([0, 4, 0, 4, 0, 4], 6, []),
     ],
 )
-def test_the_filter_takes_groups_with_variance_from_the_queue_in_order(
+def test_the_gate_dapo_takes_groups_with_variance_from_the_queue_in_order(
     tiny_model_dir: Path, digit_problems: list[Problem], right: list[int], drawn: int, trained: list[int]
 ) -> None:
     queue = [Entry(slot, problem) for slot, problem in enumerate(digit_problems[:6])]
     engine = ScriptedEngine({entry.problem.id: count for entry, count in zip(queue, right, strict=True)})
-    filtering = {"filter": {"batch_size": 2}}
-    groups = collector(engine, tiny_model_dir, **filtering).collect(0, queue, Stopwatch())
+    asked = collector(engine, tiny_model_dir, gate={"name": "dapo", "batch_size": 2})
+    groups, admitted = asked.collect(0, queue, Stopwatch())
     assert [group.entry.slot for group in groups] == list(range(drawn))
-    assert [group.entry.slot for group in _chosen(groups, settings(**filtering))] == trained
+    assert [group.entry.slot for group in admitted] == trained
+
+
+def test_the_gate_all_takes_every_group(tiny_model_dir: Path, digit_problems: list[Problem]) -> None:
+    queue = [Entry(slot, problem) for slot, problem in enumerate(digit_problems[:3])]
+    engine = ScriptedEngine({entry.problem.id: count for entry, count in zip(queue, [0, 2, 4], strict=True)})
+    groups, admitted = collector(engine, tiny_model_dir).collect(0, queue, Stopwatch())
+    assert groups == admitted
+    assert [group.entry.slot for group in groups] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("gate", "batches"), [("all", 1), ({"name": "dapo", "batch_size": 2, "max_draws": 2.5}, 3)])
+def test_a_gate_says_how_long_the_queue_of_a_step_is(gate: str | dict, batches: int) -> None:
+    chosen = settings(gate=gate).gate
+    assert chosen.module.batches(chosen.settings) == batches
 
 
 def test_sigterm_before_generation_leaves_at_once(tiny_model_dir: Path, digit_problems: list[Problem]) -> None:
@@ -111,7 +124,7 @@ def test_ranks_that_share_an_engine_do_not_leave_it_one_by_one(
     with pytest.raises(Preempted):
         asked.collect(0, [Entry(0, digit_problems[0])], Stopwatch())
     asked.ranks_per_engine = 2
-    (group,) = asked.collect(0, [Entry(0, digit_problems[0])], Stopwatch())
+    (group,), _ = asked.collect(0, [Entry(0, digit_problems[0])], Stopwatch())
     assert len(group.rollouts) == 4
 
 

@@ -104,8 +104,8 @@ TIGHT = {"clip_low": 0.02, "clip_high": 0.05}  # so that some ratios clip after 
         ),
         ({"name": "dr_grpo"}, {"loss_type": "dr_grpo", "scale_rewards": "none"}, True),
         ({"name": "dr_grpo", "kl_coefficient": 0.3}, {"loss_type": "dr_grpo", "scale_rewards": "none"}, False),
-        ({"name": "dapo"}, {"loss_type": "dapo"}, True),
-        ({"name": "dapo", "truncated": "keep", "kl_coefficient": 0.3}, {"loss_type": "dapo"}, False),
+        ({"name": "dapo"}, {"loss_type": "dapo"}, False),
+        ({"name": "dapo", "truncated": "keep", "kl_coefficient": 0.3}, {"loss_type": "dapo"}, True),
         ({"name": "gspo"}, {"loss_type": "grpo", "importance_sampling_level": "sequence"}, True),
         (
             {"name": "gspo", "kl_coefficient": 0.3},

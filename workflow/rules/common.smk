@@ -112,9 +112,9 @@ def score_settings(sections):
 
 
 def queue_factor(sections):
-    """How many batches a step's schedule lists: more than one where DAPO's filter passes groups over."""
-    filter = sections.grpo.filter
-    return 1 if filter is None else math.ceil(filter.max_draws)
+    """How many batches a step's schedule lists: more than one where the gate may pass groups over."""
+    gate = sections.grpo.gate
+    return gate.module.batches(gate.settings)
 
 
 def generate_settings(sections):

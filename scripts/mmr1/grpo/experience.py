@@ -39,11 +39,6 @@ class Group:
         """The weighted sum of the run's rewards, one a rollout."""
         return [one.total(settings.rewards) for one in self.judged]
 
-    @property
-    def varies(self) -> bool:
-        """Whether its accuracies differ."""
-        return len({one.accuracy for one in self.judged}) > 1
-
 
 def read_schedule(path: Path, problems: dict[str, Problem]) -> dict[int, list[Entry]]:
     """Step to entries in the order of slots. Raises UserError for an unknown problem, a missing step or slot."""

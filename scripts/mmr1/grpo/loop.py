@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from mmr1.data.problems import Problem
 from mmr1.grpo.choosing import Sampler
-from mmr1.grpo.experience import Group, rewards_schema, rewards_table, rollouts_table, schedule_table
+from mmr1.grpo.experience import rewards_schema, rewards_table, rollouts_table, schedule_table
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
 from mmr1.grpo.policy import Policy
@@ -47,13 +47,12 @@ def train(
         try:
             validated = validate(step, watch)
             queue = sampler.choose(step)
-            groups = collector.collect(step, queue, watch)
+            groups, trained = collector.collect(step, queue, watch)
         except Preempted:
             _leave(work, policy, step, interruption)
-        chosen = _chosen(groups, settings)
         collector.engine.sleep()
         with watch.time("train"):
-            learned = learner.learn(step, chosen)
+            learned = learner.learn(step, trained)
         with watch.time("sync"):
             collector.update_weights(policy)
         rewards = rewards_table(groups, step, schema)
@@ -65,7 +64,7 @@ def train(
                 "metrics": metrics,
                 "timings": {"step": step, **timings(groups, tokens, watch, collector.ranks.size)},
                 "validation": validated,
-                "entries": {"step": step, "drawn": len(groups), "trained": [group.entry.slot for group in chosen]},
+                "entries": {"step": step, "drawn": len(groups), "trained": [group.entry.slot for group in trained]},
             }
             tables = {"rollouts": rollouts_table(groups, step), "rewards": rewards}
             work.write_step(step, tables | {"schedule": schedule_table(queue, step)}, logs)
@@ -79,13 +78,6 @@ def train(
         return validate(last + 1, Stopwatch())
     except Preempted:
         _leave(work, policy, last + 1, interruption)
-
-
-def _chosen(groups: list[Group], settings: GRPOSettings) -> list[Group]:
-    """The groups to learn from: all, or with a filter the first `batch_size` of those whose accuracies differ."""
-    if settings.filter is None:
-        return groups
-    return [group for group in groups if group.varies][: settings.filter.batch_size]
 
 
 def _save(work: Work, policy: Policy, step: int, interruption: Interruption) -> None:

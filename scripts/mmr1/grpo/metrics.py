@@ -93,7 +93,7 @@ class Stopwatch:
 
 
 def group_metrics(groups: Sequence[Group], settings: GRPOSettings) -> dict[str, float]:
-    """Metrics of all groups sampled in a step, whether a filter lets them train or not. Lengths are in tokens."""
+    """Metrics of all groups sampled in a step, whether the gate admits them or not. Lengths are in tokens."""
     rewards = torch.tensor([group.rewards(settings) for group in groups], dtype=torch.float64)
     judged = [one for group in groups for one in group.judged]
     rollouts = [one for group in groups for one in group.rollouts]

@@ -37,18 +37,22 @@ class Collector:
         self.ranks_per_engine = count = ranks_of(settings.engine)
         self.share, self.shares, self.leads = ranks.rank // count, ranks.size // count, ranks.rank % count == 0
 
-    def collect(self, step: int, queue: Sequence[Entry], watch: Stopwatch) -> list[Group]:
-        """The groups of a step's entries; with a filter, of as many from the front of the queue as it takes.
+    def collect(self, step: int, queue: Sequence[Entry], watch: Stopwatch) -> tuple[list[Group], list[Group]]:
+        """The groups of as many entries from the front of the queue as the gate takes, and those that it admits.
 
         Raises Preempted.
         """
-        wanted = self.settings.filter.batch_size if self.settings.filter else len(queue)
+        gate = self.settings.gate
+        wanted = gate.module.wanted(len(queue), gate.settings)
         sampling = Sampling(self.settings.temperature, self.settings.max_response_tokens, self.settings.top_p)
         groups: list[Group] = []
-        while len(groups) < len(queue) and (not groups or sum(group.varies for group in groups) < wanted):
+        admitted: list[Group] = []
+        while len(groups) < len(queue) and len(admitted) < wanted:
             entries = queue[len(groups) : len(groups) + wanted]
-            groups += self._sample(entries, self.settings.group_size, ("train", step), sampling, watch)
-        return groups
+            sampled = self._sample(entries, self.settings.group_size, ("train", step), sampling, watch)
+            groups += sampled
+            admitted += [group for group in sampled if gate.module.admits(group, gate.settings)]
+        return groups, admitted[:wanted]
 
     def validate(self, problems: Sequence[Problem], watch: Stopwatch) -> dict[str, float]:
         """Accuracy on held-out problems. Seeds are the same at every step. Raises Preempted."""

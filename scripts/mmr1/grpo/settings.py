@@ -14,17 +14,6 @@ Positive = Annotated[float, Field(gt=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-class FilterSettings(Section):
-    """DAPO's dynamic sampling (arXiv 2503.14476, §3.2): groups without variance are passed over.
-
-    A step's entries in the schedule are then a queue: they are sampled in order, `batch_size` at a time, until as many
-    groups have an accuracy that is neither all 0 nor all 1, or the queue is at its end; what there is then is trained.
-    """
-
-    batch_size: int = Field(ge=1, description="groups a step trains on, at most")
-    max_draws: float = Field(3.0, ge=1, description="the schedule holds this many times batch_size entries a step")
-
-
 class ValidationSettings(Section):
     """How held-out problems are sampled (Table 6: T = 0.5, n = 1)."""
 
@@ -69,6 +58,8 @@ class GRPOSettings(Section):
         "grpo", validate_default=True, description="the objective: advantages, weights of tokens, ratio, KL"
     )
 
+    gate: choice("grpo/gates") = Field("all", validate_default=True, description="which groups are trained on")  # type: ignore[valid-type]
+
     # Optimizer: AdamW at a constant rate, no warm-up.
     learning_rate: Positive = 1e-6
     betas: tuple[Beta, Beta] = (0.9, 0.999)
@@ -97,7 +88,6 @@ class GRPOSettings(Section):
     max_pixels: int | None = Field(1_048_576, ge=1)
 
     validation: ValidationSettings = Field(default_factory=lambda: ValidationSettings.model_validate({}))
-    filter: FilterSettings | None = None
 
     @model_validator(mode="before")
     @classmethod

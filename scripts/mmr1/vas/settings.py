@@ -60,7 +60,7 @@ class DrawSettings(Mix, Batch):
     """Which problems a step is given: what `draw_schedule.py` reads."""
 
     queue_factor: int = Field(
-        1, ge=1, description="batches listed per step, for a trainer that passes groups over (DAPO's filter)"
+        1, ge=1, description="batches listed per step, for a trainer whose gate passes groups over"
     )
 
 
