@@ -1,6 +1,5 @@
 # What the rules share: the recipe, where files lie, and functions of wildcards. No rule here.
 import json
-import math
 import re
 import shlex
 import sys

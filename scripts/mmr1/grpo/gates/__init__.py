@@ -1,7 +1,7 @@
 """Which groups a step trains on, one file for each answer. A recipe names one under `grpo.gate`.
 
-A step's entries in the schedule are a queue. They are sampled in its order until as many groups are admitted as the step
-wants, or the queue is at its end; what was admitted by then is trained on. A member defines
+A step's entries in the schedule are a queue. They are sampled in its order until as many groups are admitted as the
+step wants, or the queue is at its end; what was admitted by then is trained on. A member defines
 
     def batches(settings: Settings) -> int
 
