@@ -20,10 +20,23 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 # one: none of them may change a number that a job computes.
 PLUMBING = {
     f"plumbing/{name}.py"
-    for name in (
-        "__init__ code environment errors fields files folders interruption orphan program progress record settings "
-        "states usage"
-    ).split()
+    for name in [
+        "__init__",
+        "code",
+        "environment",
+        "errors",
+        "fields",
+        "files",
+        "folders",
+        "interruption",
+        "orphan",
+        "program",
+        "progress",
+        "record",
+        "settings",
+        "states",
+        "usage",
+    ]
 }
 # Settings count by their values, which are params of the rules: classes, their checks, and no computation.
 DECLARATIONS = {"recipe.py", "plugins.py"} | {
@@ -56,7 +69,7 @@ def kind(module: str) -> str:
     package = Path(module).parent.as_posix()
     if package in PLUGINS and not Path(module).name.startswith("_"):
         return "plugin"
-    if module in ALONE or package.split("/")[0] in COMPUTES and not fnmatch(module, "*settings.py"):
+    if module in ALONE or (package.split("/")[0] in COMPUTES and not fnmatch(module, "*settings.py")):
         return "computes"
     return "nowhere"
 
