@@ -44,9 +44,12 @@ def adopt(workflow: Any) -> None:
     reasons = {job: disagreement(plan, made) for job, plan in plans.items()}
     try:
         with workflow.persistence.lock():
+            for job in jobs:
+                if reasons[job] is None:
+                    restore_digest_files(plans[job])
+            workflow.iocache.deactivate()  # it remembers what was not there before
             for job, reason in reasons.items():
                 if reason is None:
-                    restore_digest_files(plans[job])
                     workflow.async_run(workflow.persistence.finished(job))
                 else:
                     leave_due(workflow.persistence, job, reason)

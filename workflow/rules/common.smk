@@ -270,8 +270,9 @@ def identify(rules):
             continue
         words = one.shellcmd.removesuffix(ENDING).removesuffix(SETTINGS_ENDING).split()
         one.set_params(command=digest(words))
-        for name, (position, _) in one.params._get_names():
+        for name, (position, _) in list(one.params._get_names()):
             one.params[position] = named(name, one.params[position])
+            one.params._set_name(name, position)
 
 
 class Named(str):
