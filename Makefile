@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help env demo test test-slurm lint format bench compare lock mlflow clean
+.PHONY: help env demo test test-slurm lint format bench compare lock mlflow adopt clean
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -62,6 +62,9 @@ compare: env ## does the working tree make the results of a commit? (OLD=commit;
 lock: ## resolve the environments anew (ARGS=--upgrade takes the newest versions)
 	@bash envs/local.sh uv
 	@bash envs/lock.sh $(ARGS)
+
+adopt: env ## take over results without Snakemake's notes (.snakemake lost, another checkout) where records agree
+	@$(DRIVER)/python scripts/adopt.py --profile $(PROFILE) $(TARGET) $(ARGS)
 
 mlflow: env ## open MLflow on the demo's results, on this machine only (PORT=5000)
 	@test -f $(RESULTS)/mlflow.db || { echo "$(RESULTS)/mlflow.db: not there yet; make demo writes it" >&2; exit 2; }

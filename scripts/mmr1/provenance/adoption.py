@@ -6,14 +6,16 @@ came from another checkout, records say the same and more. No module here knows 
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import files_under, read_json, sha256
 from mmr1.plumbing.folders import digest_file, digests
-from mmr1.plumbing.record import SCHEMA_VERSION
+from mmr1.plumbing.record import SCHEMA_VERSION, read_record
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,14 @@ def disagreement(job: Planned, made: Mapping[str, str]) -> str | None:
     """
     if not Path(job.record).is_file():
         return "no record"
-    record = read_json(job.record)
+    version = read_json(job.record).get("schema_version")
+    if version != SCHEMA_VERSION:
+        return f"a record of schema {version}, of another version of this package: expected schema {SCHEMA_VERSION}"
+    try:
+        record = read_record(Path(job.record))
+    except UserError as error:
+        return str(error)
     key = record["key"]
-    if record["schema_version"] != SCHEMA_VERSION:
-        return other_schema(record["schema_version"])
     if key["code"]["sha256"] != job.code:
         return "the code is another"
     if (key["settings"] or None) != (job.settings or None):
@@ -52,15 +58,13 @@ def disagreement(job: Planned, made: Mapping[str, str]) -> str | None:
     return _inputs(job, key["inputs"], made) or _outputs(job, record["outputs"])
 
 
-def other_schema(version: Any) -> str:
-    """What is said of a record that another version of this project wrote."""
-    return f"a record of schema {version}, which says less than schema {SCHEMA_VERSION}"
-
-
 def made_files(records: Iterable[Path]) -> dict[str, str]:
     """Every output that the records list, by its path: its sha256."""
-    outputs = (read_json(path)["outputs"] for path in records)
-    return {file["path"]: file["sha256"] for named in outputs for files in named.values() for file in files}
+    made = {}
+    for path in records:
+        with suppress(UserError):  # it is said where the record's own job is looked at
+            made.update({file["path"]: file["sha256"] for file in _listed(read_record(path)["outputs"])})
+    return made
 
 
 def without(words: Iterable[str], flags: Iterable[str]) -> list[str]:
@@ -76,7 +80,7 @@ def without(words: Iterable[str], flags: Iterable[str]) -> list[str]:
 
 def restore_digest_files(job: Planned) -> None:
     """Write the digest files of a job's folders from its record, where they are missing or say something else."""
-    hashes = {file["path"]: file["sha256"] for file in _listed(read_json(job.record)["outputs"])}
+    hashes = made_files([Path(job.record)])
     for folder in job.outputs:
         listed = digest_file(folder)
         if listed.as_posix() in job.outputs:
