@@ -126,6 +126,12 @@ def test_the_code_digest_follows_the_member_that_was_named() -> None:
     assert code_digest("generate", named) != code_digest("generate", plugin_files(Example()))
 
 
+def test_the_code_digest_does_not_follow_imports_for_type_checkers() -> None:
+    """Rewards name the type of a problem; scores judge answers, and read none."""
+    assert "mmr1/rewards/accuracy.py" in computing_files("score_vps")
+    assert "mmr1/data/problems.py" not in computing_files("score_vps")
+
+
 def test_settings_come_from_json_and_flags_and_the_flags_win(tmp_path: Path) -> None:
     parser = argparse.ArgumentParser()
     add_settings_arguments(parser, Example)

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from mmr1.data import contracts
 from mmr1.data.problems import Problem
-from mmr1.grpo.judging import ALWAYS, Judged
-from mmr1.grpo.settings import GRPOSettings
+from mmr1.grpo.judging import Judged
+from mmr1.grpo.settings import ALWAYS, GRPOSettings
 from mmr1.plugins import Weighted
 from mmr1.plumbing.errors import UserError
 from mmr1.rollout.requests import Rollout

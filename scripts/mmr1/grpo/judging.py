@@ -9,10 +9,6 @@ from mmr1.plumbing.errors import UserError
 from mmr1.rewards import Response, Scores
 from mmr1.rewards.verifier.verify import Verifier
 
-# What every response is judged by, whether a run gives it a weight or not: pass rates, gates and the rewards table have
-# them. In this order they stand before the others, in sums as in metrics.
-ALWAYS = ("format", "accuracy")
-
 
 @dataclass(frozen=True)
 class Judged:

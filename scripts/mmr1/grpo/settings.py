@@ -4,11 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mmr1.grpo.judging import ALWAYS
 from mmr1.plugins import choice, weights
 from mmr1.plumbing.fields import PromptPosition
 from mmr1.plumbing.settings import Machine, Section, as_before
 from mmr1.vas.settings import DrawSettings
+
+# Rewards that every response is judged by, whether a run gives them a weight or not: pass rates, gates and the rewards
+# table have them. In this order they stand before the others, in sums as in metrics.
+ALWAYS = ("format", "accuracy")
 
 Positive = Annotated[float, Field(gt=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]

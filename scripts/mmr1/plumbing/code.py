@@ -82,6 +82,8 @@ def _parsed(path: Path) -> tuple[str, tuple[Path, ...]]:
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
     """A module and every statement in it: docstrings and imports stand nowhere else, and expressions are many."""
     yield node
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return  # imports that are never run
     for name in ("body", "orelse", "finalbody", "handlers", "cases"):
         for inner in getattr(node, name, ()):
             yield from _statements(inner)
