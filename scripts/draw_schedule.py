@@ -43,7 +43,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     settings = settings_of(args, DrawSettings)
-    scores_file = args.scores if settings.sampler.module.needs_scores(settings) else None
+    scores_file = args.scores if settings.sampler.module.Sampler.needs_scores(settings) else None
     inputs = {"problems": args.problems, "scores": scores_file, "rewards": args.rewards or None}
     with job(args, inputs=inputs, outputs={"out": args.out}, settings=settings) as work:
         ids = list(read_golds(args.problems))
@@ -53,7 +53,7 @@ def main() -> None:
             work.notes["warnings"] = ["every vps is 0: the weighted part was drawn uniformly"]
         sampler = make_sampler(settings, ids, args.seed, scores)
         steps = range(args.first_step, args.first_step + args.steps)
-        observed = observe_before(steps, args.rewards, sampler) if settings.sampler.module.OBSERVES else None
+        observed = observe_before(steps, args.rewards, sampler) if settings.sampler.module.Sampler.observes else None
         schedule = draw_schedule(sampler, ids, steps, observed)
         contracts.write(args.out, schedule, contracts.SCHEDULE)
         origins = schedule["origin"].to_pylist()

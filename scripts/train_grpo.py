@@ -94,7 +94,7 @@ def check_steps(args: argparse.Namespace, settings: TrainerSettings) -> None:
     """Raises UserError unless there is one thing that says which problem is trained at which step."""
     if (args.schedule is None) == (settings.draw is None):
         raise UserError("--schedule: expected a schedule, or settings with a section `draw`, and not both")
-    if args.schedule is None and not (settings.draw and settings.draw.sampler.module.OBSERVES):
+    if args.schedule is None and not (settings.draw and settings.draw.sampler.module.Sampler.observes):
         raise UserError("draw.sampler: expected one that observes; others draw a schedule beforehand")
     if args.schedule is None and (args.first_step is None or args.first_step < 0 or (args.steps or 0) < 1):
         raise UserError("--first-step, --steps: expected at least 0 and at least 1, for no schedule was given")

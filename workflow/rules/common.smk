@@ -173,12 +173,14 @@ def draw_settings(sections):
 
 def observes(sections):
     """Whether the problems of a step are chosen while training, so that no schedule is drawn beforehand."""
-    return sections.schedule.sampler.module.OBSERVES
+    return sections.schedule.sampler.module.Sampler.observes
 
 
 def needs_scores(sections):
     """Whether problems are drawn by the scores of a round."""
-    return sections.schedule.sampler.module.needs_scores(draw_settings(sections))
+    return sections.schedule.sampler.module.Sampler.needs_scores(
+        draw_settings(sections)
+    )
 
 
 def trainer_settings(sections):

@@ -3,11 +3,7 @@
 `schedule.sampler` names one. A member defines
 
 - `TITLE`, its name in print, and `EXAMPLE`, the lines of a recipe that choose it;
-- `OBSERVES`: False if a round's steps can be chosen before its training begins, so that its schedule is drawn
-  beforehand; True if a step's choice depends on the groups of the steps before. Then `train_grpo.py` asks while it
-  trains, and the schedule that was used is an output of the training;
-- `needs_scores(settings)`: whether it draws by the scores of the round;
-- `Sampler`, a class with the methods of `ProblemSampler` below;
+- `Sampler`, a `ProblemSampler` that says how it chooses and, if it does, what it observes;
 - `Settings`, if it has any of its own: they are `settings.sampler.settings`.
 
 A sampler chooses the problems of step t, then observes the groups of step t. What it chooses is a function of its
@@ -18,7 +14,7 @@ draws a schedule again that was written by a training.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
@@ -43,14 +39,28 @@ class Choice:
     weight: Floats | None = None
 
 
-class ProblemSampler(Protocol):
-    """What a member's class `Sampler` does."""
+class ProblemSampler:
+    """The base of a member's class `Sampler`.
+
+    `observes`: False if a round's steps can be chosen before its training begins, so that its schedule is drawn
+    beforehand; True if a step's choice depends on the groups of the steps before. Then `train_grpo.py` asks while it
+    trains, and the schedule that was used is an output of the training.
+    """
+
+    observes: ClassVar[bool] = False
 
     def __init__(self, settings: "DrawSettings", ids: Sequence[str], seed: int, scores: pa.Table | None) -> None:
         """`ids` (M,) are the set, in the order of the problems file, `scores` the round's in that order, if needed."""
+        self.settings, self.ids, self.seed, self.scores = settings, ids, seed, scores
+
+    @classmethod
+    def needs_scores(cls, settings: "DrawSettings") -> bool:
+        """Whether it draws by the scores of the round."""
+        return False
 
     def choose(self, step: int) -> Choice:
         """The problems of an absolute step; the first `batch_size` are trained, the others where groups are passed."""
+        raise NotImplementedError
 
     def observe(self, step: int, rewards: pa.Table) -> None:
         """Learn from the groups of a step: training rewards (columns of `mmr1.vas.history.REWARDS` at least)."""
@@ -65,7 +75,7 @@ def make_sampler(
     """
     if settings.batch_size > len(ids):
         raise UserError(f"batch_size: expected at most the {len(ids)} problems of the set, found {settings.batch_size}")
-    if scores is None and settings.sampler.module.needs_scores(settings):
+    if scores is None and settings.sampler.module.Sampler.needs_scores(settings):
         raise UserError(f"sampler {settings.sampler.name}, mix {settings.mix}: expected scores")
     sampler: ProblemSampler = settings.sampler.module.Sampler(settings, ids, seed, scores)
     return sampler

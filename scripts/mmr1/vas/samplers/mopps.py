@@ -25,15 +25,13 @@ from mmr1.plumbing.fields import Share
 from mmr1.plumbing.settings import Section
 from mmr1.seeds import generator
 from mmr1.vas.history import groups_of
-from mmr1.vas.samplers import Choice
+from mmr1.vas.samplers import Choice, ProblemSampler
 
 if TYPE_CHECKING:
     from mmr1.vas.settings import DrawSettings
 
 TITLE = "MoPPS"
 EXAMPLE = "schedule: {sampler: {name: mopps, decay: 0.5}}"
-
-OBSERVES = True
 
 
 class Settings(Section):
@@ -45,16 +43,14 @@ class Settings(Section):
     target: Share = Field(0.5, description="problems whose drawn pass rate is nearest to this are trained on")
 
 
-def needs_scores(settings: "DrawSettings") -> bool:
-    """Never: it learns from training."""
-    return False
-
-
-class Sampler:
+class Sampler(ProblemSampler):
     """Keeps a Beta for each problem: `right` and `wrong` are α and β, (M,)."""
 
+    observes = True
+
     def __init__(self, settings: "DrawSettings", ids: Sequence[str], seed: int, scores: pa.Table | None) -> None:
-        self.settings, self.own, self.seed = settings, settings.sampler.settings, seed
+        super().__init__(settings, ids, seed, scores)
+        self.own = settings.sampler.settings
         self.position = {name: index for index, name in enumerate(ids)}
         self.right = np.full(len(ids), self.own.prior_right)
         self.wrong = np.full(len(ids), self.own.prior_wrong)
