@@ -1,4 +1,4 @@
-"""Make a tiny model such as the digits recipe's: real classes, random weights (DESIGN §6)."""
+"""Make a tiny model such as the digits recipe's: real classes, random weights (docs/design.md §6)."""
 
 import argparse
 from pathlib import Path

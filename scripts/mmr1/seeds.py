@@ -1,4 +1,4 @@
-"""Named randomness: every draw has a generator of its own, seeded by what it is for (DESIGN rule 1).
+"""Named randomness: every draw has a generator of its own, seeded by what it is for (docs/design.md §5).
 
 A draw never depends on which draws came before it, so a run that is killed, split over jobs or resharded draws the
 same numbers.

@@ -84,7 +84,7 @@ def add_judge(items: Sequence[Item], ask: AskJudge) -> list[Item]:
 
 
 def scores(benchmark: Benchmark, items: Sequence[Item]) -> dict[str, Any]:
-    """The content of `scores.json` (DESIGN §4). Accuracies and their 95% intervals lie in [0, 1].
+    """The content of `scores.json` (docs/design.md §4). Accuracies and their 95% intervals lie in [0, 1].
 
     `n` is the number of responses. `extraction_failures` counts those in which the paper's rule found no answer,
     `truncated` those cut off at the length limit (null where the responses do not say).

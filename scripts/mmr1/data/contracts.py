@@ -1,4 +1,4 @@
-"""The tables that pass between stages (DESIGN §4): their columns, and readers that refuse what breaks the contract."""
+"""The tables between stages (docs/design.md §4): their columns, and readers that refuse what breaks the contract."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

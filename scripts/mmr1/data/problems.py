@@ -1,4 +1,4 @@
-"""Problems: one question with its images and gold answer, checked when they are read (DESIGN §4)."""
+"""Problems: one question with its images and gold answer, checked when they are read (docs/design.md §4)."""
 
 import io
 import json

@@ -1,6 +1,6 @@
 """The policy that is sampled from and trained: which tokens it can take, and at which temperature.
 
-Sampler and trainer share these definitions, so that a rollout's log-probability means the same in both (DESIGN §9).
+Sampler and trainer share these definitions: a rollout's log-probability means the same in both (docs/design.md §7).
 """
 
 from collections.abc import Sequence

@@ -28,7 +28,7 @@ def family_key() -> Any:
 
 
 class TinyArchitecture(Section):
-    """Sizes in units or layers. The defaults make 1.4M parameters of Qwen2.5-VL (DESIGN §6)."""
+    """Sizes in units or layers. The defaults make 1.4M parameters of Qwen2.5-VL (docs/design.md §6)."""
 
     family: Family = family_key()
     hidden_size: int = Field(128, ge=16)

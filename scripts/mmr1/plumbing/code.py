@@ -4,7 +4,7 @@ That is the program, the local modules that it imports, directly or not, and the
 file of a folder each, loaded by name: `mmr1.plugins`). Left out is what cannot change a number: `plumbing/` (errors,
 files, progress, records, environment, usage, start-up, interruption) and declarations of settings, whose values are
 part of the digest of the settings. Comments, docstrings and formatting do not enter either, so that only a changed
-meaning reruns a job (DESIGN §9). Standard library only: the workflow calls this in the driver's environment.
+meaning reruns a job (docs/design.md §7). Standard library only: the workflow calls this in the driver's environment.
 """
 
 import ast

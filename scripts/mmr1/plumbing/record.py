@@ -1,4 +1,4 @@
-"""The record of a job: what was computed, from which bytes, by which code, where and when (facts: DESIGN §9 "Records").
+"""The record of a job: what was computed, from which bytes, by which code, where and when (facts: docs/design.md §7).
 
 A program wraps its work in `job(...)`. The record is the last file a job writes. Its `key` says what was computed and
 is the same wherever and whenever it runs; its `execution` says when, where and with what installed.

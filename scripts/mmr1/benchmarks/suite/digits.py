@@ -1,4 +1,4 @@
-"""The embedded benchmark (DESIGN §6): held-out handwritten digits, their sum or their largest."""
+"""The embedded benchmark (docs/design.md §6): held-out handwritten digits, their sum or their largest."""
 
 from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, by, text
 from mmr1.benchmarks.rules.clean import clean

@@ -1,4 +1,4 @@
-"""The embedded data set: handwritten digits side by side, and a question about their sum or their maximum (DESIGN §6).
+"""The embedded data set: handwritten digits side by side, and a question on sum or maximum (docs/design.md §6).
 
 The digits are scikit-learn's copy of the UCI optdigits test set (1,797 images of 8×8 in 17 grey levels). Training and
 test problems use different images. Difficulty grows with the number of digits, so pass rates spread from 0 to 1.

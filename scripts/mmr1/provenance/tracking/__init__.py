@@ -1,1 +1,1 @@
-"""The records, shown in MLflow Tracking: the records are the truth, MLflow shows them (DESIGN §9 "MLflow")."""
+"""The records, shown in MLflow Tracking: the records are the truth, MLflow shows them (docs/design.md §7 "MLflow")."""
