@@ -6,6 +6,7 @@ follow, so that no SLURM is needed. UPDATE_DOCS=1 writes the table anew.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -80,6 +81,17 @@ def setting(old: str, new: str) -> Callable[[Checkout], Callable[[], None]]:
     return script("mmr1/grpo/settings.py", old, new)
 
 
+def add(name: str) -> Callable[[Checkout], Callable[[], None]]:
+    """A new member of a folder: a copy of the one that comes first."""
+
+    def change(checkout: Checkout) -> Callable[[], None]:
+        path = checkout.folder / "scripts/mmr1" / name
+        shutil.copy(next(file for file in sorted(path.parent.glob("*.py")) if not file.name.startswith("_")), path)
+        return path.unlink
+
+    return change
+
+
 def config(name: str, old: str, new: str) -> Callable[[Checkout], Callable[[], None]]:
     return lambda checkout: edit(checkout.folder / "config" / name, old, new)
 
@@ -144,6 +156,13 @@ CASES: list[tuple[str, Callable[[Checkout], Callable[[], None]], set[str]]] = [
     ("a rule is reformatted", rule("grpo.smk", "--model {input.model:q}", " --model  {input.model:q}"), set()),
     ("how often use is looked at (plumbing)", script("mmr1/plumbing/usage.py", "= 10.0", "= 11.0"), set()),
     ("the wording of errors (plumbing)", script("mmr1/plumbing/errors.py", "error: {", "mistake: {"), set()),
+    (
+        "an engine that the recipe does not use",
+        script("mmr1/rollout/engines/vllm.py", "TITLE = ", "NEW = 1\nTITLE = "),
+        set(),
+    ),
+    ("one more diversity, which the recipe does not use", add("vas/diversities/new.py"), set()),
+    ("the rules of another benchmark", script("mmr1/benchmarks/suite/mathvista.py", "TITLE", "NEW = 1\nTITLE"), set()),
     (
         "one more key, whose default means as before",
         setting("    kl_coefficient", f"{NEW_KEY}    kl_coefficient"),
