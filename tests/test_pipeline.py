@@ -6,6 +6,7 @@ The tests of this file share one finished run, in a copy of the project's files.
 import base64
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -206,6 +207,62 @@ def test_what_reruns_and_what_does_not(project: Path) -> None:
         "export_mlflow",
         "all",
     }
+
+
+def adopt(project: Path, recipe: str = RECIPE) -> list[str]:
+    """Lose Snakemake's notes and the results' times, adopt what there is, and return what is said of the jobs."""
+    shutil.rmtree(project / ".snakemake")
+    for path in (project / R).rglob("*"):
+        path.touch()
+    program = [str(ROOT / ".envs/driver/bin/python"), "scripts/adopt.py", *command("all", recipe=recipe)[1:]]
+    done = subprocess.run(program, cwd=project, env=environment(), capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if line.startswith(("adopted", "left due"))]
+
+
+def test_results_without_snakemakes_notes_are_adopted(project: Path) -> None:
+    jobs = len(records(project))
+    for listed in (project / R).rglob("*.sha256"):
+        listed.unlink()  # what it says stands in the record
+    assert adopt(project) == [f"adopted {jobs} of {jobs} jobs"]
+    assert not planned(project, "all")
+
+
+def test_what_does_not_agree_with_its_record_is_named_and_stays_due(project: Path) -> None:
+    jobs = len(records(project))
+    other = project / "tests/recipes/changed.yaml"
+    other.write_text((project / RECIPE).read_text().replace("  learning_rate: 3.0e-4", "  learning_rate: 1.0e-4"))
+    said = adopt(project, recipe="tests/recipes/changed.yaml")
+    assert said == [
+        *(
+            f"left due: train_grpo/tiny/{run}/seed0/round{r}: settings: learning_rate was 0.0003, is 0.0001"
+            for run in ("grpo", "vas")
+            for r in range(2)
+        ),
+        f"adopted {jobs - 4} of {jobs} jobs",
+    ]
+    due = planned(project, "all", recipe="tests/recipes/changed.yaml")
+    assert due["train_grpo_kept"] == 4
+    assert not due.keys() & {"train_sft", "generate_initial", "prepare_data", "prepare_digits"}
+
+    schedule = project / f"{R}/tiny/vas/seed0/round1/schedule.parquet"
+    good = schedule.read_bytes()
+    schedule.write_bytes(good + b"!")
+    left = {line.split(": ")[1] for line in adopt(project) if line.startswith("left due")}
+    assert left == {f"{rule}/tiny/vas/seed0/round1" for rule in ("draw_schedule", "train_grpo", "calibrate")}
+    assert planned(project, "all")["train_grpo_kept"] == 1
+    schedule.write_bytes(good)
+    assert adopt(project) == [f"adopted {jobs} of {jobs} jobs"]
+
+
+def test_a_record_of_another_version_or_changed_by_hand_is_not_adopted(project: Path) -> None:
+    path = project / R / "records/calibrate/tiny/vas/seed0/round1.json"
+    good = path.read_text()
+    path.write_text(good.replace('"schema_version": 2', '"schema_version": 1'))
+    assert adopt(project)[0].startswith("left due: calibrate/tiny/vas/seed0/round1: a record of schema 1")
+    path.write_text(good.replace('"vas', '"was', 1))
+    assert "integrity" in adopt(project)[0]
+    path.write_text(good)
+    assert len(adopt(project)) == 1
 
 
 def test_a_failed_job_shows_the_end_of_its_log(project: Path) -> None:
