@@ -135,8 +135,14 @@ def _listed(named: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     return [file for files in named.values() for file in files]
 
 
-@cache
 def _sha256(path: str) -> str:
+    """Of a file that many jobs read once, as long as it stays as it is."""
+    status = Path(path).stat()
+    return _sha256_of(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _sha256_of(path: str, *_: int) -> str:
     return sha256(path)
 
 
