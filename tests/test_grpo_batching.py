@@ -1,6 +1,7 @@
 """Rows and micro-batches: nothing lost, little padding, and a loss that does not depend on how they are cut."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpo_fixtures import PATIENT, PlainPolicy, learner, random_groups, settings
+from grpo_fixtures import ALONE, PATIENT, PlainPolicy, learner, random_groups, settings
+from mmr1 import plugins
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import EncodedPrompt
 from mmr1.grpo.batching import PlacedPrompt, Sample, deal, padding_share, plan
+from mmr1.grpo.distributed import Ranks
+from mmr1.grpo.losses import Tokens, grpo
 from mmr1.grpo.minibatch import until_end
 from mmr1.models.action_space import end_of_sequence
 
@@ -101,6 +105,54 @@ def test_truncated_rollouts_are_left_out_if_asked(tiny_model_dir: Path, digit_pr
             one.token_ids[:] = 50
     learner(policy, chosen).learn(0, groups)
     assert torch.equal(policy.gradients[1]["lm_head.weight"], with_mask)
+
+
+class OneOfTwo(Ranks):
+    """A rank that never hears of the other: what it sums and its gradient are its own share."""
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value]
+
+
+@pytest.mark.parametrize("loss", plugins.names("grpo/losses"))
+def test_the_parts_of_two_ranks_add_up_to_the_loss_of_one(
+    loss: str, tiny_model_dir: Path, digit_problems: list[Problem]
+) -> None:
+    chosen = settings(loss={"name": loss, "kl_coefficient": 0.0}, micro_batch_tokens=130)
+    results = []
+    for ranks in (ALONE, OneOfTwo(0, 2, ALONE.device), OneOfTwo(1, 2, ALONE.device)):
+        policy = PlainPolicy(tiny_model_dir, chosen)
+        groups = random_groups(
+            digit_problems[:3], 4, 3, range(8, 100), end_of_sequence(policy.processor.tokenizer), longest=16
+        )
+        metrics = learner(policy, chosen, ranks=ranks).learn(0, groups)
+        results.append((metrics["loss"], policy.gradients[0]["lm_head.weight"]))
+    alone, *shares = results
+    assert all(gradient.abs().max() > 1e-3 for _, gradient in shares)
+    assert sum(share for share, _ in shares) == pytest.approx(alone[0], abs=1e-6)
+    torch.testing.assert_close(shares[0][1] + shares[1][1], alone[1], atol=1e-6, rtol=1e-4)
+
+
+def test_what_a_loss_returns_by_name_is_logged_as_a_mean_over_tokens(
+    tiny_model_dir: Path, digit_problems: list[Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else lists the name: also not where a step has no update, or a rank no tokens."""
+    plain = grpo.loss
+
+    def with_position(tokens: Tokens, chosen: grpo.Settings) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        loss, values = plain(tokens, chosen)
+        return loss, values | {"position": torch.cat([torch.arange(int(n)) for n in tokens.bounds.diff()])}
+
+    monkeypatch.setattr(grpo, "loss", with_position)
+    chosen = settings(loss=NO_KL, micro_batch_tokens=130)
+    policy = PlainPolicy(tiny_model_dir, chosen)
+    groups = random_groups(
+        digit_problems[:2], 4, 3, range(8, 100), end_of_sequence(policy.processor.tokenizer), longest=16
+    )
+    lengths = np.array([len(one.token_ids) for group in groups for one in group.rollouts])
+    metrics = learner(policy, chosen).learn(0, groups)
+    assert metrics["position"] == pytest.approx((lengths * (lengths - 1) / 2).sum() / lengths.sum())
+    assert learner(policy, chosen).learn(1, [])["position"] == 0.0
 
 
 def test_a_step_whose_groups_all_agree_learns_nothing(tiny_model_dir: Path) -> None:

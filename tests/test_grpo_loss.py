@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grpo_fixtures import PATIENT
-from mmr1.grpo.losses import Sequences, Tokens, grpo
+from mmr1.grpo.losses import Sequences, Tokens, dapo, dr_grpo, grpo, gspo
 from mmr1.grpo.losses._parts import group_advantages
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 50), st.booleans()), min_size=1, max_size=40)
@@ -94,3 +94,40 @@ def test_the_kl_term_is_k3_and_has_its_gradient() -> None:
     assert float(loss.detach()) == pytest.approx(0.1 * sum(expected), rel=1e-6)
     (gradient,) = torch.autograd.grad(loss, logprob)
     assert gradient.tolist() == pytest.approx([0.1 * (1 - math.exp(d)) for d in difference], rel=1e-6)
+
+
+REWARDS = torch.tensor([[2.0, 1.0, 1.0, 0.0], [0.1, 0.1, 0.1, 0.1]], dtype=torch.float64)
+THREE = Sequences(lengths=[2, 4, 10], truncated=[False, False, True], longest=10)
+
+
+def test_dr_grpo_divides_neither_by_the_deviation_nor_by_the_length() -> None:
+    settings = dr_grpo.Settings()
+    assert dr_grpo.advantages(REWARDS, settings).tolist() == [[1.0, 0.0, 0.0, -1.0], [0.0] * 4]
+    assert dr_grpo.weights(THREE, settings) == [1 / 30] * 3
+    # The divisor is a constant: it stays where a truncated sequence is left out.
+    assert dr_grpo.weights(THREE, dr_grpo.Settings(truncated="mask")) == [1 / 30, 1 / 30, 0.0]
+
+
+def test_dapo_clips_higher_and_takes_one_mean_over_tokens_that_were_not_cut() -> None:
+    settings = dapo.Settings()
+    assert (settings.clip_low, settings.clip_high, settings.kl_coefficient) == (0.2, 0.28, 0.0)
+    assert dapo.advantages(REWARDS, settings).tolist() == group_advantages(REWARDS, 1e-6).tolist()
+    assert dapo.weights(THREE, settings) == [1 / 6, 1 / 6, 0.0]
+    assert dapo.weights(THREE, dapo.Settings(truncated="keep")) == [1 / 16] * 3
+
+
+def test_gspo_has_one_ratio_per_sequence_and_clips_it_whole() -> None:
+    """Two sequences: in the first token ratios of 1.5 and 1/1.5 make 1; the second has 1.1 at each of its tokens."""
+    settings = gspo.Settings(clip_low=0.05, clip_high=0.05)
+    logprobs = torch.tensor([1.5, 1 / 1.5, 1.1, 1.1, 1.1]).log().requires_grad_()
+    advantages = torch.tensor([1.0, 1.0, 2.0, 2.0, 2.0])
+    weights = torch.tensor(gspo.weights(Sequences([2, 3], [False, False], 3), settings)).repeat_interleave(
+        torch.tensor([2, 3])
+    )
+    tokens = replace(tokens_of(logprobs, torch.zeros(5), advantages, [2, 3]), weights=weights)
+    loss, values = gspo.loss(tokens, settings)
+    assert float(loss.detach()) == pytest.approx((-1.0 * 1.0 - 1.05 * 2.0) / 2, rel=1e-6)
+    assert values["clip_fraction_high"].tolist() == [False, False, True, True, True]
+    (gradient,) = torch.autograd.grad(loss, logprobs)
+    # Of -s·A / sequences with s = exp(mean of log ratios): -s·A / length / sequences, and none where it is clipped.
+    assert gradient.tolist() == pytest.approx([-0.25, -0.25, 0.0, 0.0, 0.0], rel=1e-6)
