@@ -66,7 +66,9 @@ def origin(folder):
 
 
 # What the recipe's source of data reads, here and on the hub.
-SOURCE_FILES = RECIPE.ask_data("inputs", {})
+SOURCE_FILES = {
+    name: contents(path, R) for name, path in RECIPE.ask_data("inputs", {}).items()
+}
 DATASETS = RECIPE.ask_data("downloads", {})
 MADE_BENCHMARKS = made_benchmarks()
 HUB_BENCHMARKS = sorted({*RECIPE.benchmarks()} - {*MADE_BENCHMARKS})
