@@ -48,6 +48,8 @@ def test_its_example_is_a_recipe_that_names_it(member: tuple[str, str]) -> None:
     recipe = yaml.safe_load((ROOT / "config/digits.yaml").read_text())
     example = yaml.safe_load(plugins.load(folder, name).EXAMPLE)
     assert name in yaml.safe_dump(example)
+    if "data" in example:
+        del recipe["data"]  # one source takes the place of another
     load_recipe(merged(recipe, example))
 
 

@@ -5,7 +5,11 @@ from mmr1.benchmarks.rules import paper
 from mmr1.data.problems import Problem
 
 TITLE = "Own problems"
-EXAMPLE = "evaluation: {benchmarks: [own]}"
+EXAMPLE = """
+data:
+  files: {problems: mine/problems.jsonl, sft: mine/sft.jsonl, validation: mine/held_out.jsonl, test: mine/test.jsonl}
+evaluation: {benchmarks: [own]}
+"""
 
 
 def to_problem(row: Row, number: int) -> Problem:

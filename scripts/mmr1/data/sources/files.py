@@ -18,6 +18,7 @@ BENCHMARK = "own"
 EXAMPLE = """
 data:
   files: {problems: mine/problems.jsonl, sft: mine/sft.jsonl, validation: mine/held_out.jsonl, test: mine/test.jsonl}
+evaluation: {benchmarks: [own]}
 """
 
 

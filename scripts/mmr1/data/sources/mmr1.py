@@ -19,6 +19,7 @@ data:
     sft: {hub: MMR1/MMR1-SFT, revision: fc48d95, rows: 1620490}
     rl: {hub: MMR1/MMR1-RL, revision: b9712c8, rows: 14996}
     validation: mathvista
+evaluation: {benchmarks: [mathvista]}
 """
 
 
