@@ -61,4 +61,4 @@ rule tables:
 
 
 # Last, for it goes over all rules.
-identify(workflow.rules)
+complete(workflow.rules)

@@ -262,8 +262,8 @@ def command(name, words, launcher="python"):
     return f"{launcher} scripts/{name}.py {words}{settings}{ENDING}"
 
 
-def identify(rules):
-    """Have a rule's params say what its jobs compute: its command's words, and each value under its own name.
+def complete(rules):
+    """Give all rules their logs, and have their params say what jobs compute: the words of a command, and named values.
 
     Snakemake compares the values of params as a set: a value that takes the place of an equal one would not be seen.
     """
@@ -271,6 +271,8 @@ def identify(rules):
         if one.shellcmd is None:
             continue
         words = one.shellcmd.removesuffix(ENDING).removesuffix(SETTINGS_ENDING).split()
+        one.log_modifier = one.output_modifier
+        one.set_log(**logs_of(str(one.output.record)))
         one.set_params(command=digest(words))
         for name, (position, _) in list(one.params._get_names()):
             one.params[position] = named(name, one.params[position])
@@ -352,11 +354,12 @@ def run_record(rule, name):
     return f"{R}/records/{rule}/{name}.json"
 
 
-def logs(rule, name):
-    """A job's log, and the marker that says whether it is running, finished or failed."""
+def logs_of(record):
+    """A job's log, and the marker that says whether it is running, finished or failed: named as its record is."""
+    name = record.removeprefix(f"{R}/records/").removesuffix(".json")
     return {
-        "text": f"{R}/logs/{rule}/{name}.log",
-        "attempt": f"{R}/logs/{rule}/{name}.attempt.json",
+        "text": f"{R}/logs/{name}.log",
+        "attempt": f"{R}/logs/{name}.attempt.json",
     }
 
 

@@ -14,8 +14,6 @@ elif SOURCE_TABLES:
         output:
             **SOURCE_TABLES,
             record=run_record("prepare_data", "data"),
-        log:
-            **logs("prepare_data", "data"),
         conda:
             CPU
         resources:
@@ -36,8 +34,6 @@ rule build_tiny_model:
     output:
         **folder_output("model", f"{R}/{{model}}/base"),
         record=run_record("build_tiny_model", "{model}"),
-    log:
-        **logs("build_tiny_model", "{model}"),
     wildcard_constraints:
         model=any_of(TINY_MODELS),
     conda:
@@ -62,8 +58,6 @@ rule download_model:
     output:
         **folder_output("model", f"{R}/{{place}}"),
         record=run_record("download_model", "{place}"),
-    log:
-        **logs("download_model", "{place}"),
     wildcard_constraints:
         place=any_of(HUB_MODELS),
     localrule: True
@@ -90,8 +84,6 @@ rule download_dataset:
     output:
         **folder_output("files", f"{R}/data/hub/{{dataset}}"),
         record=run_record("download_dataset", "{dataset}"),
-    log:
-        **logs("download_dataset", "{dataset}"),
     wildcard_constraints:
         dataset=any_of(DATASETS),
     localrule: True
@@ -115,8 +107,6 @@ rule prepare_benchmark:
     output:
         problems=f"{R}/data/{{questions}}/{{benchmark}}.parquet",
         record=run_record("prepare_benchmark", "{questions}/{benchmark}"),
-    log:
-        **logs("prepare_benchmark", "{questions}/{benchmark}"),
     wildcard_constraints:
         benchmark=any_of(HUB_BENCHMARKS),
         questions=any_of(QUESTIONS),

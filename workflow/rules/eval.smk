@@ -9,8 +9,6 @@ rule generate_predictions:
     output:
         predictions=f"{EVAL}/predictions.parquet",
         record=run_record("generate_predictions", "{model}/{subject}/{benchmark}"),
-    log:
-        **logs("generate_predictions", "{model}/{subject}/{benchmark}"),
     wildcard_constraints:
         subject=any_of(LOCAL_SUBJECTS),
     conda:
@@ -41,8 +39,6 @@ rule ask_endpoint:
     output:
         predictions=f"{EVAL}/predictions.parquet",
         record=run_record("ask_endpoint", "{model}/{subject}/{benchmark}"),
-    log:
-        **logs("ask_endpoint", "{model}/{subject}/{benchmark}"),
     wildcard_constraints:
         subject=any_of(SERVED_SUBJECTS),
     localrule: True
@@ -74,8 +70,6 @@ rule score_benchmark:
         scores=f"{EVAL}/scores.json",
         verdicts=f"{EVAL}/items.parquet",
         record=run_record("score_benchmark", "{model}/{subject}/{benchmark}"),
-    log:
-        **logs("score_benchmark", "{model}/{subject}/{benchmark}"),
     conda:
         CPU
     threads: resource("score", "threads")

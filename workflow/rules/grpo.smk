@@ -14,8 +14,6 @@ rule train_grpo:
         prompt=prompt_file("training"),
     output:
         **round_outputs(temp),
-    log:
-        **logs("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
     conda:
         STACK
     threads: resource("train", "threads")
@@ -85,8 +83,6 @@ rule calibrate:
     output:
         calibration=f"{ROUND}/calibration.jsonl",
         record=run_record("calibrate", "{model}/{run}/seed{seed}/round{r}"),
-    log:
-        **logs("calibrate", "{model}/{run}/seed{seed}/round{r}"),
     conda:
         CPU
     resources:

@@ -7,8 +7,6 @@ rule export_mlflow:
     output:
         runs=f"{R}/mlflow_runs.json",
         record=run_record("export_mlflow", "all"),
-    log:
-        **logs("export_mlflow", "all"),
     localrule: True
     conda:
         DRIVER

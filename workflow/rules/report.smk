@@ -5,8 +5,6 @@ rule write_tables_index:
     output:
         index=f"{R}/tables/index.json",
         record=run_record("write_tables_index", "tables"),
-    log:
-        **logs("write_tables_index", "tables"),
     localrule: True
     conda:
         CPU
@@ -31,8 +29,6 @@ rule make_tables:
         latex=f"{R}/tables/{{table}}.tex",
         html=f"{R}/tables/{{table}}.html",
         record=run_record("make_tables", "{table}"),
-    log:
-        **logs("make_tables", "{table}"),
     localrule: True
     conda:
         CPU
@@ -50,8 +46,6 @@ rule write_report_index:
     output:
         index=f"{R}/report_index.json",
         record=run_record("write_report_index", "report"),
-    log:
-        **logs("write_report_index", "report"),
     localrule: True
     conda:
         CPU
@@ -74,8 +68,6 @@ rule make_report:
         **folder_output("figures", f"{R}/figures"),
         report=f"{R}/report.html",
         record=run_record("make_report", "report"),
-    log:
-        **logs("make_report", "report"),
     conda:
         CPU
     resources:

@@ -11,8 +11,6 @@ rule train_sft:
         **folder_output("checkpoint", f"{R}/{{model}}/sft/checkpoint"),
         metrics=f"{R}/{{model}}/sft/metrics.jsonl",
         record=run_record("train_sft", "{model}"),
-    log:
-        **logs("train_sft", "{model}"),
     wildcard_constraints:
         model=any_of(RECIPE.sft_models()),
     conda:

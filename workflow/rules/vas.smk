@@ -9,8 +9,6 @@ rule generate:
     output:
         rollouts=f"{ROUND}/rollouts/{{shard}}.parquet",
         record=run_record("generate", "{model}/{run}/seed{seed}/round{r}/{shard}"),
-    log:
-        **logs("generate", "{model}/{run}/seed{seed}/round{r}/{shard}"),
     conda:
         STACK
     threads: resource("generate", "threads")
@@ -41,8 +39,6 @@ use rule generate as generate_initial with:
     output:
         rollouts=f"{INITIAL}/rollouts/{{shard}}.parquet",
         record=run_record("generate_initial", "{model}/{sampling}/seed{seed}/{shard}"),
-    log:
-        **logs("generate_initial", "{model}/{sampling}/seed{seed}/{shard}"),
 
 
 # Which problems are sampled again, where the refresh does not sample all of them.
@@ -53,8 +49,6 @@ rule select_problems:
     output:
         problems=f"{ROUND}/selected.parquet",
         record=run_record("select_problems", "{model}/{run}/seed{seed}/round{r}"),
-    log:
-        **logs("select_problems", "{model}/{run}/seed{seed}/round{r}"),
     conda:
         CPU
     resources:
@@ -81,8 +75,6 @@ rule score_vps:
         scores=f"{ROUND}/scores.parquet",
         rewards=f"{ROUND}/rewards.parquet",
         record=run_record("score_vps", "{model}/{run}/seed{seed}/round{r}"),
-    log:
-        **logs("score_vps", "{model}/{run}/seed{seed}/round{r}"),
     conda:
         CPU
     threads: resource("score", "threads")
@@ -107,8 +99,6 @@ rule draw_schedule:
     output:
         schedule=f"{ROUND}/schedule.parquet",
         record=run_record("draw_schedule", "{model}/{run}/seed{seed}/round{r}"),
-    log:
-        **logs("draw_schedule", "{model}/{run}/seed{seed}/round{r}"),
     conda:
         CPU
     resources:
