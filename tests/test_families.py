@@ -223,7 +223,7 @@ def test_qwen3_vl_goes_through_the_whole_recipe(tmp_path: Path) -> None:
     weights = [load_file(folder / "model.safetensors")["lm_head.weight"] for folder in folders]
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[1], weights[2])
-    for record in ("build_tiny_model/tiny", "train_sft/tiny", "train_grpo_last/tiny/vas/seed0/round1"):
+    for record in ("build_tiny_model/tiny", "train_sft/tiny", "train_grpo/tiny/vas/seed0/round1"):
         assert f"mmr1/{FOLDER}/qwen3_vl.py" in read_json(results / f"records/{record}.json")["key"]["code"]["files"]
 
     members = project / "scripts/mmr1" / FOLDER
