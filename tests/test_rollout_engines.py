@@ -79,7 +79,7 @@ def vllm_engine(tiny_model_dir: Path, encoder: PromptEncoder) -> Iterator[VllmEn
 
 
 @pytest.fixture(params=["transformers", "vllm"])
-def engine(request: pytest.FixtureRequest) -> Engine:
+def engine(request: pytest.FixtureRequest, tiny_model_dir: Path) -> Engine:  # so that each family has its engines
     return request.getfixturevalue(f"{request.param}_engine")
 
 
