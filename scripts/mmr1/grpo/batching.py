@@ -89,9 +89,9 @@ def plan(samples: Sequence[Sample], budget: int, share_prompts: bool) -> list[li
 
 
 def deal(count: int, rank: int, ranks: int) -> list[tuple[int, bool]]:
-    """Which of `count` micro-batches a rank runs, as (index, counts).
+    """Which of `count` micro-batches a rank runs, as (index, real).
 
-    Every rank gets the same number: where they run out, a rank runs the last one again and it counts for nothing.
+    Every rank gets the same number: where they run out, a rank runs the last one again, not as a real one.
     """
     rounds = -(-count // ranks)
     return [(min(turn * ranks + rank, count - 1), turn * ranks + rank < count) for turn in range(rounds)]

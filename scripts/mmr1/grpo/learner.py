@@ -44,79 +44,83 @@ class Learner:
     def learn(self, step: int, groups: Sequence[Group]) -> dict[str, float]:
         """All optimizer updates of a step: `epochs` passes over its mini-batches. Raises NonFinite."""
         prompts = [place(self.policy.hf, self.encoder.encode(group.entry.problem)) for group in groups]
-        parts = mini_batches(groups, prompts, self.settings, end_of_sequence(self.tokenizer))
+        step_batches = mini_batches(groups, prompts, self.settings, end_of_sequence(self.tokenizer))
         sums, mismatch, norms = self._no_tokens(), Mismatch(), []
-        for part in parts[1:]:
-            self._remember_old(part)
+        for mini_batch in step_batches[1:]:
+            self._remember_old(mini_batch)
         for _ in range(self.settings.epochs):
-            for part in parts:
-                done = self._update(step, part, mismatch)
-                if done is not None:
-                    sums += done[0]
-                    norms.append(done[1])
+            for mini_batch in step_batches:
+                update = self._update(step, mini_batch, mismatch)
+                if update is not None:
+                    sums += update[0]
+                    norms.append(update[1])
         return self._metrics(sums, mismatch.over(self.ranks), norms)
 
-    def _update(self, step: int, part: MiniBatch, mismatch: Mismatch) -> tuple[TokenSums, float] | None:
+    def _update(self, step: int, mini_batch: MiniBatch, mismatch: Mismatch) -> tuple[TokenSums, float] | None:
         """One optimizer update: sums over its tokens and the gradient's norm; None if nothing is to be learned from."""
-        if not part.samples:
+        if not mini_batch.samples:
             return None
         sums = self._no_tokens()
-        turns = deal(len(part.batches), self.ranks.rank, self.ranks.size)
-        for turn, (index, counts) in enumerate(turns, 1):
-            batch = self._collate(part, index)
-            logprobs, entropies = self.policy.logprobs(batch)
-            old = self._old(part, batch, logprobs.detach(), mismatch if counts else None)
+        turns = deal(len(mini_batch.batches), self.ranks.rank, self.ranks.size)
+        for turn, (index, real) in enumerate(turns, 1):
+            micro_batch = self._collate(mini_batch, index)
+            logprobs, entropies = self.policy.logprobs(micro_batch)
+            old = self._old(mini_batch, micro_batch, logprobs.detach(), mismatch if real else None)
             tokens = Tokens(
                 logprobs=logprobs,
                 old=old,
-                reference=self._reference(part, batch),
-                advantages=_spread(part.advantages, batch),
-                weights=_spread(part.weights, batch),
-                bounds=torch.tensor([0, *accumulate(batch.lengths)]),
+                reference=self._reference(mini_batch, micro_batch),
+                advantages=_spread(mini_batch.advantages, micro_batch),
+                weights=_spread(mini_batch.weights, micro_batch),
+                bounds=torch.tensor([0, *accumulate(micro_batch.lengths)]),
             )
             loss, values = self.settings.loss.module.loss(tokens, self.settings.loss.settings)
-            if counts:
+            if real:
                 sums.add(loss, {**values, "entropy": entropies})
-            self.policy.backward(loss * counts, last=turn == len(turns))
+            self.policy.backward(loss * real, last=turn == len(turns))
         sums = sums.over(self.ranks)
         if not math.isfinite(sums.loss):
-            self._fail(step, part, f"loss is {sums.loss}")
+            self._fail(step, mini_batch, f"loss is {sums.loss}")
         norm = self.policy.step()
         if not math.isfinite(norm):
-            self._fail(step, part, f"gradient norm is {norm}")
+            self._fail(step, mini_batch, f"gradient norm is {norm}")
         return sums, norm
 
     @torch.no_grad()
-    def _remember_old(self, part: MiniBatch) -> None:
+    def _remember_old(self, mini_batch: MiniBatch) -> None:
         """The log-probabilities of a mini-batch that will only be trained on after others have moved the weights."""
-        for index, _ in deal(len(part.batches), self.ranks.rank, self.ranks.size):
-            batch = self._collate(part, index)
-            for member, values in _by_member(batch, self.policy.logprobs(batch)[0]):
-                part.old[member] = values
+        for index, _ in deal(len(mini_batch.batches), self.ranks.rank, self.ranks.size):
+            micro_batch = self._collate(mini_batch, index)
+            for member, values in _by_member(micro_batch, self.policy.logprobs(micro_batch)[0]):
+                mini_batch.old[member] = values
 
-    def _old(self, part: MiniBatch, batch: MicroBatch, now: torch.Tensor, mismatch: Mismatch | None) -> torch.Tensor:
-        """The log-probabilities under the weights that sampled: `now` where no update came between."""
-        for member, values in _by_member(batch, now):
-            if part.old[member] is None:
-                part.old[member] = values
-            if mismatch is not None and member not in part.compared:
-                part.compared.add(member)
-                mismatch.add(part.old[member], part.sampled[member])
-        return torch.cat([part.old[member] for member in batch.members]).to(now.device)
+    def _old(
+        self, mini_batch: MiniBatch, micro_batch: MicroBatch, current: torch.Tensor, mismatch: Mismatch | None
+    ) -> torch.Tensor:
+        """The log-probabilities under the weights that sampled: `current` where no update came between."""
+        for member, values in _by_member(micro_batch, current):
+            if mini_batch.old[member] is None:
+                mini_batch.old[member] = values
+            if mismatch is not None and member not in mini_batch.compared:
+                mini_batch.compared.add(member)
+                mismatch.add(mini_batch.old[member], mini_batch.sampled[member])
+        return torch.cat([mini_batch.old[member] for member in micro_batch.members]).to(current.device)
 
-    def _reference(self, part: MiniBatch, batch: MicroBatch) -> torch.Tensor | None:
+    def _reference(self, mini_batch: MiniBatch, micro_batch: MicroBatch) -> torch.Tensor | None:
         if self.reference is None:
             return None
-        if any(part.reference[member] is None for member in batch.members):
-            for member, values in _by_member(batch, self.reference.logprobs(batch)):
-                part.reference[member] = values
-        return torch.cat([part.reference[member] for member in batch.members]).to(batch.targets.device)
+        if any(mini_batch.reference[member] is None for member in micro_batch.members):
+            for member, values in _by_member(micro_batch, self.reference.logprobs(micro_batch)):
+                mini_batch.reference[member] = values
+        return torch.cat([mini_batch.reference[member] for member in micro_batch.members]).to(
+            micro_batch.targets.device
+        )
 
     def _no_tokens(self) -> TokenSums:
         return TokenSums(dict.fromkeys(self.logged, 0.0))
 
-    def _collate(self, part: MiniBatch, index: int) -> MicroBatch:
-        return collate(part.batches[index], part.samples, self.tokenizer.pad_token_id).to(self.ranks.device)
+    def _collate(self, mini_batch: MiniBatch, index: int) -> MicroBatch:
+        return collate(mini_batch.batches[index], mini_batch.samples, self.tokenizer.pad_token_id).to(self.ranks.device)
 
     def _metrics(self, sums: TokenSums, mismatch: Mismatch, norms: list[float]) -> dict[str, float]:
         """Means over tokens and over updates; zero where nothing was learned from."""
@@ -131,28 +135,26 @@ class Learner:
             "logprob_ratio_max": math.exp(min(mismatch.largest, 700.0)),
         }
 
-    def _fail(self, step: int, part: MiniBatch, what: str) -> None:
-        """Save the weights as they were before this update and the batch, and stop."""
+    def _fail(self, step: int, mini_batch: MiniBatch, what: str) -> None:
+        """Save the weights as they were before this update and the mini-batch, and stop."""
         for name in ("old", "reference"):
-            everyone = self.ranks.gather(getattr(part, name))
-            setattr(
-                part,
-                name,
-                [next((one for one in ones if one is not None), None) for ones in zip(*everyone, strict=True)],
-            )
-        problems = list(dict.fromkeys(part.problem_ids))
+            by_rank = self.ranks.gather(getattr(mini_batch, name))  # each rank has those of the samples that it ran
+            by_sample = zip(*by_rank, strict=True)
+            known = [next((values for values in sample if values is not None), None) for sample in by_sample]
+            setattr(mini_batch, name, known)
+        problems = list(dict.fromkeys(mini_batch.problem_ids))
         self.policy.save(self.failure / "checkpoint", self.ranks)
         if self.ranks.first:
             with atomic(self.failure / "batch.pt") as target:
                 torch.save(
                     {
                         "step": step,
-                        "problem_ids": part.problem_ids,
-                        "responses": [sample.response for sample in part.samples],
-                        "advantages": part.advantages,
-                        "weights": part.weights,
-                        "old": part.old,
-                        "reference": part.reference,
+                        "problem_ids": mini_batch.problem_ids,
+                        "responses": [sample.response for sample in mini_batch.samples],
+                        "advantages": mini_batch.advantages,
+                        "weights": mini_batch.weights,
+                        "old": mini_batch.old,
+                        "reference": mini_batch.reference,
                     },
                     target,
                 )
@@ -167,12 +169,12 @@ def logged_names(settings: GRPOSettings, reference: bool) -> list[str]:
     return [*settings.loss.module.loss(tokens, settings.loss.settings)[1], "entropy"]
 
 
-def _by_member(batch: MicroBatch, values: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
+def _by_member(micro_batch: MicroBatch, values: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
     """Values of a micro-batch's tokens, sample by sample, on the CPU."""
-    return list(zip(batch.members, values.cpu().split(batch.lengths), strict=True))
+    return list(zip(micro_batch.members, values.cpu().split(micro_batch.lengths), strict=True))
 
 
-def _spread(values: Sequence[float], batch: MicroBatch) -> torch.Tensor:
+def _spread(values: Sequence[float], micro_batch: MicroBatch) -> torch.Tensor:
     """One value a sample, repeated over its tokens: float32 [N]."""
-    chosen = torch.tensor([values[member] for member in batch.members], dtype=torch.float32)
-    return chosen.repeat_interleave(torch.tensor(batch.lengths)).to(batch.targets.device)
+    per_sequence = torch.tensor([values[member] for member in micro_batch.members], dtype=torch.float32)
+    return per_sequence.repeat_interleave(torch.tensor(micro_batch.lengths)).to(micro_batch.targets.device)

@@ -21,7 +21,7 @@ def count_parameters(config: PreTrainedConfig) -> int:
 def estimate(
     config: PreTrainedConfig,
     settings: GRPOSettings,
-    division: dict[str, Any],
+    deepspeed: dict[str, Any],
     ranks: int,
     device_bytes: int | None = None,
 ) -> dict[str, int]:
@@ -34,7 +34,7 @@ def estimate(
     """
     weights = count_parameters(config)
     width = 2 if settings.precision == "bf16" else 4
-    zero = division["zero_optimization"]
+    zero = deepspeed["zero_optimization"]
     stage = zero["stage"]
     bucket = min(weights, int(zero.get("reduce_bucket_size", 5e8)))
     share = weights / ranks

@@ -95,18 +95,21 @@ class Stopwatch:
 def group_metrics(groups: Sequence[Group], settings: GRPOSettings) -> dict[str, float]:
     """Metrics of all groups sampled in a step, whether the gate admits them or not. Lengths are in tokens."""
     rewards = torch.tensor([group.rewards(settings) for group in groups], dtype=torch.float64)
-    judged = [one for group in groups for one in group.judged]
-    rollouts = [one for group in groups for one in group.rollouts]
-    lengths = [len(one.token_ids) for one in rollouts]
+    judged = [verdict for group in groups for verdict in group.judged]
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    lengths = [len(rollout.token_ids) for rollout in rollouts]
     return {
         "reward_mean": float(rewards.mean()),
-        **{f"reward_{name}": sum(one.rewards[name] for one in judged) / len(judged) for name in settings.rewards},
+        **{
+            f"reward_{name}": sum(verdict.rewards[name] for verdict in judged) / len(judged)
+            for name in settings.rewards
+        },
         "group_std": float(rewards.std(dim=1).mean()),
         "zero_variance_share": float((rewards == rewards[:, :1]).all(dim=1).double().mean()),
         "response_length_mean": sum(lengths) / len(lengths),
         "response_length_max": float(max(lengths)),
-        "truncated_share": sum(one.finish_reason == "length" for one in rollouts) / len(rollouts),
-        "verify_timeouts": float(sum(one.texts["reason"] == "timeout" for one in judged)),
+        "truncated_share": sum(rollout.finish_reason == "length" for rollout in rollouts) / len(rollouts),
+        "verify_timeouts": float(sum(verdict.texts["reason"] == "timeout" for verdict in judged)),
     }
 
 
@@ -116,7 +119,7 @@ def timings(groups: Sequence[Group], prompt_tokens: Sequence[int], watch: Stopwa
     That (EasyR1's `perf/throughput`) is prompt and response tokens of all rollouts over the time of the step, and by
     device. A phase's tokens a second are the same tokens over its own time; `generate` counts response tokens.
     """
-    responses = sum(len(one.token_ids) for group in groups for one in group.rollouts)
+    responses = sum(len(rollout.token_ids) for group in groups for rollout in group.rollouts)
     tokens = responses + sum(prompt * len(group.rollouts) for group, prompt in zip(groups, prompt_tokens, strict=True))
     speed = tokens / watch.total()
     if torch.cuda.is_available():
@@ -124,10 +127,10 @@ def timings(groups: Sequence[Group], prompt_tokens: Sequence[int], watch: Stopwa
     else:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     phases = {phase: watch.seconds.get(phase, 0.0) for phase in ("generate", "reward", "train", "sync")}
-    counted = {phase: responses if phase == "generate" else tokens for phase in ("generate", "reward", "train")}
+    tokens_by_phase = {phase: responses if phase == "generate" else tokens for phase in ("generate", "reward", "train")}
     return {
         **{f"seconds_{phase}": seconds for phase, seconds in phases.items()},
-        **{f"tokens_per_second_{name}": count / max(phases[name], 1e-9) for name, count in counted.items()},
+        **{f"tokens_per_second_{name}": count / max(phases[name], 1e-9) for name, count in tokens_by_phase.items()},
         "seconds": watch.total(),
         "cpu_seconds": time.process_time() - watch.started_cpu,
         "tokens_per_second": speed,

@@ -64,11 +64,13 @@ def _mini_batch(
     settings: GRPOSettings,
     end_of_sequence: int,
 ) -> MiniBatch:
-    rollouts = [(number, index, one) for number, group in enumerate(groups) for index, one in enumerate(group.rollouts)]
-    responses = [until_end(one.token_ids, end_of_sequence) for _, _, one in rollouts]
+    rollouts = [
+        (number, index, rollout) for number, group in enumerate(groups) for index, rollout in enumerate(group.rollouts)
+    ]
+    responses = [until_end(rollout.token_ids, end_of_sequence) for _, _, rollout in rollouts]
     sequences = Sequences(
         lengths=[len(response) for response in responses],
-        truncated=[one.finish_reason == "length" for _, _, one in rollouts],
+        truncated=[rollout.finish_reason == "length" for _, _, rollout in rollouts],
         longest=settings.max_response_tokens,
     )
     weights = settings.loss.module.weights(sequences, settings.loss.settings)

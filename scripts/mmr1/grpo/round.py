@@ -55,17 +55,17 @@ def train_round(
     validation = read_problems(args.validation) if args.validation else []
     for folder in {args.model, args.reference}:
         check_checkpoint(folder)
-    division = read_division(settings)
-    identity = identify(args, settings, division, ranks)
+    deepspeed = read_deepspeed(settings)
+    identity = identify(args, settings, deepspeed, ranks)
     ranks.agree({name: str(value) for name, value in identity.items()})
     first, last = sampler.steps[0], sampler.steps[-1]
     if ranks.size % (shared_by := ranks_of(settings.engine)):
         raise UserError(f"engine.tensor_parallel: expected a divisor of the {ranks.size} ranks, found {shared_by}")
     if ranks.first:
-        say_memory(args.model, settings, division, ranks)
+        say_memory(args.model, settings, deepspeed, ranks)
 
     suppressed = suppressed_of(args.model)
-    policy = Policy(args.model, settings, suppressed, division)
+    policy = Policy(args.model, settings, suppressed, deepspeed)
     reference = Reference(args.reference, settings, suppressed, policy) if settings.needs_reference else None
     encoder = PromptEncoder(
         policy.processor,
@@ -136,15 +136,15 @@ def engine_of(
     return make_engine(settings.engine, args.model, encoder, limits, beside_training=True)
 
 
-def say_memory(model: Path, settings: GRPOSettings, division: dict[str, Any], ranks: Ranks) -> None:
+def say_memory(model: Path, settings: GRPOSettings, deepspeed: dict[str, Any], ranks: Ranks) -> None:
     """Print what a rank will need, before anything is loaded."""
     device = torch.cuda.get_device_properties(ranks.device).total_memory if ranks.device.type == "cuda" else None
     config = AutoConfig.from_pretrained(model)
-    for line in lines(estimate(config, settings, division, ranks.size, device), device):
+    for line in lines(estimate(config, settings, deepspeed, ranks.size, device), device):
         log(line)
 
 
-def read_division(settings: GRPOSettings) -> dict[str, Any]:
+def read_deepspeed(settings: GRPOSettings) -> dict[str, Any]:
     """The DeepSpeed configuration itself, read if the settings give a path."""
     if isinstance(settings.deepspeed, dict):
         return settings.deepspeed
@@ -153,7 +153,7 @@ def read_division(settings: GRPOSettings) -> dict[str, Any]:
 
 
 def identify(
-    args: argparse.Namespace, settings: GRPOSettings, division: dict[str, Any], ranks: Ranks
+    args: argparse.Namespace, settings: GRPOSettings, deepspeed: dict[str, Any], ranks: Ranks
 ) -> dict[str, Any]:
     """What the job computes: a saved state is used only by a job that agrees in all of it."""
     files = {
@@ -170,7 +170,7 @@ def identify(
         **files,
         **folders,
         "settings": digest(numbers(settings)),
-        "deepspeed": digest(division),
+        "deepspeed": digest(deepspeed),
         "code": code_digest("train_grpo", [*plugin_files(settings), family_file(args.model)]),
         "seed": args.seed,
         "steps": [args.first_step, args.steps],

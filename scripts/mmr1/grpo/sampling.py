@@ -56,12 +56,12 @@ class Collector:
 
     def validate(self, problems: Sequence[Problem], watch: Stopwatch) -> dict[str, float]:
         """Accuracy on held-out problems. Seeds are the same at every step. Raises Preempted."""
-        chosen = self.settings.validation
-        sampling = Sampling(chosen.temperature, self.settings.max_response_tokens, chosen.top_p)
+        validation = self.settings.validation
+        sampling = Sampling(validation.temperature, self.settings.max_response_tokens, validation.top_p)
         entries = [Entry(slot, problem) for slot, problem in enumerate(problems)]
-        groups = self._sample(entries, chosen.n, ("validation",), sampling, watch)
-        verdicts = [one.accuracy for group in groups for one in group.judged]
-        return {"accuracy": sum(verdicts) / len(verdicts), "n": len(verdicts)}
+        groups = self._sample(entries, validation.n, ("validation",), sampling, watch)
+        accuracies = [verdict.accuracy for group in groups for verdict in group.judged]
+        return {"accuracy": sum(accuracies) / len(accuracies), "n": len(accuracies)}
 
     def update_weights(self, policy: Policy) -> None:
         """Give the engine the policy's weights as they are now."""

@@ -196,7 +196,7 @@ def identify(
     """What the job computes: a saved state is used only by a job that agrees in all of it."""
     return {
         "settings": {name: value for name, value in numbers(settings).items() if name != "deepspeed"},
-        "deepspeed": _division(settings),
+        "deepspeed": _deepspeed(settings),
         "inputs": dict(inputs),
         "code": code_digest("train_sft", [*plugin_files(settings), *plugins]),
         "seed": seed,
@@ -232,7 +232,7 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
         max_grad_norm=settings.max_grad_norm,
         bf16=settings.precision == "bf16",
         gradient_checkpointing=settings.gradient_checkpointing,
-        deepspeed=_deepspeed(division) if (division := _division(settings)) else None,
+        deepspeed=_complete(given) if (given := _deepspeed(settings)) else None,
         eval_strategy="steps",
         eval_steps=settings.evaluate_every,
         save_steps=settings.save_every,
@@ -253,13 +253,13 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
     )
 
 
-def _division(settings: SFTSettings) -> dict[str, Any] | None:
+def _deepspeed(settings: SFTSettings) -> dict[str, Any] | None:
     """The DeepSpeed configuration itself, read if the settings give a path."""
     given = settings.deepspeed
     return given if given is None or isinstance(given, dict) else read_json(given)
 
 
-def _deepspeed(given: dict[str, Any]) -> dict[str, Any]:
+def _complete(given: dict[str, Any]) -> dict[str, Any]:
     """A DeepSpeed configuration that ends in whole weights: ZeRO-3 would leave each rank its part."""
     import deepspeed
 
