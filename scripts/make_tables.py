@@ -25,7 +25,13 @@ PAPER = Path(__file__).parent.parent / "config" / "paper_tables.csv"
 def main() -> None:
     args = parse_arguments()
     index = read_settings(args.index, Index)
-    inputs = {"index": args.index, "paper": args.paper, "scores": [one.scores for one in index.evaluations]}
+    inputs = {
+        "index": args.index,
+        "paper": args.paper,
+        "scores": [one.scores for one in index.evaluations],
+        "items": [one.items for one in index.evaluations if one.items is not None],
+        "problems": list(index.benchmarks.values()),
+    }
     formats = {"markdown": markdown, "csv": comma_separated, "latex": latex, "html": html_fragment}
     outputs = {name: getattr(args, name) for name in formats}
     with job(args, inputs=inputs, outputs=outputs) as work:

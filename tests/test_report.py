@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mmr1.benchmarks.intervals import bootstrap
 from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, write_json, write_jsonl
 from mmr1.provenance.ledger import read_records
 from mmr1.report import cost, results
+from mmr1.report.accuracy import verdicts
 from mmr1.report.figures import Palette, curves, moving_mean
 from mmr1.report.index import Index, read_index
 from mmr1.report.page import build, duration
@@ -122,7 +124,7 @@ def test_seeds_that_agree_are_no_more_certain_than_one(made: SyntheticResults, t
     assert several.seeds == 2
     assert several.mean == 0.5
     items = contracts.read(tmp_path / "items.parquet", ITEMS)
-    low, high = results.bootstrap(items["paper"].to_pylist(), items["id"].to_pylist())
+    low, high = bootstrap(items["paper"].to_pylist(), items["id"].to_pylist())
     assert (several.low, several.high) == (low, high)
     assert high - low > 0.25  # 40 items
     single = results.accuracy(once, "tiny", "vas", "digits", "paper")
@@ -133,7 +135,7 @@ def test_seeds_that_agree_are_no_more_certain_than_one(made: SyntheticResults, t
 def with_verdicts(index: Index, folder: Path, seeds: int) -> Index:
     """An index whose seeds of vas all answer every second problem right."""
     last = index.evaluations[-1]
-    ids = list(results.verdicts(last.items, "paper")) if last.items else []
+    ids = list(dict(verdicts(last.items, "paper"))) if last.items else []
     rows = [{"id": name, "official": True, "paper": i % 2 == 0, "extracted": ""} for i, name in enumerate(ids)]
     contracts.write(folder / "items.parquet", rows, ITEMS)
     score = {"correct": 20, "accuracy": 0.5, "ci95": [0.35, 0.65], "by": {}}

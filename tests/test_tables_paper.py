@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from mmr1.plumbing.errors import UserError
+from mmr1.report import results
 from mmr1.report.printed_tables import AVERAGE, COLUMNS, Cell, Index, average, make, paper_notes, read_paper
 from mmr1.report.table_formats import comma_separated, html_fragment, latex, markdown
+from synthetic_results import SyntheticResults
 
 ROOT = Path(__file__).parent.parent
 PAPER = read_paper(ROOT / "config" / "paper_tables.csv")
@@ -201,3 +203,22 @@ def test_the_program(tmp_path: Path) -> None:
     assert failed.returncode == 2
     assert failed.stderr.count("\n") == 1
     assert not (tmp_path / "u.md").exists()
+
+
+def test_a_cell_is_the_reports(tmp_path: Path) -> None:
+    """Of several seeds, too: one number and one interval, in the table as in the report."""
+    folder = tmp_path / "digits"
+    made = SyntheticResults(folder, seeds=(0, 1))
+    (cell,) = (row[1:] for row in make("accuracy", tables_index(made), PAPER).rows if row[0].startswith("vas"))
+    shown = results.accuracy(made.index, "tiny", "vas", "digits", "paper")
+    assert shown is not None
+    assert shown.seeds == 2
+    spread = f"{100 * shown.spread:.1f}" if shown.spread is not None else ""
+    assert cell == [f"{100 * shown.mean:.1f} ± {spread} [{100 * shown.low:.1f}, {100 * shown.high:.1f}]"]
+
+
+def tables_index(made: SyntheticResults) -> Index:
+    """The tables' index of what the report's is of."""
+    kept = {"model", "subject", "seed", "benchmark", "scores", "items"}
+    evaluations = [one.model_dump(include=kept) for one in made.index.evaluations]
+    return Index.model_validate({"evaluations": evaluations, "benchmarks": made.index.benchmarks})

@@ -19,7 +19,7 @@ from mmr1.data.settings import made_benchmarks
 from mmr1.grpo.settings import TrainerSettings
 from mmr1.plumbing.settings import machine, numbers, plugin_files, taken
 from mmr1.plugins import load
-from mmr1.report.printed_tables import COLUMNS as PAPER_COLUMNS
+from mmr1.benchmarks.settings import PAPERS as PAPER_COLUMNS
 from mmr1.recipe import check_files, load_recipe
 from mmr1.vas.settings import DrawSettings, ScoreMachine, ScoreSettings, RefreshSettings
 from mmr1.rollout.settings import AskSettings, GenerateSettings

@@ -124,7 +124,7 @@ def tables_row(model, subject):
 
 def tables_index(wildcards):
     """The tables' index as JSON: see mmr1.report.printed_tables."""
-    kept = ("model", "subject", "seed", "benchmark", "scores")
+    kept = ("model", "subject", "seed", "benchmark", "scores", "items")
     evaluations = [
         {name: value for name, value in one.items() if name in kept}
         | tables_row(model, subject)
@@ -135,7 +135,13 @@ def tables_index(wildcards):
         )
     ]
     return json.dumps(
-        {"evaluations": evaluations, "settings": evaluation_settings(RECIPE)},
+        {
+            "evaluations": evaluations,
+            "benchmarks": {
+                name: benchmark_problems(name) for name in RECIPE.evaluation.benchmarks
+            },
+            "settings": evaluation_settings(RECIPE),
+        },
         sort_keys=True,
     )
 

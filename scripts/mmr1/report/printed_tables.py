@@ -1,7 +1,7 @@
 """Tables 2, 3 and 4 beside the paper's: our rows, the paper's, the difference, and whether it lies in our interval.
 
-Numbers are accuracies in percent. An interval is the one of `scores.json` (over problems); of several seeds the mean of
-theirs. An average's interval combines those of its columns as independent (MOVER, Zou and Donner 2008).
+Numbers are accuracies in percent. Intervals are over problems (`mmr1.report.accuracy`). An average's interval combines
+those of its columns as independent (MOVER, Zou and Donner 2008).
 """
 
 import csv
@@ -10,17 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmr1.benchmarks.settings import PAPERS as COLUMNS
 from mmr1.plugins import load, names
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import read_json
+from mmr1.report.accuracy import accuracy_of, read_scores
 
-# The benchmarks of the paper's tables, in the order of their columns.
-COLUMNS = ("mathverse", "mathvista", "mathvision", "logicvista", "chartqa")
 AVERAGE = "average"
 Name = Literal["2", "3", "4", "accuracy"]
 
@@ -63,19 +62,24 @@ class Evaluation(BaseModel):
     seed: int | None = None
     benchmark: str
     scores: Path
+    items: Path | None = None
     checkpoint: str | None = None
     label: str | None = None
     settings: Settings = {}
 
 
 class Index(BaseModel):
-    """What a table is made from. `labels` rename models, subjects and benchmarks; `settings` (prompt, sampling, …) are
-    printed under the table as they are; `paper_rows` maps "model/subject" to a row of the paper, over the built-in map.
+    """What a table is made from.
+
+    `benchmarks` maps a name to its problems, `labels` rename models, subjects and benchmarks, `settings` (prompt,
+    sampling, …) are printed under the table as they are; `paper_rows` maps "model/subject" to a row of the paper, over
+    the built-in map.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     evaluations: tuple[Evaluation, ...] = Field(min_length=1)
+    benchmarks: dict[str, Path] = {}
     labels: dict[str, str] = {}
     settings: Settings = {}
     paper_rows: dict[str, str] = {}
@@ -162,7 +166,7 @@ def our_rows(index: Index, table: Name) -> list[Ours]:
         named = f"{index.label(model)} {index.label(subject)}" if several else index.label(subject)
         first = evaluations[0]
         checkpoints = tuple(dict.fromkeys(one.checkpoint for one in evaluations if one.checkpoint))
-        label, cells = first.label or named, _cells(evaluations)
+        label, cells = first.label or named, _cells(evaluations, index.benchmarks)
         for paper in (None,) if table == "accuracy" else beside:
             rows.append(Ours(label, cells, checkpoints, paper, first.settings))
     return rows
@@ -243,38 +247,31 @@ def average(cells: Sequence[Cell]) -> Cell:
     return Cell(value, value - below, value + above, sum(cell.n for cell in cells), min(cell.seeds for cell in cells))
 
 
-def _cells(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Cell]]:
+def _cells(evaluations: Sequence[Evaluation], problems: Mapping[str, Path]) -> dict[str, dict[str, Cell]]:
     """Cells by score and column. A score counts only where each of the row's benchmarks has it."""
-    by_benchmark: dict[str, list[dict[str, Any]]] = {}
+    by_benchmark: dict[str, list[Evaluation]] = {}
     seen: set[tuple[str, int | None]] = set()
     for one in evaluations:
         if (one.benchmark, one.seed) in seen:
             raise UserError(f"{one.scores}: {one.model} {one.subject} has {one.benchmark}, seed {one.seed}, twice")
         seen.add((one.benchmark, one.seed))
-        by_benchmark.setdefault(one.benchmark, []).append(_read_scores(one))
-    names = ("paper", "official", "judge")
-    found: dict[str, dict[str, Cell]] = {}
-    for name in names:
-        if all(name in scores["scores"] for several in by_benchmark.values() for scores in several):
-            found[name] = {benchmark: _cell(several, name) for benchmark, several in by_benchmark.items()}
-    return found
+        by_benchmark.setdefault(one.benchmark, []).append(one)
+    read = [read_scores(one)["scores"] for one in evaluations]
+    return {
+        kind: {name: _cell(several, kind, problems.get(name)) for name, several in by_benchmark.items()}
+        for kind in ("paper", "official", "judge")
+        if all(kind in scores for scores in read)
+    }
 
 
-def _read_scores(evaluation: Evaluation) -> dict[str, Any]:
-    scores = read_json(evaluation.scores)
-    if not isinstance(scores, dict) or not {"benchmark", "n", "scores"} <= scores.keys():
-        raise UserError(f"{evaluation.scores}: expected benchmark, n and scores, found something else")
-    if scores["benchmark"] != evaluation.benchmark:
-        raise UserError(f"{evaluation.scores}: benchmark: expected {evaluation.benchmark}, found {scores['benchmark']}")
-    return scores
-
-
-def _cell(several: Sequence[Mapping[str, Any]], name: str) -> Cell:
-    found = [scores["scores"][name] for scores in several]
-    values = [100 * one["accuracy"] for one in found]
-    lows, highs = ([100 * one["ci95"][side] for one in found] for side in (0, 1))
-    spread = stdev(values) if len(values) > 1 else None
-    return Cell(mean(values), mean(lows), mean(highs), several[0]["n"], len(values), spread)
+def _cell(several: Sequence[Evaluation], kind: str, problems: Path | None) -> Cell:
+    """The cell of a subject's seeds; without verdicts per item the mean of their intervals."""
+    found = accuracy_of(several, kind, problems)
+    low, high = found.low, found.high
+    if low is None or high is None:
+        low, high = (mean(read_scores(one)["scores"][kind]["ci95"][side] for one in several) for side in (0, 1))
+    spread = None if found.spread is None else 100 * found.spread
+    return Cell(100 * found.mean, 100 * low, 100 * high, found.n, found.seeds, spread)
 
 
 def _benchmarks(index: Index) -> list[str]:

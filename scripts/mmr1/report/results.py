@@ -1,37 +1,20 @@
 """What the report says, read from the files of the index: accuracies, curves, score distributions."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from mmr1.benchmarks.base import benchmark as benchmark_of
-from mmr1.benchmarks.intervals import bootstrap
 from mmr1.data import contracts
-from mmr1.data.problems import Problem, read_problems
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import read_json, read_jsonl
-from mmr1.report.index import Evaluation, Index, Training
+from mmr1.plumbing.files import read_jsonl
+from mmr1.report.accuracy import Accuracy, accuracy_of
+from mmr1.report.index import Index, Training
 
 BINS = 10  # as in the paper's Figure 3
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """A subject's accuracy on a benchmark, in [0, 1], as the mean over `seeds` runs of `n` items each.
-
-    `low` and `high` bound its 95% interval; None where several seeds come without per-item verdicts.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
-    seeds: int
 
 
 @dataclass(frozen=True)
@@ -55,23 +38,11 @@ class RoundScores:
 
 
 def accuracy(index: Index, model: str, subject: str, benchmark: str, kind: str) -> Accuracy | None:
-    """Mean over seeds of a subject's accuracy; None if it was not evaluated there.
-
-    One seed has the interval of its `scores.json`. For several, problems (with all their versions and seeds) are
-    resampled: seeds share their items, so that they are no independent samples.
-    """
+    """Mean over seeds of a subject's accuracy; None if it was not evaluated there."""
     chosen = [
         one for one in index.evaluations if (one.model, one.subject, one.benchmark) == (model, subject, benchmark)
     ]
-    if not chosen:
-        return None
-    scores = [_score(one, kind) for one in chosen]
-    if len(chosen) == 1:
-        low, high = scores[0]["ci95"]
-    else:
-        low, high = _interval_over_seeds(index, chosen, kind)
-    mean = float(np.mean([score["accuracy"] for score in scores]))
-    return Accuracy(mean, low, high, read_json(chosen[0].scores)["n"], len(chosen))
+    return accuracy_of(chosen, kind, index.benchmarks.get(benchmark)) if chosen else None
 
 
 def series(index: Index, model: str, file: str, key: str) -> list[Series]:
@@ -128,45 +99,8 @@ def transition(before: RoundScores, after: RoundScores, edges: np.ndarray) -> np
     return counts
 
 
-def verdicts(path: Path, kind: str) -> dict[str, bool]:
-    """Whether each item of a benchmark was right, by its id, from `items.parquet`."""
-    table = contracts.read(path, pa.schema([("id", pa.string()), (kind, pa.bool_())]))
-    return dict(zip(table["id"].to_pylist(), table[kind].to_pylist(), strict=True))
-
-
 def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, BINS - 1)
-
-
-def _score(evaluation: Evaluation, kind: str) -> dict[str, Any]:
-    scores = read_json(evaluation.scores)
-    try:
-        return scores["scores"][kind]
-    except (KeyError, TypeError):
-        raise UserError(f"{evaluation.scores}: scores.{kind}: expected a score, found none") from None
-
-
-def _interval_over_seeds(index: Index, chosen: list[Evaluation], kind: str) -> tuple[float | None, float | None]:
-    right: list[bool] = []
-    names: list[str] = []
-    cluster = _cluster(index, chosen[0].benchmark)
-    for evaluation in chosen:
-        if evaluation.items is None:
-            return None, None
-        by_id = verdicts(evaluation.items, kind)
-        right += by_id.values()
-        names += [cluster(name) for name in by_id]
-    return bootstrap(right, names)
-
-
-def _cluster(index: Index, benchmark: str) -> Callable[[str], str]:
-    """The problem that an item is a version of: itself, but for a benchmark that shows problems in versions."""
-    known = benchmark_of(benchmark)
-    if known.cluster is None:
-        return lambda name: name
-    problems = {one.id: one for one in read_problems(index.benchmarks[benchmark], images=False)}
-    cluster: Callable[[Problem], str] = known.cluster
-    return lambda name: cluster(problems[name])
 
 
 def _rows(training: Training, file: str) -> list[tuple[int, dict[str, Any]]]:

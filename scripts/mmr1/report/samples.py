@@ -9,8 +9,8 @@ from PIL import Image
 
 from mmr1.data import contracts
 from mmr1.data.problems import IMAGE_MARK, Problem, open_image, read_problems
+from mmr1.report.accuracy import verdicts
 from mmr1.report.index import Evaluation, Index
-from mmr1.report.results import verdicts
 
 # How many of each kind are shown: mended by every run, by some, broken by some, wrong throughout.
 KINDS = {"wrong before, right after": 2, "right in some runs only": 2, "right before, wrong after": 1, "never right": 1}
@@ -60,7 +60,7 @@ def samples(index: Index, model: str, benchmark: str) -> list[Sample]:
     chosen = _subjects(index, model, benchmark)
     if len(chosen) < 2 or chosen[0].subject != "sft":
         return []
-    right = [verdicts(one.items, index.accuracy) for one in chosen if one.items is not None]
+    right = [dict(verdicts(one.items, index.accuracy)) for one in chosen if one.items is not None]
     problems = read_problems(index.benchmarks[benchmark])
     left = dict(KINDS)
     picked: list[tuple[str, Problem]] = []
