@@ -22,7 +22,7 @@ rule make_tables:
     input:
         index=f"{R}/tables/index.json",
         scores=all_scores,
-        items=evaluated("items.parquet"),
+        verdicts=evaluated("items.parquet"),
         problems=[benchmark_problems(name) for name in RECIPE.evaluation.benchmarks],
         paper="config/paper_tables.csv",
     output:
