@@ -43,7 +43,7 @@ def main() -> None:
             url, model, retries = settings.judge.url, settings.judge.model, settings.machine.judge_retries
             with judge.Judge(url, model, args.judge_cache, retries) as asked:
                 items = add_judge(items, asked.verdicts)
-        result = scores(chosen, items)
+        result = scores(chosen, items) | ({"limited": args.limited} if args.limited else {})
         if args.items:
             rows = item_rows(items)
             contracts.write(args.items, rows, rows.schema)

@@ -108,6 +108,20 @@ def test_broken_rl_rows_are_named_and_may_be_left_out_up_to_a_bound(tmp_path: Pa
     assert not (tmp_path / "refused/problems.parquet").exists()
 
 
+def test_a_limit_takes_the_first_rows_of_both_sets(tmp_path: Path, tiny_model_dir: Path) -> None:
+    rows = [rl_row(answer=str(number)) for number in range(5)]
+    done = prepare_rl(tmp_path / "rl", tiny_model_dir, rows, "--limit", 2)
+    assert done.returncode == 0, done.stderr
+    assert [problem.answer for problem in read_problems(tmp_path / "rl/problems.parquet")] == ["0", "1"]
+
+    items = [chat(f"Question {number}", f"\\boxed{{{number}}}") for number in range(9)]
+    done = prepare_sft(sft_folder(tmp_path / "sft", items, {}), 9, "--limit", 3, "--validation-size", 2)
+    assert done.returncode == 0, done.stderr
+    train, held_out = (read_conversations(tmp_path / f"{name}.parquet") for name in ("sft", "validation"))
+    assert (len(train), len(held_out)) == (3, 2)
+    assert {problem.id for problem, _ in train + held_out} == {f"sft-{number:07d}" for number in range(5)}
+
+
 def test_the_rl_set_must_have_its_number_of_rows(tmp_path: Path, tiny_model_dir: Path) -> None:
     done = prepare_rl(tmp_path, tiny_model_dir, [rl_row(), rl_row()], "--rows", 3)
     assert done.returncode == 2

@@ -60,7 +60,7 @@ RESERVED_RUNS = {"base", "sft", "eval", "initial", "settings"}
 # What is done once a model: a run that said otherwise would not be heard.
 SHARED_BY_RUNS = {"sft", "evaluation"}
 # What of the evaluation is done once for all models.
-SHARED_BY_MODELS = {"benchmarks", "official_prompt"}
+SHARED_BY_MODELS = {"benchmarks", "official_prompt", "limit"}
 
 
 class Validation(Section):
@@ -169,7 +169,7 @@ class Run(BaseModel):
 
 
 class Recipe(Stages):
-    """One recipe. Its name is the folder under `results/` and the experiment in MLflow."""
+    """One recipe. Its name is the folder under `results/` and the experiment in MLflow, unless it is limited."""
 
     name: Name
     environment: Literal["cpu", "gpu"] = Field("cpu", description="which environment runs models")
@@ -182,6 +182,12 @@ class Recipe(Stages):
         "last_two",
         description="which optimizer states of a run stay: its last, so that more rounds can follow, and the one that "
         "its last round starts from, so that this round can be repeated alone; only the last; or every one",
+    )
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="only the first problems of everything, for a first look; `data.limit` and `evaluation.limit` are "
+        "for one of them. Such a run has results of its own",
     )
     data: Data | None = None
     models: dict[Name, Model] = Field(min_length=1)
@@ -218,6 +224,28 @@ class Recipe(Stages):
             for seed in run.seeds or self.seeds
         ]
 
+    @property
+    def limited(self) -> str | None:
+        """What names and records say where only the first problems are taken, such as limit20; None if all are."""
+        data = None if self.data is None else self.data.limit
+        limits = {"": self.limit, "data-": data, "evaluation-": self.evaluation.limit}
+        return "-".join(f"{where}limit{limit}" for where, limit in limits.items() if limit is not None) or None
+
+    @property
+    def folder(self) -> str:
+        """The folder of its results, below `results/`."""
+        return self.name if self.limited is None else f"{self.name}-{self.limited}"
+
+    @property
+    def data_limit(self) -> int | None:
+        """How many problems and conversations of each table of the data source are taken at most."""
+        return self.limit if self.data is None or self.data.limit is None else self.data.limit
+
+    @property
+    def evaluation_limit(self) -> int | None:
+        """How many problems of each benchmark are taken at most."""
+        return self.limit if self.evaluation.limit is None else self.evaluation.limit
+
     def rl_models(self) -> list[str]:
         """The models that RL trains, in the recipe's order."""
         trained = {model for model, _, _ in self.trained()}
@@ -239,7 +267,7 @@ class Recipe(Stages):
     def preparation(self) -> Preparation:
         """The settings of `prepare_data.py`. Only a recipe with data has them."""
         assert self.data is not None
-        return Preparation(source=self.data.source, limit=self.data.limit)
+        return Preparation(source=self.data.source, limit=self.data_limit, test_limit=self.evaluation_limit)
 
     def benchmarks(self) -> list[str]:
         """The benchmarks whose problems are needed: those that checkpoints are compared on, and those that validate."""
@@ -320,6 +348,8 @@ class Recipe(Stages):
 
     def _check_size(self, where: str, found: int, table: str) -> None:
         key, size = self.data.rows()[table] if self.data is not None else ("data", None)
+        if self.data_limit is not None and (size is None or self.data_limit < size):
+            key, size = "limit" if self.data_limit == self.limit else "data.limit", self.data_limit
         if size is not None and found > size:
             raise ValueError(f"{where}: expected at most {key} ({size}), found {found}")
 

@@ -31,7 +31,7 @@ except UserError as error:
     print(f"recipe: {error}", file=sys.stderr)
     sys.exit(2)
 
-R = f"results/{RECIPE.name}"
+R = f"results/{RECIPE.folder}"
 CPU = "../../envs/cpu.yaml"
 DRIVER = "../../envs/driver.yaml"
 STACK = f"../../envs/{RECIPE.environment}.yaml"
@@ -252,7 +252,8 @@ def machine_of(name):
 
 
 # What every command ends with: its settings, its record, its start marker, its log. None of it changes a result.
-ENDING = " --record {output.record:q} --attempt {log.attempt:q} > {log.text:q} 2>&1"
+LIMITED = f" --limited {RECIPE.limited}" if RECIPE.limited else ""
+ENDING = f"{LIMITED} --record {{output.record:q}} --attempt {{log.attempt:q}} > {{log.text:q}} 2>&1"
 SETTINGS_ENDING = " --settings {params.settings:q} --machine {resources.machine:q}"
 
 

@@ -40,7 +40,7 @@ def report_contents():
         for model, run, seed in RECIPE.trained()
     ]
     return {
-        "recipe": RECIPE.name,
+        "recipe": RECIPE.folder,
         "results": R,
         "benchmarks": {
             name: benchmark_problems(name) for name in RECIPE.evaluation.benchmarks

@@ -116,9 +116,10 @@ rule prepare_benchmark:
     params:
         **program("prepare_benchmark", plugins=benchmark_file),
         prompt=lambda wildcards: QUESTIONS[wildcards.questions],
+        limit=optional("--limit", RECIPE.evaluation_limit),
     shell:
         command(
             "prepare_benchmark",
-            "--benchmark {wildcards.benchmark:q} --prompt {params.prompt}"
+            "--benchmark {wildcards.benchmark:q} --prompt {params.prompt} {params.limit}"
             " --out {output.problems:q}",
         )

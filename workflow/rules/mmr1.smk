@@ -6,13 +6,13 @@ SETTINGS |= {
         MMR1.module.RLPreparation,
         MMR1.settings.rl,
         RECIPE.grpo,
-        limit=RECIPE.data.limit,
+        limit=RECIPE.data_limit,
     ),
     "prepare_mmr1_sft": lambda sections: taken(
         MMR1.module.SFTPreparation,
         MMR1.settings.sft,
         validation_size=MMR1.settings.sft_validation,
-        limit=RECIPE.data.limit,
+        limit=RECIPE.data_limit,
     ),
 }
 

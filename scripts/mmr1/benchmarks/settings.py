@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from mmr1 import plugins
 from mmr1.plugins import choice
 from mmr1.plumbing.fields import all_different
-from mmr1.plumbing.settings import Machine, Section, on_machine
+from mmr1.plumbing.settings import Machine, Section, as_before, on_machine
 
 
 def _a_benchmark(value: str) -> str:
@@ -82,4 +82,5 @@ class Evaluation(Judging):
     temperature: float = Field(0.0, ge=0, description="the paper gives none; 0 is greedy")
     top_p: float = Field(1.0, gt=0, le=1)
     n: int = Field(1, ge=1, description="responses a problem")
+    limit: int | None = as_before(None, ge=1, description="only the first problems of each, for a first look")
     max_tokens: int = Field(4096, ge=1)

@@ -48,6 +48,9 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--attempt", type=Path, help="start marker: says running, then finished or failed; kept when the job fails"
     )
+    group.add_argument(
+        "--limited", help="the run that this job is part of takes only the first problems: how it says so"
+    )
 
 
 class Job:
@@ -103,6 +106,7 @@ def job(
             key = {
                 **_rule_and_wildcards(args.record),
                 "program": program,
+                **({"limited": args.limited} if getattr(args, "limited", None) else {}),
                 "params": _params(args, named_inputs, named_outputs),
                 "settings": None if settings is None else numbers(settings),
                 "inputs": hashed_inputs,
@@ -238,7 +242,7 @@ def _params(args: argparse.Namespace, *named: Mapping[str, list[Path]]) -> dict[
         name: value
         for name, value in sorted(vars(args).items())
         if name not in paths
-        and name not in ("record", "attempt")
+        and name not in ("record", "attempt", "limited")
         and not name.startswith(PREFIX)
         and not isinstance(value, Path)
     }

@@ -174,6 +174,7 @@ def our_rows(index: Index, table: Name) -> list[Ours]:
 
 def make(table: Name, index: Index, paper: Paper) -> Table:
     """Table "2", "3" or "4" beside the paper's, or "accuracy": our rows only, over whatever benchmarks there are."""
+    limited = _limited(index)
     rows = our_rows(index, table)
     columns = list(COLUMNS) if table != "accuracy" else _benchmarks(index)
     if table != "accuracy":
@@ -196,7 +197,7 @@ def make(table: Name, index: Index, paper: Paper) -> Table:
             lines.append([f"{name} (paper)", *(_text(values[column]) for column in shown)])
             records += [_record(table, name, "paper", column, paper=values[column]) for column in shown]
     title = "Accuracy" if table == "accuracy" else f"Table {table}, beside the paper's"
-    notes = [*_settings(index, rows, columns), *([] if table == "accuracy" else paper_notes(table, paper))]
+    notes = [*limited, *_settings(index, rows, columns), *([] if table == "accuracy" else paper_notes(table, paper))]
     for record in records:
         record["note"] = _paper_note(table, record, paper)
     return Table(title, header, lines, notes, records)
@@ -272,6 +273,19 @@ def _cell(several: Sequence[Evaluation], kind: str, problems: Path | None) -> Ce
         low, high = (mean(read_scores(one)["scores"][kind]["ci95"][side] for one in several) for side in (0, 1))
     spread = None if found.spread is None else 100 * found.spread
     return Cell(100 * found.mean, 100 * low, 100 * high, found.n, found.seeds, spread)
+
+
+def _limited(index: Index) -> list[str]:
+    """A note where scores are of a run over the first problems only. Raises UserError for such scores beside others."""
+    first = index.evaluations[0]
+    expected = read_scores(first).get("limited")
+    for one in index.evaluations:
+        if (found := read_scores(one).get("limited")) != expected:
+            raise UserError(
+                f"{one.scores}: limited: expected {expected or 'a whole run'}, as in {first.scores}, "
+                f"found {found or 'a whole run'}: they are no rows of one table"
+            )
+    return [f"Only the first problems were taken ({expected}): a first look, and no result."] if expected else []
 
 
 def _benchmarks(index: Index) -> list[str]:
