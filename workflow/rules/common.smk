@@ -209,10 +209,14 @@ def as_json(values):
     return json.dumps(values, sort_keys=True)
 
 
+# Modules that compute with a model's family: they encode its prompts, or make it.
+WITH_A_FAMILY = {"mmr1/data/prompts.py", "mmr1/models/tiny.py"}
+
+
 @cache
-def shows_a_model(name):
-    """Whether a program encodes prompts, so that the family of its model computes in it."""
-    return "mmr1/data/prompts.py" in code_files(name)
+def has_a_family(name):
+    """Whether the file of a model's family is a part of what a program computes with."""
+    return not WITH_A_FAMILY.isdisjoint(code_files(name))
 
 
 def program(name, of=None, plugins=None):
@@ -225,7 +229,7 @@ def program(name, of=None, plugins=None):
 
     def chosen(sections):
         files = [] if settings is None else plugin_files(settings(sections))
-        return [*files, sections.family.file] if shows_a_model(name) else files
+        return [*files, sections.family.file] if has_a_family(name) else files
 
     if plugins is None:
         code = from_sections(lambda sections: code_digest(name, chosen(sections)))
