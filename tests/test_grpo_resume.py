@@ -51,7 +51,7 @@ RANK_KILLS = {
     "optimizer step": {1: (PHASES["optimizer step"], 4, 0.0)},
     "saving a state, one rank there": {0: (PHASES["saving a state"], 2, 0.0)},
     "saving a state, the other rank there": {1: (PHASES["saving a state"], 2, 0.0)},
-    "writing a state's manifest": {0: ("mmr1.grpo.state:write_json", 4, 0.0)},  # every other call: a step's logs
+    "writing a state's manifest": {0: ("mmr1.plumbing.states:write_json", 2, 0.0)},
 }
 WRITING = "deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine:TorchCheckpointEngine.save"
 

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import shutil
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from mmr1.grpo.distributed import Ranks
+from mmr1.grpo.round import identify as identify_round
+from mmr1.grpo.settings import GRPOSettings
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, write_json
 from mmr1.plumbing.record import job
-from mmr1.plumbing.states import MANIFEST, States, check_state, differences
+from mmr1.plumbing.states import MANIFEST, States, check_state, differences, write_manifest
 from mmr1.sft.settings import SFTSettings
 from mmr1.sft.train import identify
 
@@ -124,7 +127,7 @@ def test_what_is_no_state_is_named_and_left_alone(
     stray.mkdir() if kind == "folder" else stray.write_bytes(b"of somebody")
     assert two.newest() == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
-    assert f"{stray}: not a state's name; ignored" in line
+    assert f"{stray}: a name that no state has; ignored" in line
     two.prune(2)
     assert stray.exists()
 
@@ -267,6 +270,76 @@ def test_no_changed_setting_of_sft_lets_a_state_be_used(data: st.DataObject) -> 
     mine = identify(SFT, {}, 0, ONE_RANK)
     other = identify(typing.cast(SFTSettings, changed(SFT, place, value)), {}, 0, ONE_RANK)
     assert_not_used(mine, other, ".".join(("settings", *place)))
+
+
+GRPO = GRPOSettings.model_validate({"filter": {"batch_size": 4}})
+GRPO_INPUTS = ("problems", "schedule", "system_prompt", "validation", "replay", "model", "reference", "state")
+
+
+@pytest.fixture(scope="module")
+def round_of_grpo(tmp_path_factory: pytest.TempPathFactory) -> argparse.Namespace:
+    """The arguments of a round, each input a file or folder of a few bytes."""
+    folder = tmp_path_factory.mktemp("round")
+    for name in GRPO_INPUTS:
+        if name in ("model", "reference", "state"):
+            (folder / name).mkdir()
+            (folder / name / "weights").write_bytes(name.encode())
+        else:
+            (folder / name).write_bytes(name.encode())
+    write_manifest(folder / "state", {"step": 4})
+    paths = {name: folder / name for name in GRPO_INPUTS}
+    return argparse.Namespace(**paths, seed=0, threads=1, validate_every=1)
+
+
+@given(data=st.data())
+def test_no_changed_setting_of_grpo_lets_a_state_be_used(
+    data: st.DataObject, round_of_grpo: argparse.Namespace
+) -> None:
+    """All but how often a state is saved, and where the DeepSpeed configuration lies: its content counts."""
+    place = data.draw(st.sampled_from([place for place in leaves(GRPO) if place[0] not in ("save_every", "deepspeed")]))
+    value = data.draw(other_values(holder(GRPO, place), place[-1]))
+    mine = identify_round(round_of_grpo, GRPO, {}, ONE_RANK)
+    other = identify_round(round_of_grpo, typing.cast(GRPOSettings, changed(GRPO, place, value)), {}, ONE_RANK)
+    assert_not_used(mine, other, ".".join(("settings", *place)))
+
+
+@given(
+    name=st.sampled_from([*GRPO_INPUTS, "seed", "threads", "validate_every", "division"]),
+    place=st.integers(0),
+    change=st.integers(1, 255),
+)
+def test_no_other_seed_or_changed_byte_of_what_is_read_lets_a_state_of_grpo_be_used(
+    name: str, place: int, change: int, round_of_grpo: argparse.Namespace
+) -> None:
+    mine = identify_round(round_of_grpo, GRPO, {"stage": 2}, ONE_RANK)
+    other = argparse.Namespace(**vars(round_of_grpo))
+    division = {"stage": 3 if name == "division" else 2}
+    with TemporaryDirectory() as temporary:
+        if name in GRPO_INPUTS:
+            copied = Path(temporary, name)
+            original = getattr(other, name)
+            shutil.copytree(original, copied) if original.is_dir() else shutil.copy2(original, copied)
+            file = copied / "weights" if copied.is_dir() else copied
+            content = bytearray(file.read_bytes())
+            content[place % len(content)] ^= change
+            file.write_bytes(content)
+            if name == "state":  # known by the hashes in its manifest, which are checked before it is loaded
+                write_manifest(copied, {"step": 4})
+            setattr(other, name, copied)
+        elif name != "division":
+            setattr(other, name, getattr(other, name) + change)
+        identity = identify_round(other, GRPO, division, ONE_RANK)
+    assert_not_used(mine, identity, "deepspeed.stage" if name == "division" else name)
+
+
+@given(st.integers(1, 10**6))
+def test_how_often_a_state_is_saved_does_not_make_another_job(every: int) -> None:
+    arguments = argparse.Namespace(**dict.fromkeys(GRPO_INPUTS), seed=0, threads=1, validate_every=1)
+    saved, going_on = (
+        identify_round(arguments, GRPO.model_copy(update={"save_every": number}), {}, ONE_RANK)
+        for number in (every, every + 1)
+    )
+    assert not differences(saved, going_on)
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(1, 64), st.integers(1, 64))

@@ -23,7 +23,7 @@ from mmr1.grpo.policy import Policy, Reference
 from mmr1.grpo.replay import ReplayEngine
 from mmr1.grpo.sampling import Collector
 from mmr1.grpo.settings import GRPOSettings, TrainerSettings
-from mmr1.grpo.state import MANIFEST, Work, check_state, copy_state, folder_digest, load_state
+from mmr1.grpo.state import Work, copy_state, folder_digest, load_state
 from mmr1.models.action_space import suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint
 from mmr1.models.family import family_file
@@ -33,6 +33,7 @@ from mmr1.plumbing.files import digest, read_json, sha256, write_jsonl
 from mmr1.plumbing.interruption import Interruption
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.settings import numbers, plugin_files, read_text
+from mmr1.plumbing.states import check_state, read_manifest
 from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.engines import Limits
 from mmr1.rollout.make import make_engine, ranks_of
@@ -57,7 +58,7 @@ def train_round(
         check_checkpoint(folder)
     deepspeed = read_deepspeed(settings)
     identity = identify(args, settings, deepspeed, ranks)
-    ranks.agree({name: str(value) for name, value in identity.items()})
+    ranks.agree({name: digest(value) if isinstance(value, dict) else str(value) for name, value in identity.items()})
     first, last = sampler.steps[0], sampler.steps[-1]
     if ranks.size % (shared_by := ranks_of(settings.engine)):
         raise UserError(f"engine.tensor_parallel: expected a divisor of the {ranks.size} ranks, found {shared_by}")
@@ -99,7 +100,7 @@ def train_round(
     logs = write_outputs(args, settings, work, range(first, last + 1), validated) if ranks.first else []
     if args.state_out and ranks.first:
         facts = {"step": last + 1, "checkpoint": folder_digest(args.out, "*.safetensors")}
-        copy_state(work.state(last + 1), args.state_out, facts)
+        copy_state(work.states.path(last + 1), args.state_out, facts)
     ranks.barrier()
     if not logs:
         return {}, {}
@@ -165,12 +166,12 @@ def identify(
     if args.earlier_rewards:
         files["earlier_rewards"] = digest([sha256(path) for path in args.earlier_rewards])
     if args.state:
-        folders["state"] = sha256(args.state / MANIFEST)
+        folders["state"] = digest(read_manifest(args.state))
     return {
         **files,
         **folders,
-        "settings": digest(numbers(settings)),
-        "deepspeed": digest(deepspeed),
+        "settings": {name: value for name, value in numbers(settings).items() if name != "deepspeed"},
+        "deepspeed": deepspeed,
         "code": code_digest("train_grpo", [*plugin_files(settings), family_file(args.model)]),
         "seed": args.seed,
         "steps": [args.first_step, args.steps],

@@ -86,16 +86,11 @@ class States:
         if earlier := [other for other in manifests if other < step and len(kept) < KEPT_STATES]:
             kept += manifests[max(earlier)]["needs"] or [max(earlier)]
         for other in self._manifests().keys() - set(kept):
-            _remove(self.path(other))
+            remove(self.path(other))
 
     def _of_this_job(self) -> dict[int, Manifest]:
         """The manifests of the states whose identity is this job's; the others are removed, with what is no state."""
-        for entry in sorted(self.folder.iterdir()):
-            if re.fullmatch(rf"\.{re.escape(self.prefix)}\d+\.\w{{8}}", entry.name):
-                log(f"warning: {entry}: left by a save or a removal that was cut off; removed")
-                _rmtree(entry)
-            elif self._step_of(entry) is None:
-                log(f"warning: {entry}: not a state's name; ignored")
+        tidy(self.folder, self.prefix, self.digits)
         found = {}
         for step, manifest in self._manifests().items():
             if isinstance(manifest, UserError):
@@ -109,12 +104,11 @@ class States:
     def _manifests(self) -> dict[int, Manifest | UserError]:
         """Every state's manifest, or what is wrong with it."""
         found: dict[int, Manifest | UserError] = {}
-        for entry in sorted(self.folder.iterdir()):
-            if (step := self._step_of(entry)) is not None:
-                try:
-                    found[step] = _read_own_manifest(entry, step)
-                except UserError as problem:
-                    found[step] = problem
+        for step, folder in numbered(self.folder, self.prefix, self.digits).items():
+            try:
+                found[step] = _read_own_manifest(folder, step)
+            except UserError as problem:
+                found[step] = problem
         return found
 
     def _check_whole(self, step: int, manifests: dict[int, Manifest]) -> None:
@@ -123,14 +117,29 @@ class States:
             raise UserError(f"needs {self.path(step)}, which is not there or not good")
         check_hashes(self.path(step), manifests[step]["files"])
 
-    def _step_of(self, entry: Path) -> int | None:
-        number = entry.name.removeprefix(self.prefix)
-        named = re.fullmatch(r"[0-9]+", number) and self.path(int(number)).name == entry.name
-        return int(number) if named else None
-
     def _drop(self, step: int, problem: object) -> None:
         log(f"warning: {self.path(step)}: {problem}; removed")
-        _remove(self.path(step))
+        remove(self.path(step))
+
+
+def numbered(folder: Path, prefix: str = "", digits: int = 1) -> dict[int, Path]:
+    """What in a folder is named `prefix` and a number of at least `digits` digits, in the order of numbers."""
+    found = {}
+    for path in folder.iterdir():
+        number = path.name.removeprefix(prefix)
+        if re.fullmatch(r"[0-9]+", number) and path.name == f"{prefix}{int(number):0{digits}d}":
+            found[int(number)] = path
+    return dict(sorted(found.items()))
+
+
+def tidy(folder: Path, prefix: str = "", digits: int = 1) -> None:
+    """Remove what killed writes of a folder's numbered entries left, and name what else is in it; a line each."""
+    for stray in sorted(set(folder.iterdir()) - set(numbered(folder, prefix, digits).values())):
+        if re.fullmatch(rf"\.{re.escape(prefix)}[0-9]+\.\w{{8}}", stray.name):
+            log(f"warning: {stray}: left by a save or a removal that was cut off; removed")
+            _rmtree(stray)
+        else:
+            log(f"warning: {stray}: a name that no state has; ignored")
 
 
 def write_manifest(folder: Path, facts: Manifest) -> None:
@@ -184,6 +193,19 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     return [".".join(name) for name in sorted(names) if leaves[0].get(name) != leaves[1].get(name)]
 
 
+def remove(path: Path) -> None:
+    """Take a folder's name away, then its files: one that is half removed has no name that anybody reads.
+
+    Raises UserError if that cannot be done.
+    """
+    hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.rename(hidden)
+    except OSError as error:
+        raise UserError(f"{path}: expected to be able to remove it: {error.strerror}") from None
+    _rmtree(hidden)
+
+
 def _leaves(value: Any, name: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str, ...], str]]:
     if isinstance(value, dict) and value:
         for key, inner in value.items():
@@ -203,16 +225,6 @@ def _read_own_manifest(folder: Path, step: int) -> Manifest:
     if not isinstance(needs, list) or not all(isinstance(other, int) for other in needs):
         raise UserError(f"{folder / MANIFEST}: needs: expected a list of steps, found {needs!r}")
     return manifest
-
-
-def _remove(path: Path) -> None:
-    """Take a state's name away, then its files: one that is half removed has no name that anybody reads."""
-    hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.rename(hidden)
-    except OSError as error:
-        raise UserError(f"{path}: expected to be able to remove it: {error.strerror}") from None
-    _rmtree(hidden)
 
 
 def _rmtree(path: Path) -> None:
