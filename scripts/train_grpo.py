@@ -5,7 +5,6 @@ deadline came near), the state is saved in --work, run the same command again.
 """
 
 import argparse
-import shutil
 import sys
 import time
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ from mmr1.grpo.settings import TrainerSettings
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.record import Job, add_job_arguments, job
+from mmr1.plumbing.work_folder import WorkFolder
 
 INPUTS = ("model", "reference", "problems", "schedule", "earlier_rewards", "state", "system_prompt", "validation")
 OUTPUTS = ("out", "rollouts", "rewards", "metrics", "timings", "validation_out", "entries", "schedule_out", "state_out")
@@ -77,14 +77,18 @@ def main() -> None:
     inputs = {name: getattr(args, name) or None for name in (*INPUTS, "replay")}
     outputs = {name: getattr(args, name) for name in OUTPUTS}
     recorded = job(args, inputs=inputs, outputs=outputs, settings=settings, unrepeated=["timings"])
+    folder = WorkFolder(args.work)
     try:
         with recorded if ranks.first else nullcontext(Job()) as work:
             work.plugins.append(family_file(args.model))
+            with ranks.one_mistake_is_all():
+                if ranks.first:
+                    folder.hold(apart_from=[*inputs.values(), *outputs.values(), args.record])
             metrics, notes = train_round(args, settings, ranks, interruption)
             work.metrics |= metrics
             work.notes |= notes
         if ranks.first:  # only now: until the record is written the job may have to be run again
-            shutil.rmtree(args.work, ignore_errors=True)
+            folder.remove()
     except Interrupted as reason:
         print(f"train_grpo.py: {reason}; run again to go on", file=sys.stderr)
         sys.exit(EXIT_CODE)

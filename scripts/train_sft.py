@@ -6,7 +6,6 @@ Run it by hand on one device, or with `torchrun` on several: the first rank writ
 
 import argparse
 import os
-import shutil
 import sys
 import time
 from contextlib import nullcontext
@@ -16,6 +15,7 @@ from mmr1.models.family import family_file
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.record import Job, add_job_arguments, job
+from mmr1.plumbing.work_folder import WorkFolder
 from mmr1.sft.settings import SFTSettings
 
 DATA = ("model", "conversations", "validation", "system_prompt")
@@ -45,11 +45,14 @@ def main() -> None:
     inputs = {name: getattr(args, name) for name in DATA}
     recorded = job(args, inputs=inputs, outputs={"out": args.out, "metrics": args.metrics}, settings=settings)
     first = int(os.environ.get("RANK", 0)) == 0
+    folder = WorkFolder(args.work)
     with recorded if first else nullcontext(Job()) as work:
         work.plugins.append(family_file(args.model))
+        if first:
+            folder.hold(apart_from=[*inputs.values(), args.out, args.metrics, args.record])
         work.metrics |= train(args, settings, started, {name: work.inputs.get(name, "") for name in DATA})
     if first:  # only now: until the record is written the job may have to be run again
-        shutil.rmtree(args.work, ignore_errors=True)
+        folder.remove()
 
 
 def train(args: argparse.Namespace, settings: SFTSettings, started: float, digests: dict[str, str]) -> dict[str, float]:

@@ -21,6 +21,7 @@ from mmr1.grpo.losses import Tokens
 from mmr1.grpo.policy import place
 from mmr1.plumbing.files import read_jsonl
 from trainer_harness import Setup, Trainers, division, run_ranks, small_setup, trainers
+from work_holder import held_elsewhere
 
 STEPS = 3
 KILLED_STEPS = 6  # no phase is over before its kill: the ten of them together leave less than six steps behind
@@ -199,6 +200,49 @@ def test_a_damaged_state_is_passed_over(server: Trainers, setup: Setup) -> None:
 
 
 @pytest.mark.slow
+def test_a_second_program_on_a_work_folder_says_who_is_in_it_on_every_rank(server: Trainers, setup: Setup) -> None:
+    settings = setup.settings("second", group_size=2)
+    command = setup.arguments("second", settings, setup.schedule(range(1), size=4, name="second"))
+    with held_elsewhere(setup.folder / "second" / "work") as other:
+        assert run_ranks(server, setup, "second", [command] * 2) == [2, 2]
+        for rank in (0, 1):
+            last = setup.log(f"second-{rank}").read_text().splitlines()[-1]
+            assert f"work: expected no other program there, found process {other.pid} on " in last
+    assert not (setup.folder / "second" / "work").exists()
+    assert run_ranks(server, setup, "second", [command] * 2) == [0, 0]
+
+
+@pytest.mark.slow
+def test_what_is_no_state_in_the_work_folder_is_passed_over(server: Trainers, setup: Setup) -> None:
+    """Left by NFS, by an editor, by a copy, by a full disk; among the states as among the steps' results."""
+    settings = setup.settings("strays", group_size=2, save_every=1)
+    schedule = setup.schedule(range(STEPS), size=4)
+    straight, strays = "no-strays", "strays"
+    assert server.wait(server.start(setup.arguments(straight, settings, schedule), setup.log(straight))) == 0
+    command = setup.arguments(strays, settings, schedule)
+    kill = ("mmr1.grpo.state:Work.write_step", 3, 0.0)
+    assert server.wait(server.start(command, setup.log(strays), kill)) == -signal.SIGKILL
+    work = setup.folder / strays / "work"
+    for folder in (work / "states", work / "steps"):
+        (folder / ".nfs00000000a1b2").write_bytes(b"")
+        (folder / "000001~").mkdir()
+        (folder / "notes.txt").write_text("mine")
+        (folder / "000007").write_text("a file")
+    cut = work / "states" / "000003"
+    cut.mkdir()
+    (cut / "manifest.json").write_text('{"identity": {"seed": ')
+    (work / "states" / "000002" / "notes.txt").write_text("mine")
+    assert server.wait(server.start(command, setup.log(strays))) == 0
+    log = setup.log(strays).read_text()
+    assert f"going on from {work / 'states' / '000002'}" in log
+    for name in (".nfs00000000a1b2", "000001~", "notes.txt"):
+        assert log.count(f"{name}: a name that no state has; ignored") == 2
+    assert f"{cut}: {cut}/manifest.json: expected JSON" in log
+    assert setup.hashes(strays) == setup.hashes(straight)
+    assert not work.exists()
+
+
+@pytest.mark.slow
 def test_sigterm_and_a_deadline_save_and_leave(server: Trainers, setup: Setup) -> None:
     settings = setup.settings("leave", group_size=2, machine=EVERY_STEP | {"save_every": 100})
     schedule = setup.schedule(range(STEPS), size=4)
@@ -229,7 +273,7 @@ def test_a_state_of_other_settings_is_not_used(server: Trainers, setup: Setup) -
         schedule,
     )
     assert server.wait(server.start(after, setup.log("changed"))) == 0
-    assert "saved by a job that differed in settings" in setup.log("changed").read_text()
+    assert "saved by a job that differed in settings.learning_rate; removed" in setup.log("changed").read_text()
     assert read_jsonl(setup.folder / "changed" / "metrics.jsonl")[-1]["learning_rate"] == 1e-5
 
 

@@ -24,6 +24,7 @@ from mmr1.plumbing.files import digest, read_json, read_jsonl, write_json
 from mmr1.plumbing.interruption import Interrupted, Interruption
 from mmr1.sft.settings import SFTSettings
 from mmr1.sft.train import IGNORED, Collator, Conversations, forward_passes, train_sft
+from work_holder import held_elsewhere
 
 ROOT = Path(__file__).parents[1]
 
@@ -247,6 +248,25 @@ def test_a_file_that_is_read_by_the_row_trains_the_same_weights(
 
 
 @pytest.mark.slow
+def test_the_program_shares_its_work_folder_with_no_other_and_removes_it_at_the_end(
+    tiny_model_dir: Path, pairs: list[tuple[Problem, str]], straight: Path, tmp_path: Path
+) -> None:
+    words = written_inputs(tmp_path, tiny_model_dir, SETTINGS.model_dump(mode="json"), pairs, pairs[:4])
+    command = [sys.executable, str(ROOT / "scripts/train_sft.py"), *words]
+    with held_elsewhere(tmp_path / "work") as other:
+        refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert refused.returncode == 2
+        (line,) = refused.stderr.splitlines()
+        assert f"error: work: expected no other program there, found process {other.pid} on " in line
+    shutil.copytree(straight / "work" / "checkpoint-2", tmp_path / "work" / "checkpoint-2")  # of another job
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "work/checkpoint-2: saved by a job that differed in inputs" in done.stderr
+    assert {path.name for path in tmp_path.iterdir() if "work" in path.name} == set()
+    assert read_json(tmp_path / "records/train_sft/tiny.json")["metrics"]["steps"] == 4
+
+
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_conversations(tiny_model_dir: Path, tmp_path: Path) -> None:
     """512 MB are written and trained on in less than half of them: groups that are kept, and pages as they are read."""
     program = Path(__file__).with_name("measured_sft.py")
@@ -293,20 +313,25 @@ def without_images(pairs: list[tuple[Problem, str]]) -> list[tuple[Problem, str]
     return [(replace(problem, question="The sum?", images=()), response) for problem, response in pairs]
 
 
-def start_on_two_ranks(
+def written_inputs(
     folder: Path,
     model: Path,
     settings: dict[str, Any],
     train: list[tuple[Problem, str]],
     held: list[tuple[Problem, str]],
-) -> subprocess.CompletedProcess[str]:
-    """The program under torchrun in `folder`: writes two/, two.jsonl and records/train_sft/tiny.json."""
+) -> list[str]:
+    """A command line for a start in `folder`, which writes two/, two.jsonl and records/train_sft/tiny.json there."""
     write_json(folder / "settings.json", settings)
     write_conversations(folder / "train.parquet", train)
     write_conversations(folder / "validation.parquet", held)
     words = ["--settings", "settings.json", "--model", str(model), "--conversations", "train.parquet"]
     words += ["--validation", "validation.parquet", "--out", "two", "--metrics", "two.jsonl", "--work", "work"]
-    words += ["--record", "records/train_sft/tiny.json"]
+    return [*words, "--record", "records/train_sft/tiny.json"]
+
+
+def start_on_two_ranks(folder: Path, *inputs: Any) -> subprocess.CompletedProcess[str]:
+    """The program under torchrun in `folder`, with what `written_inputs` takes."""
+    words = written_inputs(folder, *inputs)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.run(
         [*torchrun, str(ROOT / "scripts/train_sft.py"), *words],

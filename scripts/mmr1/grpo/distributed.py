@@ -1,7 +1,8 @@
 """The ranks of a job: who they are, and what they must agree on."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -49,6 +50,17 @@ class Ranks:
         """Wait for every rank."""
         if self.size > 1:
             dist.barrier()
+
+    @contextmanager
+    def one_mistake_is_all(self) -> Iterator[None]:
+        """A UserError in the body of one rank is raised on all: they would wait for it."""
+        mistake = ""
+        try:
+            yield
+        except UserError as error:
+            mistake = str(error)
+        for found in filter(None, self.gather(mistake)):
+            raise UserError(found)
 
     def agree(self, facts: dict[str, str]) -> None:
         """Raises UserError on every rank, naming the first fact (a file and its hash, say) on which two differ."""

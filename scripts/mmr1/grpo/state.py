@@ -49,7 +49,11 @@ class Work:
 
         Raises UserError on all ranks if another number of ranks saved it and `any_world_size` is false.
         """
-        step = self.ranks.gather(self._newest() if self.ranks.first else None)[0]
+        step = None
+        with self.ranks.one_mistake_is_all():
+            if self.ranks.first:
+                step = self._newest()
+        step = self.ranks.gather(step)[0]
         if step is not None:
             load_state(policy, self.states.path(step), self.ranks, any_world_size, self.folder)
         return step

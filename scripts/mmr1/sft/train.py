@@ -167,7 +167,11 @@ def train_sft(
         callbacks=[_Lines(), _Seal(states, ranks), _Leave(interruption, ranks)],
     )
     trainer.remove_callback(PrinterCallback)
-    last = ranks.gather(states.newest() if ranks.first else None)[0]
+    last = None
+    with ranks.one_mistake_is_all():
+        if ranks.first:
+            last = states.newest()
+    last = ranks.gather(last)[0]
     trainer.train(resume_from_checkpoint=None if last is None else str(states.path(last)))
     if (done := trainer.state.global_step) < trainer.state.max_steps:
         raise Interrupted(f"{interruption.reason or 'another rank was asked to stop'}: saved with {done} steps done")
@@ -292,13 +296,8 @@ class _Trainer(Trainer):
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         """The batches of a step. Raises UserError on all ranks if one cannot read its own: they would wait for it."""
-        batches, mistake = [], ""
-        try:
+        with _ranks(self.args).one_mistake_is_all():
             batches = list(islice(epoch_iterator, num_batches))
-        except UserError as error:
-            mistake = str(error)
-        for found in filter(None, _ranks(self.args).gather(mistake)):
-            raise UserError(found)
         return super().get_batch_samples(iter(batches), num_batches, device)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
