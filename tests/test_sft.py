@@ -59,6 +59,12 @@ def train(
     return train_sft(model, pairs, pairs[:4], settings, "Think.", seed, *files, interruption or Interruption(), read)
 
 
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def weights(folder: Path) -> bytes:
     return (folder / "out" / "model.safetensors").read_bytes()
 
@@ -188,9 +194,7 @@ def test_a_flipped_bit_in_the_newest_state_leaves_the_one_before_it(
 ) -> None:
     shutil.copytree(straight / "work", tmp_path / "work")
     flipped = tmp_path / "work" / "checkpoint-4" / "optimizer.pt"
-    content = bytearray(flipped.read_bytes())
-    content[len(content) // 2] ^= 1
-    flipped.write_bytes(content)
+    flip_a_bit(flipped)
     train(tiny_model_dir, pairs, tmp_path)
     said = capsys.readouterr().err
     assert f"{flipped}: expected sha256" in said
@@ -329,9 +333,9 @@ def written_inputs(
     return [*words, "--record", "records/train_sft/tiny.json"]
 
 
-def start_on_two_ranks(folder: Path, *inputs: Any) -> subprocess.CompletedProcess[str]:
-    """The program under torchrun in `folder`, with what `written_inputs` takes."""
-    words = written_inputs(folder, *inputs)
+def start_on_two_ranks(folder: Path, *inputs: Any, more: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """The program under torchrun in `folder`, with what `written_inputs` takes, and `more` options."""
+    words = [*written_inputs(folder, *inputs), *more]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.run(
         [*torchrun, str(ROOT / "scripts/train_sft.py"), *words],
@@ -389,3 +393,29 @@ def test_two_ranks_learn_what_one_does(
     assert type(AutoProcessor.from_pretrained(tmp_path / "two")).__name__ == "Qwen2_5_VLProcessor"
     record = read_json(tmp_path / "records/train_sft/tiny.json")
     assert {Path(file["path"]).name for file in record["outputs"]["out"]} >= {"model.safetensors", "config.json"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [None, 3])
+def test_two_ranks_that_were_stopped_go_on_to_the_same_weights(
+    tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path, stage: int | None
+) -> None:
+    """Stopped after the first step, and what one of the ranks saved last is damaged after the second."""
+    division = None if stage is None else str(ROOT / f"config/deepspeed/zero{stage}.json")
+    changes = {"micro_batch_size": 1, "evaluate_every": 1, "save_every": 1, "deepspeed": division}
+    inputs = tiny_model_dir, SETTINGS.model_dump(mode="json") | changes, pairs[:12], pairs[4:8]
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    for folder in (straight, stopped):
+        folder.mkdir()
+    done = start_on_two_ranks(straight, *inputs)
+    assert done.returncode == 0, done.stderr[-4000:]
+    for steps in (1, 2):
+        done = start_on_two_ranks(stopped, *inputs, more=("--deadline-minutes", "0"))
+        assert f"saved with {steps} steps done" in done.stderr
+    flip_a_bit(stopped / "work" / "checkpoint-2" / "rng_state_1.pth")
+    done = start_on_two_ranks(stopped, *inputs)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "rng_state_1.pth: expected sha256" in done.stderr
+    assert "going on from work/checkpoint-1: 1 steps done" in done.stderr
+    for name in ("two/model.safetensors", "two.jsonl"):
+        assert (stopped / name).read_bytes() == (straight / name).read_bytes()
