@@ -215,7 +215,7 @@ def test_a_second_program_on_a_work_folder_says_who_is_in_it_on_every_rank(serve
 @pytest.mark.slow
 def test_what_is_no_state_in_the_work_folder_is_passed_over(server: Trainers, setup: Setup) -> None:
     """Left by NFS, by an editor, by a copy, by a full disk; among the states as among the steps' results."""
-    settings = setup.settings("strays", group_size=2, save_every=1)
+    settings = setup.settings("strays", group_size=2, machine=EVERY_STEP)
     schedule = setup.schedule(range(STEPS), size=4)
     straight, strays = "no-strays", "strays"
     assert server.wait(server.start(setup.arguments(straight, settings, schedule), setup.log(straight))) == 0

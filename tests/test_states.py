@@ -1,6 +1,7 @@
 """A saved state is used by the job that saved it, if every byte is as it was: the rest is passed over, a line each."""
 
 import argparse
+import dataclasses
 import math
 import shutil
 import typing
@@ -20,6 +21,7 @@ from mmr1.grpo.settings import GRPOSettings
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, write_json
 from mmr1.plumbing.record import job
+from mmr1.plumbing.settings import Machine
 from mmr1.plumbing.states import MANIFEST, States, check_state, differences, write_manifest
 from mmr1.sft.settings import SFTSettings
 from mmr1.sft.train import identify
@@ -218,13 +220,18 @@ def test_a_state_handed_on_is_checked_without_an_identity(two: States) -> None:
         check_state(two.path(1))
 
 
-def leaves(model: BaseModel, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The path of every field, those of nested models too."""
+def section(value: Any) -> BaseModel | None:
+    """The settings inside a value: a section, or those of a plugin."""
+    found = getattr(value, "settings", value)
+    return found if isinstance(found, BaseModel) else None
+
+
+def leaves(model: BaseModel, machine: bool = False, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of every field that makes the numbers, or of every one of a machine, those of nested sections too."""
     for name in type(model).model_fields:
-        value = getattr(model, name)
-        if isinstance(value, BaseModel):
-            yield from leaves(value, (*place, name))
-        else:
+        if (inner := section(getattr(model, name))) is not None:
+            yield from leaves(inner, machine, (*place, name))
+        elif isinstance(model, Machine) == machine:
             yield (*place, name)
 
 
@@ -246,17 +253,16 @@ def other_values(model: BaseModel, name: str) -> st.SearchStrategy[Any]:
     return found.filter(lambda other: other != value)
 
 
-def changed(model: BaseModel, place: tuple[str, ...], value: Any) -> BaseModel:
-    if len(place) > 1:
-        value = changed(getattr(model, place[0]), place[1:], value)
-    return model.model_copy(update={place[0]: value})
-
-
-def holder(model: BaseModel, place: tuple[str, ...]) -> BaseModel:
-    """The model that has the field."""
-    for name in place[:-1]:
-        model = getattr(model, name)
-    return model
+def changed(model: BaseModel, place: tuple[str, ...], data: st.DataObject) -> Any:
+    """The settings with another value in one field."""
+    name, *rest = place
+    if not rest:
+        return model.model_copy(update={name: data.draw(other_values(model, name))})
+    held = getattr(model, name)
+    inner = changed(typing.cast(BaseModel, section(held)), tuple(rest), data)
+    return model.model_copy(
+        update={name: inner if held is section(held) else dataclasses.replace(held, settings=inner)}
+    )
 
 
 ONE_RANK = Ranks(0, 1, typing.cast(Any, None))
@@ -269,8 +275,7 @@ def test_no_changed_setting_of_sft_lets_a_state_be_used(data: st.DataObject) -> 
     mine = identify(SFT, {}, 0, ONE_RANK)
     for place in leaves(SFT):
         if place != ("deepspeed",):  # its content counts
-            one_changed = changed(SFT, place, data.draw(other_values(holder(SFT, place), place[-1])))
-            other = identify(typing.cast(SFTSettings, one_changed), {}, 0, ONE_RANK)
+            other = identify(changed(SFT, place, data), {}, 0, ONE_RANK)
             assert_not_used(mine, other, ".".join(("settings", *place)))
 
 
@@ -298,13 +303,32 @@ def round_of_grpo(tmp_path_factory: pytest.TempPathFactory) -> argparse.Namespac
 def test_no_changed_setting_of_grpo_lets_a_state_be_used(
     data: st.DataObject, round_of_grpo: argparse.Namespace
 ) -> None:
-    """All but how often a state is saved, and where the DeepSpeed configuration lies: its content counts."""
+    """Among them those of its plugins."""
     mine = identify_round(round_of_grpo, GRPO, {}, ONE_RANK)
     for place in leaves(GRPO):
-        if place[0] not in ("save_every", "deepspeed"):
-            one_changed = changed(GRPO, place, data.draw(other_values(holder(GRPO, place), place[-1])))
-            other = identify_round(round_of_grpo, typing.cast(GRPOSettings, one_changed), {}, ONE_RANK)
+        if place != ("deepspeed",):  # its content counts
+            other = identify_round(round_of_grpo, changed(GRPO, place, data), {}, ONE_RANK)
             assert_not_used(mine, other, ".".join(("settings", *place)))
+
+
+@given(st.data())
+def test_what_only_fits_a_machine_does_not_make_another_job(data: st.DataObject) -> None:
+    """How often a state is saved is one of these."""
+    arguments = argparse.Namespace(**dict.fromkeys(GRPO_INPUTS), seed=0, threads=1, validate_every=1)
+    places = list(leaves(GRPO, machine=True))
+    assert ("machine", "save_every") in places
+    saved = identify_round(arguments, GRPO, {}, ONE_RANK)
+    for place in places:
+        assert not differences(saved, identify_round(arguments, changed(GRPO, place, data), {}, ONE_RANK))
+
+
+def test_another_plugin_makes_another_job() -> None:
+    arguments = argparse.Namespace(**dict.fromkeys(GRPO_INPUTS), seed=0, threads=1, validate_every=1)
+    one, other = (
+        identify_round(arguments, GRPOSettings.model_validate({"engine": name}), {}, ONE_RANK)
+        for name in ("vllm", "transformers")
+    )
+    assert {"settings.engine.name", "code"} <= set(differences(one, other))
 
 
 @given(
@@ -334,16 +358,6 @@ def test_no_other_seed_or_changed_byte_of_what_is_read_lets_a_state_of_grpo_be_u
             setattr(other, name, getattr(other, name) + change)
         identity = identify_round(other, GRPO, division, ONE_RANK)
     assert_not_used(mine, identity, "deepspeed.stage" if name == "division" else name)
-
-
-@given(st.integers(1, 10**6))
-def test_how_often_a_state_is_saved_does_not_make_another_job(every: int) -> None:
-    arguments = argparse.Namespace(**dict.fromkeys(GRPO_INPUTS), seed=0, threads=1, validate_every=1)
-    saved, going_on = (
-        identify_round(arguments, GRPO.model_copy(update={"save_every": number}), {}, ONE_RANK)
-        for number in (every, every + 1)
-    )
-    assert not differences(saved, going_on)
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(1, 64), st.integers(1, 64))
