@@ -36,6 +36,7 @@ PLUMBING = {
         "settings",
         "states",
         "usage",
+        "work_folder",
     ]
 }
 # Settings count by their values, which are params of the rules: classes, their checks, and no computation.

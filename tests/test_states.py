@@ -5,7 +5,7 @@ import dataclasses
 import math
 import shutil
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.round import identify as identify_round
-from mmr1.grpo.settings import GRPOSettings
+from mmr1.grpo.settings import TrainerSettings
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, write_json
 from mmr1.plumbing.record import job
@@ -228,11 +228,17 @@ def section(value: Any) -> BaseModel | None:
 
 def leaves(model: BaseModel, machine: bool = False, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The path of every field that makes the numbers, or of every one of a machine, those of nested sections too."""
-    for name in type(model).model_fields:
-        if (inner := section(getattr(model, name))) is not None:
-            yield from leaves(inner, machine, (*place, name))
-        elif isinstance(model, Machine) == machine:
-            yield (*place, name)
+    for name, field in type(model).model_fields.items():
+        value, here = getattr(model, name), (*place, name)
+        of_machine = isinstance(model, Machine) or "machine" in (field.json_schema_extra or {})
+        if (inner := section(value)) is not None:
+            yield from leaves(inner, machine, here)
+        elif name == "rewards":
+            for key, chosen in value.items():
+                yield from [] if machine else [(*here, key, "weight")]
+                yield from leaves(chosen.settings, machine, (*here, key))
+        elif of_machine == machine:
+            yield here
 
 
 def other_values(model: BaseModel, name: str) -> st.SearchStrategy[Any]:
@@ -253,16 +259,17 @@ def other_values(model: BaseModel, name: str) -> st.SearchStrategy[Any]:
     return found.filter(lambda other: other != value)
 
 
-def changed(model: BaseModel, place: tuple[str, ...], data: st.DataObject) -> Any:
-    """The settings with another value in one field."""
+def changed(held: Any, place: Sequence[str], data: st.DataObject) -> Any:
+    """Settings, plugins or a dict of them with another value in one field."""
     name, *rest = place
-    if not rest:
-        return model.model_copy(update={name: data.draw(other_values(model, name))})
-    held = getattr(model, name)
-    inner = changed(typing.cast(BaseModel, section(held)), tuple(rest), data)
-    return model.model_copy(
-        update={name: inner if held is section(held) else dataclasses.replace(held, settings=inner)}
-    )
+    if isinstance(held, BaseModel):
+        value = changed(getattr(held, name), rest, data) if rest else data.draw(other_values(held, name))
+        return held.model_copy(update={name: value})
+    if isinstance(held, dict):
+        return held | {name: changed(held[name], rest, data)}
+    if name == "weight":
+        return dataclasses.replace(held, weight=math.nextafter(held.weight, math.inf))
+    return dataclasses.replace(held, settings=changed(held.settings, place, data))
 
 
 ONE_RANK = Ranks(0, 1, typing.cast(Any, None))
@@ -279,7 +286,13 @@ def test_no_changed_setting_of_sft_lets_a_state_be_used(data: st.DataObject) -> 
             assert_not_used(mine, other, ".".join(("settings", *place)))
 
 
-GRPO = GRPOSettings.model_validate({"filter": {"batch_size": 4}})
+GRPO = TrainerSettings.model_validate(
+    {
+        "gate": {"name": "dapo", "batch_size": 4},
+        "rewards": {"length": {"weight": 0.5, "limit": 10, "buffer": 4}},
+        "draw": {"batch_size": 8, "sampler": "mopps"},
+    }
+)
 GRPO_INPUTS = ("problems", "schedule", "system_prompt", "validation", "replay", "model", "reference", "state")
 
 
@@ -294,8 +307,11 @@ def round_of_grpo(tmp_path_factory: pytest.TempPathFactory) -> argparse.Namespac
         else:
             (folder / name).write_bytes(name.encode())
     write_manifest(folder / "state", {"step": 4})
+    write_json(folder / "model" / "config.json", {"model_type": "qwen2_5_vl"})
     paths = {name: folder / name for name in GRPO_INPUTS}
-    return argparse.Namespace(**paths, seed=0, threads=1, validate_every=1)
+    return argparse.Namespace(
+        **paths, earlier_rewards=[folder / "problems"], seed=0, first_step=4, steps=2, threads=1, validate_every=1
+    )
 
 
 @settings(max_examples=5)
@@ -311,28 +327,29 @@ def test_no_changed_setting_of_grpo_lets_a_state_be_used(
             assert_not_used(mine, other, ".".join(("settings", *place)))
 
 
-@given(st.data())
-def test_what_only_fits_a_machine_does_not_make_another_job(data: st.DataObject) -> None:
+@settings(max_examples=10)
+@given(data=st.data())
+def test_what_only_fits_a_machine_does_not_make_another_job(
+    data: st.DataObject, round_of_grpo: argparse.Namespace
+) -> None:
     """How often a state is saved is one of these."""
-    arguments = argparse.Namespace(**dict.fromkeys(GRPO_INPUTS), seed=0, threads=1, validate_every=1)
     places = list(leaves(GRPO, machine=True))
     assert ("machine", "save_every") in places
-    saved = identify_round(arguments, GRPO, {}, ONE_RANK)
+    saved = identify_round(round_of_grpo, GRPO, {}, ONE_RANK)
     for place in places:
-        assert not differences(saved, identify_round(arguments, changed(GRPO, place, data), {}, ONE_RANK))
+        assert not differences(saved, identify_round(round_of_grpo, changed(GRPO, place, data), {}, ONE_RANK))
 
 
-def test_another_plugin_makes_another_job() -> None:
-    arguments = argparse.Namespace(**dict.fromkeys(GRPO_INPUTS), seed=0, threads=1, validate_every=1)
+def test_another_plugin_makes_another_job(round_of_grpo: argparse.Namespace) -> None:
     one, other = (
-        identify_round(arguments, GRPOSettings.model_validate({"engine": name}), {}, ONE_RANK)
+        identify_round(round_of_grpo, TrainerSettings.model_validate({"engine": name}), {}, ONE_RANK)
         for name in ("vllm", "transformers")
     )
     assert {"settings.engine.name", "code"} <= set(differences(one, other))
 
 
 @given(
-    name=st.sampled_from([*GRPO_INPUTS, "seed", "threads", "validate_every", "division"]),
+    name=st.sampled_from([*GRPO_INPUTS, "seed", "first_step", "steps", "threads", "validate_every", "division"]),
     place=st.integers(0),
     change=st.integers(1, 255),
 )
@@ -357,7 +374,8 @@ def test_no_other_seed_or_changed_byte_of_what_is_read_lets_a_state_of_grpo_be_u
         elif name != "division":
             setattr(other, name, getattr(other, name) + change)
         identity = identify_round(other, GRPO, division, ONE_RANK)
-    assert_not_used(mine, identity, "deepspeed.stage" if name == "division" else name)
+    named = {"division": "deepspeed.stage", "first_step": "steps"}.get(name, name)
+    assert_not_used(mine, identity, named)
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(1, 64), st.integers(1, 64))
