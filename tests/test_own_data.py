@@ -1,6 +1,7 @@
 """Data of one's own: every kind of file becomes the tables of the contract; what breaks it is told by row and field."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mmr1.data.problems import Problem, read_problems, write_problems
 from mmr1.data.sources import digits
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
+from mmr1.plumbing.settings import merged
 from mmr1.recipe import check_files, load_recipe
 from project import ROOT, copy_project, snakemake
 
@@ -193,6 +195,21 @@ def test_a_file_that_is_not_there_is_told_before_any_job(tmp_path: Path, monkeyp
     monkeypatch.chdir(ROOT)
     with pytest.raises(UserError, match=r"^data\.files\.problems: mine/problems\.parquet: no such file or folder$"):
         check_files(load_recipe(yaml.safe_load((ROOT / FILES).read_text())))
+
+
+PAGES = [(ROOT / name).read_text() for name in ("docs/own-data.md", "README.md")]
+SHOWN = [block for page in PAGES for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+
+
+@pytest.mark.parametrize("shown", [block for block in SHOWN if re.search("files:|base:|checkpoint:|limit:", block)])
+def test_what_the_pages_show_is_a_recipe(shown: str) -> None:
+    """Beside the digits recipe, whose data, models and runs it takes the place of; batches as small as a limit asks."""
+    values = yaml.safe_load(shown)
+    recipe = yaml.safe_load((ROOT / "config/digits.yaml").read_text())
+    recipe = {name: value for name, value in recipe.items() if name not in values or name in ("sft", "evaluation")}
+    if "limit" in values and "files" in values.get("data", {}):
+        values |= {"schedule": recipe.pop("schedule") | {"batch_size": 8}, "sft": {"batch_size": 8}}
+    load_recipe(merged(recipe, values))
 
 
 @pytest.mark.slow
