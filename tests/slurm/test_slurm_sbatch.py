@@ -82,9 +82,8 @@ def test_the_profile_names_every_submitted_rule_that_needs_no_gpu() -> None:
     """So that a site with a partition for them has the whole list, but for what makes tiny models."""
     profile = (REPOSITORY / "workflow/profiles/slurm/config.yaml").read_text()
     named = set(re.findall(r"^#   (\w+): \{slurm_partition: cpu\}$", profile, re.M))
-    submitted = {
-        rule.name for rule in rules("config/mmr1.yaml").values() if not rule.local and rule.environment == "cpu"
-    }
+    both = rules("config/mmr1.yaml") | rules("config/digits.yaml")
+    submitted = {rule.name for rule in both.values() if not rule.local and rule.environment == "cpu"}
     assert named == submitted - {"build_tiny_model"}
 
 
