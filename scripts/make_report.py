@@ -4,6 +4,7 @@ What it is made from stands in an index, which the workflow writes (mmr1.report.
 """
 
 import argparse
+from os.path import relpath
 from pathlib import Path
 
 from mmr1.plumbing.errors import run
@@ -27,7 +28,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     index = read_index(args.index)
-    inputs = {"index": args.index, "files": index.files(), "template": TEMPLATE}
+    inputs = {"index": args.index, "files": index.files(), "template": relpath(TEMPLATE)}
     with job(args, inputs=inputs, outputs={"out": args.out, "figures": args.figures}, unrepeated=["out", "figures"]):
         html, figures = build(index, read_records(index.results))
         with atomic(args.figures) as folder:

@@ -141,8 +141,7 @@ def move(checkout: Checkout) -> Callable[[], None]:
     return undo
 
 
-# As it would be written, but for the place of the import.
-NEW_KEY = "    from mmr1.plumbing.settings import as_before\n    newer: int = as_before(3)\n"
+NEW_KEY = "    newer: int = as_before(3)\n"
 VAS = {"score_vps", "generate", "draw_schedule", "calibrate"}
 TRAINING = EVALUATION | VAS | {"train_grpo_kept"}
 ALL_TRAINING = TRAINING | {"train_sft", "generate_initial"}
@@ -161,11 +160,12 @@ CASES: list[tuple[str, Callable[[Checkout], Callable[[], None]], set[str]]] = [
         script("mmr1/rollout/engines/vllm.py", "TITLE = ", "NEW = 1\nTITLE = "),
         set(),
     ),
+    ("a loss that the recipe does not use", script("mmr1/grpo/losses/gspo.py", "TITLE", "NEW = 1\nTITLE"), set()),
     ("one more diversity, which the recipe does not use", add("vas/diversities/new.py"), set()),
     ("the rules of another benchmark", script("mmr1/benchmarks/suite/mathvista.py", "TITLE", "NEW = 1\nTITLE"), set()),
     (
         "one more key, whose default means as before",
-        setting("    kl_coefficient", f"{NEW_KEY}    kl_coefficient"),
+        setting("    weight_decay", f"{NEW_KEY}    weight_decay"),
         set(),
     ),
     (
@@ -186,11 +186,11 @@ CASES: list[tuple[str, Callable[[Checkout], Callable[[], None]], set[str]]] = [
     ("a word of the trainer's command", rule("grpo.smk", "--model {", "--new --model {"), TRAINING),
     (
         "a changed default of RL",
-        setting("kl_coefficient: float = Field(0.01", "kl_coefficient: float = Field(0.02"),
+        setting("weight_decay: float = Field(0.01", "weight_decay: float = Field(0.02"),
         TRAINING,
     ),
     ("a learning rate of RL", recipe("learning_rate: 3.0e-4", "learning_rate: 2.0e-4"), TRAINING),
-    ("a line of the trainer's code", script("mmr1/grpo/advantages.py", "import ", "import this, "), TRAINING),
+    ("a line of the trainer's code", script("mmr1/grpo/loop.py", "\nfrom ", "\nimport this\nfrom "), TRAINING),
     (
         "a round more of every run",
         recipe("steps: 4", "steps: 6"),
