@@ -4,6 +4,7 @@ The DAG is the shrunken digits recipe's. A stand-in for `python` makes every out
 follow, so that no SLURM is needed. UPDATE_DOCS=1 writes the table anew.
 """
 
+import json
 import os
 import re
 import shutil
@@ -222,6 +223,15 @@ def test_what_a_change_makes_due(
         undo()
     TABLE[what] = in_words(due)
     assert set(due) - {"write_report_index", "write_tables_index"} == expected
+
+
+def test_params_are_compared_by_name_so_that_two_that_change_places_are_seen(done: Checkout) -> None:
+    notes = [
+        json.loads(file.read_text()) for file in (done.folder / ".snakemake/metadata").rglob("*") if file.is_file()
+    ]
+    params = [note["params"] for note in notes if note["rule"] == "train_grpo_kept"]
+    assert params
+    assert all({"threads=1", "validate_every=2"} <= set(one) for one in params)
 
 
 def test_more_rounds_and_more_runs_repeat_nothing_that_was_trained(done: Checkout) -> None:

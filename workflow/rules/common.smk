@@ -298,11 +298,15 @@ class Named(str):
 
 def named(name, value):
     """A param that has its name in it: as a function, for Snakemake makes plain strings of others."""
-    if not callable(value):
-        return lambda wildcards: Named(
-            name, apply_wildcards(value, wildcards) if isinstance(value, str) else value
-        )
-    return wraps(value)(lambda *args, **more: Named(name, value(*args, **more)))
+
+    def with_name(found):
+        return found if isinstance(found, list) else Named(name, found)
+
+    if callable(value):
+        return wraps(value)(lambda *args, **more: with_name(value(*args, **more)))
+    return lambda wildcards: with_name(
+        apply_wildcards(value, wildcards) if isinstance(value, str) else value
+    )
 
 
 def folder_output(name, path, mark=lambda folder: folder):
