@@ -10,6 +10,7 @@ import pytest
 from mmr1.data import contracts
 from mmr1.data.problems import Problem
 from mmr1.data.sources import digits
+from mmr1.plugins import names
 from mmr1.plumbing.files import read_jsonl
 from trainer_harness import Setup, Trainers, division, run_ranks, small_setup, trainers
 
@@ -23,16 +24,19 @@ def server() -> Iterator[Trainers]:
 
 
 @pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory, digit_problems: list[Problem]) -> Setup:
+def setup(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, digit_problems: list[Problem]
+) -> Setup:
     """Every other problem is text alone: there are micro-batches without an image, on one rank or another."""
     problems = [
         replace(problem, question=problem.question.replace("<image>", ""), images=()) if index % 2 else problem
         for index, problem in enumerate(digit_problems)
     ]
-    return small_setup(tmp_path_factory.mktemp("ranks"), problems)
+    return small_setup(tmp_path_factory.mktemp("ranks"), problems, family=getattr(request, "param", "qwen2_5_vl"))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("setup", names("models/families"), indirect=True)
 def test_two_and_three_ranks_have_the_losses_of_one(server: Trainers, setup: Setup) -> None:
     """Five problems of two rollouts, a few to a micro-batch: neither two nor three ranks divide them."""
     schedule = setup.schedule(range(STEPS), size=5)
