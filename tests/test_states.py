@@ -203,7 +203,7 @@ def test_what_lies_beside_a_state_can_be_asked_for(two: States) -> None:
     ],
 )
 def test_two_states_are_kept_that_can_be_gone_on_from(best: list[int | None], kept: set[int], tmp_path: Path) -> None:
-    """`best` is the state that each of three needs. Either of the two that stay is good if the other is damaged."""
+    """`best` is the state that each of three needs. The older of the two that stay needs no other."""
     states = states_in(tmp_path)
     for step, needed in enumerate(best, 1):
         save(states, step, needs=[] if needed is None else [needed])
