@@ -29,7 +29,7 @@ data:
   digits: {problems: 2048, sft: 5760, sft_validation: 256, validation: 256, test: 512}
 """
 
-# One digit is one visual token of the tiny model: patch 14 × merge 2.
+# One digit is one visual token of the tiny model: patch 14 × merge 2. Processors of larger patches scale it up to one.
 PIXELS = 28
 MAX_COUNT = 4
 TASKS = ("max", "sum")
