@@ -25,10 +25,10 @@ from mmr1.provenance.adoption import Planned, disagreement, made_files, restore_
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    _, words = parser.parse_known_args()
+    parser.parse_known_args()  # --help
     # Snakemake reads its profile and the recipe as in any call, and hands over where it would begin to work.
     DAGApi.execute_workflow = lambda self, **_: adopt(self.workflow_api._workflow)
-    snakemakes_parser, args = cli.parse_args([*words, "--dry-run", "--quiet", "all"])
+    snakemakes_parser, args = cli.parse_args(["--dry-run", "--quiet=all", *sys.argv[1:]])
     if not cli.args_to_api(args, snakemakes_parser):
         sys.exit(1)
 
@@ -82,6 +82,8 @@ def planned(job: Any) -> Planned:
 def leave_due(persistence: Any, job: Any, reason: str) -> None:
     """Have Snakemake see a job as changed: with no notes at all it would go by times."""
     for file in job.output:
+        if not Path(file).exists():
+            continue  # it is due as it is
         note = MetadataRecord(
             rule=job.rule.name, record_format_version=RECORD_FORMAT_VERSION, params=[f"not adopted: {reason}"]
         )
