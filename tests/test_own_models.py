@@ -29,10 +29,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_project(tmp_path_factory.mktemp("project"))
 
 
-def planned(project: Path, values: dict[str, Any]) -> dict[str, int]:
+def planned(project: Path, values: dict[str, Any], target: str = "all") -> dict[str, int]:
     """How many jobs of each rule a dry run of a recipe would start."""
     (project / "own.yaml").write_text(yaml.safe_dump(values))
-    table = snakemake(project, "-n", "all", recipe="own.yaml").rpartition("Job stats:")[2].partition("total")[0]
+    table = snakemake(project, "-n", target, recipe="own.yaml").rpartition("Job stats:")[2].partition("total")[0]
     return {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)\s*$", table, re.MULTILINE)}
 
 
@@ -71,6 +71,17 @@ def test_a_recipe_with_checkpoints_only_evaluates_them(project: Path, tiny_model
     }  # fmt: skip
     with_everything = recipe(TINY, runs={"mine": {"checkpoint": str(tiny_model_dir)}})
     assert not planned(project, with_everything).keys() & {"train_sft", "train_grpo", "train_grpo_kept", "generate"}
+
+
+def test_only_what_is_needed_is_downloaded(project: Path) -> None:
+    """The paper's recipe, from the released cold start, and with the released checkpoint alone."""
+    start = {"7b": {"sft": {"checkpoint": RELEASED}}}
+    from_start = recipe("config/mmr1.yaml", models=start, runs={"vas": {}})
+    assert planned(project, from_start, "downloads") == {
+        "download_model": 1, "download_dataset": 1, "prepare_benchmark": 5, "downloads": 1
+    }  # fmt: skip
+    released = recipe("config/mmr1.yaml", models={"7b": {}}, runs={"vas": {"checkpoint": RELEASED}})
+    assert planned(project, released, "downloads") == {"download_model": 1, "prepare_benchmark": 5, "downloads": 1}
 
 
 def test_its_tables_report_and_records_are_made(project: Path, tiny_model_dir: Path) -> None:

@@ -48,7 +48,8 @@ def cold_start(wildcards):
 
 def processor():
     """A model whose tokenizer and image processor give the lengths of prompts: the first that there is."""
-    return next(iter((BASES | COLD_STARTS).values()), [])
+    there = (BASES | COLD_STARTS).values()
+    return next(iter(there), f"{R}/{next(iter(RECIPE.models))}/base")
 
 
 def released(run):
@@ -119,9 +120,13 @@ def hub_patterns(wildcards):
 
 def downloads(wildcards):
     """Everything that comes from the hub."""
-    asked = RECIPE.ask_data("benchmarks", [])
+    asked = RECIPE.ask_data("benchmarks", []) if RECIPE.trained() else []
     return (
-        [f"{R}/data/hub/{name}" for name in DATASETS]
+        [
+            f"{R}/data/hub/{name}"
+            for name, (_, _, table) in DATASETS.items()
+            if table in RECIPE.tables()
+        ]
         + [f"{R}/{place}" for place in HUB_MODELS]
         + [f"{R}/data/benchmarks/{name}.parquet" for name in asked]
         + [

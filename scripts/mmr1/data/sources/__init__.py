@@ -11,8 +11,9 @@ and where it applies
 
 - `inputs(settings)`: files that it reads, by the key that names them;
 - `BENCHMARK`: the benchmark whose problems its table `test` holds;
-- `downloads(settings)`: data sets of the hub, by name, each with the patterns of its files. Such a source has rules of
-  its own, in `workflow/rules/NAME.smk`, and no `write`.
+- `benchmarks(settings)`: benchmarks whose problems it needs, as for validation;
+- `downloads(settings)`: data sets of the hub, by name, each with the patterns of its files and the table that it is
+  for. Such a source has rules of its own, in `workflow/rules/NAME.smk`, and no `write`.
 """
 
 TABLES = {

@@ -85,9 +85,9 @@ def rows(settings: Settings) -> dict[str, tuple[str, int | None]]:
     }
 
 
-def downloads(settings: Settings) -> dict[str, tuple[HubSource, list[str]]]:
+def downloads(settings: Settings) -> dict[str, tuple[HubSource, list[str], str]]:
     """Both data sets; benchmarks have downloads of their own."""
-    return {"rl": (settings.rl, ["*.parquet"]), "sft": (settings.sft, ["*.json", "*.tar"])}
+    return {"rl": (settings.rl, ["*.parquet"], "problems"), "sft": (settings.sft, ["*.json", "*.tar"], "sft")}
 
 
 def benchmarks(settings: Settings) -> list[str]:
