@@ -233,4 +233,4 @@ def test_qwen3_vl_goes_through_the_whole_recipe(tmp_path: Path) -> None:
     (members / "qwen3_vl.py").write_text(text.replace("PATCH = 16", "PATCH = 8 * 2"))
     planned = snakemake(project, "-n", "all", recipe="qwen3.yaml")
     assert all(rule in planned for rule in ("build_tiny_model", "train_sft", "generate_initial", "train_grpo"))
-    assert "prepare_digits" not in planned
+    assert "prepare_data" not in planned
