@@ -32,13 +32,13 @@ def setup(tmp_path_factory: pytest.TempPathFactory, digit_problems: list[Problem
 
 
 def arguments(setup: Setup, out: str, first: int, steps: int, **more: object) -> list[str]:
-    """A round of a sampler that observes, with DAPO's filter, so that groups are passed over."""
+    """A round of a sampler that observes, with DAPO's gate, so that groups are passed over."""
     settings = setup.settings(
         "observing",
         group_size=2,
         mini_batch_size=3,
         draw=DRAW,
-        filter={"batch_size": 3},
+        gate={"name": "dapo", "batch_size": 3},
         machine={"save_every": 2, "verify_workers": 1},
     )
     place = {"schedule_out": setup.folder / out / "schedule.parquet"}
