@@ -75,7 +75,6 @@ def trl_inputs(groups: list[Group], chosen: GRPOSettings, encoder: PromptEncoder
         "image_grid_thw": torch.cat([prompt.image_grid_thw for prompt, _ in rows]),
         "num_images": [len(prompt.image_grid_thw) for prompt, _ in rows],
         "mm_token_type_ids": kinds,
-        "num_items_in_batch": completion_mask.sum(),
     }
 
 
@@ -175,7 +174,7 @@ def trl_step(trainer, inputs: dict, chosen: GRPOSettings) -> float:
     """TRL's loss and gradients; token means of micro-batches are taken as TRL does, by calling it on each."""
     trainer.model.train()
     if getattr(chosen.loss.settings, "loss_average", None) != "micro_batch":
-        loss = trainer._compute_loss(trainer.model, inputs)
+        loss = trainer._compute_loss(trainer.model, inputs | {"num_items_in_batch": inputs["completion_mask"].sum()})
         loss.backward()
         return float(loss.detach())
     size, total = chosen.loss.settings.micro_batch_size, 0.0
