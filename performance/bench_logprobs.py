@@ -28,14 +28,16 @@ def main() -> None:
         print(json.dumps(measure(args.way, args.tokens, args.width, args.vocabulary)))
         return
     print(f"{args.tokens} tokens, width {args.width}, vocabulary {args.vocabulary}, float32")
-    found = {}
+    measured = {}
     for way in ("plain", "chunked"):
         command = [sys.executable, __file__, "--way", way, "--tokens", str(args.tokens), "--width", str(args.width)]
         command += ["--vocabulary", str(args.vocabulary)]
-        found[way] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        print(f"{way:>8}: {found[way]['mib']:8.0f} MiB, {found[way]['seconds']:6.2f} s on {found[way]['device']}")
-    print(f"memory, chunked over plain: {found['chunked']['mib'] / found['plain']['mib']:.2f}")
-    difference = abs(found["chunked"]["sum"] - found["plain"]["sum"]) / args.tokens
+        measured[way] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        print(
+            f"{way:>8}: {measured[way]['mib']:8.0f} MiB, {measured[way]['seconds']:6.2f} s on {measured[way]['device']}"
+        )
+    print(f"memory, chunked over plain: {measured['chunked']['mib'] / measured['plain']['mib']:.2f}")
+    difference = abs(measured["chunked"]["sum"] - measured["plain"]["sum"]) / args.tokens
     print(f"difference of the mean log-probability: {difference:.1e}")
 
 

@@ -69,9 +69,9 @@ def demo(project: Path) -> None:
     minutes = (time.perf_counter() - began) / 60
     print(f"demo, exit code {process.returncode}: {minutes:.1f} minutes, at most {peak:.1f} GiB resident at a time")
     for scores in sorted((project / "results/digits").glob("*/eval/*/*/scores.json")):
-        found = read_json(scores)["scores"]["paper"]
-        low, high = found["ci95"]
-        print(f"  {scores.parts[-3]:12} accuracy {found['accuracy']:.3f} [{low:.3f}, {high:.3f}]")
+        score = read_json(scores)["scores"]["paper"]
+        low, high = score["ci95"]
+        print(f"  {scores.parts[-3]:12} accuracy {score['accuracy']:.3f} [{low:.3f}, {high:.3f}]")
 
 
 def resident_gib(pid: int) -> float:

@@ -67,12 +67,12 @@ def measure(folder: Path, problems: list[Problem], max_tokens: int, *, with_vllm
 def best(sample: Callable[[int], Any], max_tokens: int) -> float:
     """The smaller of two runs' CPU seconds, after a run of two tokens."""
     sample(2)
-    found = []
+    seconds = []
     for _ in range(2):
         start = time.process_time()
         sample(max_tokens)
-        found.append(time.process_time() - start)
-    return min(found)
+        seconds.append(time.process_time() - start)
+    return min(seconds)
 
 
 def own_generate(model: Any, encoder: PromptEncoder, problems: list[Problem], max_tokens: int) -> torch.Tensor:

@@ -63,7 +63,7 @@ def bench_kernel(responses: int, tokens: int) -> None:
         group = make().astype(np.int32)
         expected, slow = timed(lambda group=group: nltk_self_bleu(group.tolist()), repeats=1)
         arrays = (group.ravel(), np.arange(responses + 1) * tokens, np.array([0, responses]))
-        found, alone = timed(lambda arrays=arrays: self_bleu_123(*arrays), repeats=20)
+        values, alone = timed(lambda arrays=arrays: self_bleu_123(*arrays), repeats=20)
         # As a pass does it: many groups a call.
         many = 32
         arrays = (
@@ -75,7 +75,7 @@ def bench_kernel(responses: int, tokens: int) -> None:
         print(
             f"  {name:18} nltk {slow:6.2f} s   kernel {alone * 1e3:5.2f} ms ({slow / alone:5.0f} times), "
             f"{together / many * 1e3:5.2f} ms in a batch ({slow / together * many:5.0f} times)   "
-            f"largest difference {np.abs(found - expected).max():.0e}"
+            f"largest difference {np.abs(values - expected).max():.0e}"
         )
 
 
@@ -200,10 +200,10 @@ def memory_of(pid: int) -> int:
 
 def children(pid: int) -> Iterator[int]:
     try:
-        found = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        pids = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
         return
-    for child in found:
+    for child in pids:
         yield child
         yield from children(child)
 

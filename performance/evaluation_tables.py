@@ -204,9 +204,9 @@ def cleaning_tables(
 
 def one_by_one(steps: Iterable[str]) -> dict[str, tuple[frozenset[str], bool]]:
     """What to leave out, each alone and all at once, and whether an answer may go to the most similar choice."""
-    found = {"all steps": (frozenset[str](), True)}
-    found |= {f"without {name}": (frozenset({name}), True) for name in steps}
-    return found | {"without any": (frozenset(steps), True)}
+    variants = {"all steps": (frozenset[str](), True)}
+    variants |= {f"without {name}": (frozenset({name}), True) for name in steps}
+    return variants | {"without any": (frozenset(steps), True)}
 
 
 VISION_VARIANTS = one_by_one(mathvision_rules.STEPS)
@@ -229,7 +229,7 @@ def agreement_table(models: Sequence[Outputs], scores: Sequence[tuple[str, str, 
         row = [name]
         for _, rule, given in scores:
             verdicts = [correct(items, rule, nearest) for items in scored[given]]
-            agreed = [model.agreement(found) for model, found in zip(models, verdicts, strict=True)]
+            agreed = [model.agreement(verdict) for model, verdict in zip(models, verdicts, strict=True)]
             row += [number(mean(map(percent, verdicts)), 2), number(mean(agreed), 2)]
         rows.append(row)
     header = ["mean over models", *(cell for title, _, _ in scores for cell in (title, "agree, %"))]
@@ -277,9 +277,9 @@ def disagreements(vista: Sequence[Outputs], logic: Sequence[Outputs]) -> str:
             decision = benchmark_of("logicvista").official(problem, Response(text))
             if decision.correct != theirs:
                 published = letters.strip("[]").replace("'", "")
-                found = (decision.extracted or "").replace("zzzzz", "none")
-                reason = logic_reason(published, found)
-                lines.append(f"| {model.model} | {problem.id} | {problem.answer} | {published} | {found} | {reason} |")
+                ours = (decision.extracted or "").replace("zzzzz", "none")
+                reason = logic_reason(published, ours)
+                lines.append(f"| {model.model} | {problem.id} | {problem.answer} | {published} | {ours} | {reason} |")
     return "\n".join(lines) + "\n"
 
 
@@ -293,9 +293,9 @@ def vista_disagreements(models: Sequence[Outputs], truncate: bool) -> Iterator[s
                 yield f"| {model.model} | {problem.id} | {problem.answer} | {shown} | {theirs} | {ours} |"
 
 
-def logic_reason(published: str, found: str) -> str:
+def logic_reason(published: str, ours: str) -> str:
     """Why our letters are others than the published ones."""
-    if found == "none":
+    if ours == "none":
         return "the text names no option; the published letter was inferred"
     if "zzzzz" in published:
         return "the text names an option in passing, which the published extraction did not take"

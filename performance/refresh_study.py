@@ -84,11 +84,11 @@ class Trained:
 
     def lines(self, name: str) -> list[dict[str, float]]:
         """A JSON lines file of all rounds; validation's first line of a round repeats the last of the one before."""
-        found = {}
+        by_step = {}
         for r in self.rounds:
             for line in (self.round(r) / f"{name}.jsonl").read_text().splitlines():
-                found[json.loads(line)["step"]] = json.loads(line)
-        return [found[step] for step in sorted(found)]
+                by_step[json.loads(line)["step"]] = json.loads(line)
+        return [by_step[step] for step in sorted(by_step)]
 
     def _score_rollouts_by_step(self) -> list[tuple[int, int]]:
         """(step before which they were sampled, rollouts) of each pass."""
@@ -151,7 +151,7 @@ def scores_table(runs: dict[str, list[Trained]]) -> str:
 
 def criteria_table(full: list[Trained]) -> str:
     """Of the run that renews all: how well half new, half old scores would have agreed, by which half is new."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    agreements: dict[str, list[tuple[float, float]]] = {}
     for one in full:
         half_life = StaleSettings().half_life
         for r in one.rounds[1:]:
@@ -174,13 +174,13 @@ def criteria_table(full: list[Trained]) -> str:
                     renewed[np.argsort(-values, kind="stable")[: round(share * len(n))]] = True
                 mixed = np.where(renewed, new, old)
                 pair = rank_correlation(mixed, truth) or 0.0, 100 * top_overlap(mixed, truth)
-                found.setdefault(name, []).append(pair)
+                agreements.setdefault(name, []).append(pair)
     header = ["which half is renewed", "passes", "rank correlation of VPS", "overlap of the top decile, %"]
     return markdown(
         header,
         [
             [name, str(len(pairs)), spread([a for a, _ in pairs], 2), spread([b for _, b in pairs], 0)]
-            for name, pairs in found.items()
+            for name, pairs in agreements.items()
         ],
     )
 

@@ -34,9 +34,9 @@ def main() -> None:
             option = f"--{name.replace('_', '-')}"
             raise UserError(f"{option}: expected one of the tables that the source {data.source.name} makes ({made})")
     with job(args, inputs=data.asked("inputs", {}), outputs=tables, settings=data) as work:
-        found = data.source.module.write(data.source.settings, tables, args.seed, data.limits())
-        work.metrics |= {name: value for name, value in found.items() if isinstance(value, int | float)}
-        work.notes |= {name: value for name, value in found.items() if name not in work.metrics}
+        summary = data.source.module.write(data.source.settings, tables, args.seed, data.limits())
+        work.metrics |= {name: value for name, value in summary.items() if isinstance(value, int | float)}
+        work.notes |= {name: value for name, value in summary.items() if name not in work.metrics}
 
 
 if __name__ == "__main__":

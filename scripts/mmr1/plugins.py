@@ -131,9 +131,9 @@ def chosen(folder: str, value: Any) -> Plugin:
     given = {"name": value} if isinstance(value, str) else value
     name = given.get("name") if isinstance(given, dict) else None
     if name not in names(folder):
-        found = value if name is None else name
+        wanted = value if name is None else name
         raise ValueError(
-            f"expected one of {', '.join(names(folder))} (alone, or as `name` of a section), found {found!r}"
+            f"expected one of {', '.join(names(folder))} (alone, or as `name` of a section), found {wanted!r}"
         )
     try:
         settings = settings_class(folder, name).model_validate(

@@ -113,11 +113,11 @@ class Stages(Section):
 
     @model_validator(mode="after")
     def _prompts_stand_where_they_are_trained(self) -> "Stages":
-        for name, found in (("sft", self.sft.prompt_position), ("grpo", self.grpo.prompt_position)):
-            if name in self.model_fields_set and found != self.prompts.position:
+        for name, position in (("sft", self.sft.prompt_position), ("grpo", self.grpo.prompt_position)):
+            if name in self.model_fields_set and position != self.prompts.position:
                 raise ValueError(
                     f"{name}.prompt_position: expected the same as prompts.position ({self.prompts.position}), "
-                    f"found {found}"
+                    f"found {position}"
                 )
         return self
 
@@ -346,12 +346,12 @@ class Recipe(Stages):
         if model in self.rl_models() and (run is None or self.runs[run].checkpoint is None):
             self._check_size(f"{where}.schedule.batch_size", stages.schedule.batch_size, "problems")
 
-    def _check_size(self, where: str, found: int, table: str) -> None:
+    def _check_size(self, where: str, rows: int, table: str) -> None:
         key, size = self.data.rows()[table] if self.data is not None else ("data", None)
         if self.data_limit is not None and (size is None or self.data_limit < size):
             key, size = "limit" if self.data_limit == self.limit else "data.limit", self.data_limit
-        if size is not None and found > size:
-            raise ValueError(f"{where}: expected at most {key} ({size}), found {found}")
+        if size is not None and rows > size:
+            raise ValueError(f"{where}: expected at most {key} ({size}), found {rows}")
 
 
 def load_recipe(values: dict[str, Any]) -> Recipe:

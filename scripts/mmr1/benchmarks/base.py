@@ -96,20 +96,20 @@ def value(row: Row, name: str) -> Any:
 
 def text(row: Row, name: str) -> str:
     """A field of a row that must be a text (numbers are taken as their text)."""
-    found = value(row, name)
-    if isinstance(found, bool) or not isinstance(found, str | int | float):
-        raise UserError(f"{name}: expected a text, found {found!r}")
-    return str(found)
+    content = value(row, name)
+    if isinstance(content, bool) or not isinstance(content, str | int | float):
+        raise UserError(f"{name}: expected a text, found {content!r}")
+    return str(content)
 
 
 def optional_texts(row: Row, name: str) -> tuple[str, ...] | None:
     """A field that is a list of texts; None where it is missing, null or empty."""
-    found = row.get(name)
-    if found is None or len(found) == 0:
+    texts = row.get(name)
+    if texts is None or len(texts) == 0:
         return None
-    if isinstance(found, str) or not all(isinstance(item, str) for item in found):
-        raise UserError(f"{name}: expected a list of texts, found {found!r}")
-    return tuple(found)
+    if isinstance(texts, str) or not all(isinstance(item, str) for item in texts):
+        raise UserError(f"{name}: expected a list of texts, found {texts!r}")
+    return tuple(texts)
 
 
 def with_image(question: str) -> str:
@@ -121,9 +121,9 @@ def by(name: str) -> Callable[[Problem], Sequence[str]]:
     """A breakdown by a metadata field, which may hold one value or several."""
 
     def groups(problem: Problem) -> Sequence[str]:
-        found = problem.metadata.get(name)
-        if found is None:
+        group = problem.metadata.get(name)
+        if group is None:
             return []
-        return [str(item) for item in found] if isinstance(found, list) else [str(found)]
+        return [str(item) for item in group] if isinstance(group, list) else [str(group)]
 
     return groups

@@ -14,8 +14,8 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
     """Wilson's score interval for `correct` out of `n` independent items, within [0, 1]; (0, 1) for n = 0."""
     if n == 0:
         return 0.0, 1.0
-    found = binomtest(correct, n).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
+    bounds = binomtest(correct, n).proportion_ci(0.95, method="wilson")
+    return float(bounds.low), float(bounds.high)
 
 
 def bootstrap(correct: Sequence[bool], clusters: Sequence[str]) -> tuple[float, float]:

@@ -40,8 +40,8 @@ class Judge:
             digest({"model": self._endpoint.model, "prompt": PROMPT, "question": question}) for question in questions
         ]
         asked = {name: lambda q=question: self._ask(q) for name, question in zip(names, questions, strict=True)}
-        found = self._endpoint.ask_all("judge", asked, self._cache)
-        return [found[name] for name in names]
+        verdicts = self._endpoint.ask_all("judge", asked, self._cache)
+        return [verdicts[name] for name in names]
 
     def __enter__(self) -> Self:
         return self

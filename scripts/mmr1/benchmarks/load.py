@@ -73,15 +73,15 @@ def load_responses(
     """
     if path.suffix == ".parquet":
         table = contracts.read(path, contracts.ROLLOUTS).select(["problem_id", "rollout", "text", "finish_reason"])
-        found = [
+        named = [
             (row["problem_id"], Response(row["text"], None, row["finish_reason"], rollout=row["rollout"]))
             for row in table.to_pylist()
         ]
     else:
         rows = load_rows(path)
-        found = [_response(path, number, row, response_field, extraction_field) for number, row in enumerate(rows)]
+        named = [_response(path, number, row, response_field, extraction_field) for number, row in enumerate(rows)]
     responses: dict[str, list[Response]] = {}
-    for number, (name, response) in enumerate(found):
+    for number, (name, response) in enumerate(named):
         others = responses.setdefault(name, [])
         if any(other.rollout == response.rollout for other in others):
             raise UserError(f"{path}: row {number}: {name!r}: expected one response, found a second one")

@@ -40,10 +40,10 @@ def image(benchmark: Benchmark, row: Row, folder: Path) -> bytes:
     """The encoded bytes of a row's image: embedded, or a file under `folder`."""
     preferred = benchmark.source.image if benchmark.source else "image"
     for name in (preferred, "image", "imagename"):
-        found = row.get(name)
-        if isinstance(found, dict) and found.get("bytes"):
-            return found["bytes"]
-        path = found.get("path") if isinstance(found, dict) else found
+        cell = row.get(name)
+        if isinstance(cell, dict) and cell.get("bytes"):
+            return cell["bytes"]
+        path = cell.get("path") if isinstance(cell, dict) else cell
         if isinstance(path, str) and path:
             for candidate in (folder / path, folder / Path(path).name):
                 if candidate.is_file():

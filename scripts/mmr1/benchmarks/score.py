@@ -74,10 +74,10 @@ def add_judge(items: Sequence[Item], ask: AskJudge) -> list[Item]:
     verdicts = ask(
         [(item.problem.question, item.problem.answer, item.decisions["paper"].extracted or "") for item in asked]
     )
-    found = dict(zip(undecided, verdicts, strict=True))
+    verdict_of = dict(zip(undecided, verdicts, strict=True))
     judged = []
     for index, item in enumerate(items):
-        paper, verdict = item.decisions["paper"], found.get(index)
+        paper, verdict = item.decisions["paper"], verdict_of.get(index)
         decision = paper if verdict is None else replace(paper, correct=verdict, rule="judge")
         judged.append(replace(item, decisions={**item.decisions, "judge": decision}))
     return judged

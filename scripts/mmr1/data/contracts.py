@@ -98,13 +98,13 @@ def open_parquet(path: str | Path, schema: pa.Schema) -> pq.ParquetFile:
         raise UserError(f"{path}: no such file") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: not a complete Parquet file: {str(error).splitlines()[0]}") from None
-    found = file.schema_arrow
+    columns = file.schema_arrow
     for field in schema:
-        index = found.get_field_index(field.name)
+        index = columns.get_field_index(field.name)
         if index < 0:
-            raise UserError(f"{path}: expected a column {field.name}, found {', '.join(found.names)}")
-        if not _compatible(found.field(index).type, field.type):
-            raise UserError(f"{path}: column {field.name}: expected {field.type}, found {found.field(index).type}")
+            raise UserError(f"{path}: expected a column {field.name}, found {', '.join(columns.names)}")
+        if not _compatible(columns.field(index).type, field.type):
+            raise UserError(f"{path}: column {field.name}: expected {field.type}, found {columns.field(index).type}")
     return file
 
 
@@ -226,20 +226,20 @@ def writer(path: str | Path, schema: pa.Schema, *, statistics: bool = True) -> I
         yield parquet
 
 
-def _compatible(found: pa.DataType, expected: pa.DataType) -> bool:
+def _compatible(actual: pa.DataType, expected: pa.DataType) -> bool:
     if pa.types.is_list(expected):
-        return (pa.types.is_list(found) or pa.types.is_large_list(found) or pa.types.is_null(found)) and (
-            pa.types.is_null(found) or _compatible(found.value_type, expected.value_type)
+        return (pa.types.is_list(actual) or pa.types.is_large_list(actual) or pa.types.is_null(actual)) and (
+            pa.types.is_null(actual) or _compatible(actual.value_type, expected.value_type)
         )
     if pa.types.is_string(expected):
-        return pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_null(found)
+        return pa.types.is_string(actual) or pa.types.is_large_string(actual) or pa.types.is_null(actual)
     if pa.types.is_binary(expected):
-        return pa.types.is_binary(found) or pa.types.is_large_binary(found)
+        return pa.types.is_binary(actual) or pa.types.is_large_binary(actual)
     if pa.types.is_integer(expected):
-        return pa.types.is_integer(found)
+        return pa.types.is_integer(actual)
     if pa.types.is_boolean(expected):
-        return pa.types.is_boolean(found)
-    return pa.types.is_floating(found) or pa.types.is_integer(found) or pa.types.is_null(found)
+        return pa.types.is_boolean(actual)
+    return pa.types.is_floating(actual) or pa.types.is_integer(actual) or pa.types.is_null(actual)
 
 
 def _checked(path: str | Path, first_row: int, table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -42,10 +42,10 @@ class ConversationFile:
 
     def __getitem__(self, row: int) -> tuple[Problem, str]:
         """Raises UserError, with the row, for marks that do not match the images, or an image that does not decode."""
-        found = self._rows[row]
-        problem = row_problem(self.path, row, found)
+        conversation = self._rows[row]
+        problem = row_problem(self.path, row, conversation)
         check_images(self.path, row, problem)
-        return problem, found["response"]
+        return problem, conversation["response"]
 
     def _check_group(self, group: int) -> pa.Array:
         """The ids of a row group, whose texts are checked, and that it has as many images as marks."""

@@ -239,12 +239,12 @@ def _given(row: Row, field: str) -> bool:
 
 def _text(row: Row, field: str, *, blank: bool = False) -> str:
     """A field that must be a text; numbers are taken as their text."""
-    found = row.get(field)
-    if found is None and not (blank and field in row):
+    content = row.get(field)
+    if content is None and not (blank and field in row):
         raise BrokenRow(f"{field}: expected a text, found {'null' if field in row else 'no such field'}")
-    if found is not None and (isinstance(found, bool) or not isinstance(found, str | int | float)):
-        raise BrokenRow(f"{field}: expected a text, found {type(found).__name__}")
-    text = "" if found is None else str(found)
+    if content is not None and (isinstance(content, bool) or not isinstance(content, str | int | float)):
+        raise BrokenRow(f"{field}: expected a text, found {type(content).__name__}")
+    text = "" if content is None else str(content)
     if not text.strip() and not blank:
         raise BrokenRow(f"{field}: expected a text, found an empty one")
     return text

@@ -29,12 +29,12 @@ def resolve(repository: str, kind: Kind, revision: str | None) -> str:
     commits = [commit.commit_id for commit in reached(lambda: HfApi().list_repo_commits(repository, repo_type=kind))]
     if revision is None:
         return commits[0]
-    found = [commit for commit in commits if commit.startswith(revision)]
-    if len(found) != 1:
+    matching = [commit for commit in commits if commit.startswith(revision)]
+    if len(matching) != 1:
         raise UserError(
-            f"{repository}: revision {revision}: expected one commit that begins with it, found {len(found)}"
+            f"{repository}: revision {revision}: expected one commit that begins with it, found {len(matching)}"
         )
-    return found[0]
+    return matching[0]
 
 
 def download(
@@ -62,10 +62,10 @@ def download(
     files = [file for file in files_under(work) if notes not in file.parents]
     for file in track(files, "checking files"):
         name = file.relative_to(work).as_posix()
-        found = sha256(file) if len(expected[name]) == 64 else git_blob(file)
-        if found != expected[name]:
+        digest = sha256(file) if len(expected[name]) == 64 else git_blob(file)
+        if digest != expected[name]:
             file.unlink()
-            raise UserError(f"{file}: expected the hash {expected[name]}, found {found}; removed, run again")
+            raise UserError(f"{file}: expected the hash {expected[name]}, found {digest}; removed, run again")
     if not files:
         raise UserError(f"{repository}@{commit}: expected files like {', '.join(patterns) or '*'}, found none")
     if check is not None:

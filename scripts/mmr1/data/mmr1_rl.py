@@ -80,8 +80,8 @@ def kept_problems(folder: Path, dropped: Dropped, tokens: Callable[[Problem], in
     for number, where, row in rl_rows(folder):
         try:
             problem = rl_problem(number, row)
-            if (found := tokens(problem)) > limit:
-                raise BrokenRow(f"expected a prompt of at most {limit} tokens, found {found}")
+            if (length := tokens(problem)) > limit:
+                raise BrokenRow(f"expected a prompt of at most {limit} tokens, found {length}")
         except BrokenRow as reason:
             dropped.add(number, where, str(reason))
         else:

@@ -25,11 +25,11 @@ Item = dict[str, Any]
 
 def conversation_file(folder: Path) -> Path:
     """The one JSON file of the data set that holds a list. Raises UserError if there is none, or more than one."""
-    found = [path for path in sorted(folder.rglob("*.json")) if _begins_with_a_list(path)]
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    candidates = [path for path in sorted(folder.rglob("*.json")) if _begins_with_a_list(path)]
+    if len(candidates) != 1:
+        names = ", ".join(path.name for path in candidates) or "none"
         raise UserError(f"{folder}: expected one JSON file with a list of conversations, found {names}")
-    return found[0]
+    return candidates[0]
 
 
 def iter_items(path: Path) -> Iterator[Item]:
@@ -133,10 +133,10 @@ def image_key(path: Path, items: Iterable[Item], images: ImageStore) -> str | No
     keys: set[str] = set()
     with_images = 0
     for item in items:
-        found = {key for key, value in item.items() if _names_images(value, images)}
+        image_keys = {key for key, value in item.items() if _names_images(value, images)}
         keys |= set(item)
-        with_images += bool(found) or _mentions_image(item)
-        candidates.update(found)
+        with_images += bool(image_keys) or _mentions_image(item)
+        candidates.update(image_keys)
     if not with_images:
         return None
     certain = sorted(key for key, times in candidates.items() if times == with_images)

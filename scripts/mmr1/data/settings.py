@@ -31,8 +31,8 @@ class Data(Section):
         if "rl" in named:
             named = {PAPERS: named}
         if len(named) != 1 or not named.keys() <= set(plugins.names(SOURCES)):
-            found = ", ".join(named) or "none"
-            raise ValueError(f"expected one of {', '.join(plugins.names(SOURCES))}, with a section, found {found}")
+            given = ", ".join(named) or "none"
+            raise ValueError(f"expected one of {', '.join(plugins.names(SOURCES))}, with a section, found {given}")
         ((name, section),) = named.items()
         if not isinstance(section, dict):
             raise ValueError(f"{name}: expected a section with settings of its own, found {section!r}")

@@ -28,10 +28,10 @@ def check_checkpoint(folder: str | Path, family: str | None = None) -> None:
     for names in NEEDED:
         if not any((folder / name).is_file() for name in names):
             raise UserError(f"{folder}: expected a checkpoint, found no {' and no '.join(names)}")
-    found = family_name(folder)
-    if family not in (None, found):
+    actual = family_name(folder)
+    if family not in (None, actual):
         raise UserError(
-            f"{folder}: family: expected {family}, found {found} (`family` of the model's `base` in a recipe)"
+            f"{folder}: family: expected {family}, found {actual} (`family` of the model's `base` in a recipe)"
         )
     for path in _weight_files(folder):
         _check_weights(path)

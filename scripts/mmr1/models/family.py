@@ -32,11 +32,11 @@ def family_name(folder: str | Path) -> str:
     """The name of a checkpoint's family, from its config.json. Raises UserError if none serves it."""
     path = Path(folder) / "config.json"
     config = read_json(path)
-    found = config.get("model_type") if isinstance(config, dict) else type(config).__name__
+    model_type = config.get("model_type") if isinstance(config, dict) else type(config).__name__
     known = _by_model_type()
-    if found not in known:
-        raise UserError(f"{path}: model_type: expected {' or '.join(sorted(known))}, found {found}")
-    return known[found]
+    if model_type not in known:
+        raise UserError(f"{path}: model_type: expected {' or '.join(sorted(known))}, found {model_type}")
+    return known[model_type]
 
 
 def family_file(folder: str | Path) -> str:

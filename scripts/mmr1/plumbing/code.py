@@ -47,16 +47,16 @@ def computes(file: str) -> bool:
 
 def code_files(program: str, plugins: Iterable[str] = ()) -> dict[str, str]:
     """A program, its plugins and each local module they import, directly or not: path under `scripts/` to digest."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     queue = [SCRIPTS / f"{program}.py", *(SCRIPTS / plugin for plugin in plugins)]
     while queue:
         path = queue.pop()
         name = path.relative_to(SCRIPTS).as_posix()
-        if name not in found:
+        if name not in digests:
             tree_digest, imports = _parsed(path)
-            found[name] = tree_digest
+            digests[name] = tree_digest
             queue.extend(imports)
-    return dict(sorted(found.items()))
+    return dict(sorted(digests.items()))
 
 
 @cache

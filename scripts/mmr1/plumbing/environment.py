@@ -46,8 +46,8 @@ def environment() -> dict[str, Any]:
     """`python` and `packages` (name to version), which are what is there, and `sha256`, a digest over the two."""
     # Setuptools puts a folder of its own copies on the path of a process that imports it: nobody installed those.
     folders = [folder for folder in sys.path if Path(folder).name != "_vendor"]
-    found = {"python": platform.python_version(), "packages": installed(folders)}
-    return {"sha256": digest(found), **found}
+    content = {"python": platform.python_version(), "packages": installed(folders)}
+    return {"sha256": digest(content), **content}
 
 
 @cache
@@ -56,8 +56,8 @@ def lock_comparison() -> dict[str, Any] | None:
     lock = _lock(Path(sys.prefix) / MARKER)
     if lock is None:
         return None
-    found = differences(environment()["packages"], locked(lock))
-    return {"name": lock.stem, "sha256": sha256(lock), "differences": found}
+    packages = differences(environment()["packages"], locked(lock))
+    return {"name": lock.stem, "sha256": sha256(lock), "differences": packages}
 
 
 def installed(folders: list[str]) -> dict[str, str]:
@@ -90,9 +90,9 @@ def differences(packages: dict[str, str], pins: dict[str, str]) -> list[dict[str
     ]
 
 
-def describe(name: str, found: list[dict[str, str | None]]) -> str:
+def describe(name: str, packages: list[dict[str, str | None]]) -> str:
     """The first difference in words, and how many more there are."""
-    first, more = found[0], len(found) - 1
+    first, more = packages[0], len(packages) - 1
     return (
         f"environment {name}: {first['package']} {first['installed'] or 'missing'},"
         f" expected {first['locked'] or 'none'} by envs/{name}.lock" + (f" (and {more} more)" if more else "")

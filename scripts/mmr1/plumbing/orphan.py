@@ -54,10 +54,10 @@ def _same_job(own: str, other: str) -> bool:
 def _comment(number: str) -> str | None:
     """The comment of a job that waits, runs or is ending; None where it has none or SLURM does not know the job."""
     try:
-        found = subprocess.run(
+        scontrol = subprocess.run(
             ["squeue", "--noheader", "--jobs", number, "--format=%k"], capture_output=True, text=True
         )
     except OSError:
         return None
-    comment = found.stdout.strip()
+    comment = scontrol.stdout.strip()
     return None if comment in ("", "(null)") else comment

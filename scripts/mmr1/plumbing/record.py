@@ -167,10 +167,10 @@ def read_record(path: Path) -> dict[str, Any]:
             f"{path}: schema_version: expected {SCHEMA_VERSION}, found {version}: another version of this package "
             "wrote it; make it again, or read it with that version"
         )
-    expected, found = sealed(record)["integrity"], record.get("integrity")
-    if expected != found or path.read_text() != as_text(record):
+    expected, actual = sealed(record)["integrity"], record.get("integrity")
+    if expected != actual or path.read_text() != as_text(record):
         raise UserError(
-            f"{path}: integrity: expected {expected[:12]}… for what it says, found {str(found)[:12]}…: it was changed "
+            f"{path}: integrity: expected {expected[:12]}… for what it says, found {str(actual)[:12]}…: it was changed "
             "after it was written; make it again"
         )
     return record
@@ -188,15 +188,15 @@ def parents(hashed_inputs: Mapping[str, list[dict[str, Any]]], root: Path) -> li
         for files in record["outputs"].values()
         for file in files
     }
-    found: dict[str, dict[str, Any]] = {}
+    by_record: dict[str, dict[str, Any]] = {}
     for files in hashed_inputs.values():
         for file in files:
             if file["path"] in makers:
                 path, name, expected = makers[file["path"]]
-                known = found.setdefault(str(path), {"record": str(path), "name": name})
+                known = by_record.setdefault(str(path), {"record": str(path), "name": name})
                 if expected != file["sha256"]:
                     known["name"] = None
-    return [found[name] for name in sorted(found)]
+    return [by_record[name] for name in sorted(by_record)]
 
 
 def _as_lists(named: Mapping[str, Paths]) -> dict[str, list[Path]]:

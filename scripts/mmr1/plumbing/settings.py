@@ -59,13 +59,13 @@ def numbers(section: BaseModel) -> dict[str, Any]:
         if isinstance(value, Machine) or extra.get("machine"):
             continue
         if (inner := _inner(value)) is not None:
-            found = head(value) | numbers(inner)
+            content = head(value) | numbers(inner)
         elif members := _members(value):
-            found = {key: head(one) | numbers(inner) for key, (one, inner) in members.items()}
+            content = {key: head(one) | numbers(inner) for key, (one, inner) in members.items()}
         else:
-            found = section.model_dump(mode="json", include={name})[name]
-        if "as_before" not in extra or found != extra["as_before"]:
-            values[name] = found
+            content = section.model_dump(mode="json", include={name})[name]
+        if "as_before" not in extra or content != extra["as_before"]:
+            values[name] = content
     return values
 
 
@@ -79,15 +79,15 @@ def machine(section: BaseModel) -> dict[str, Any]:
             values[name] = value.model_dump(mode="json")
         elif extra.get("machine"):
             values[name] = value
-        elif found := _machine_inside(value):
-            values[name] = found
+        elif inside := _machine_inside(value):
+            values[name] = inside
     return values
 
 
 def _machine_inside(value: Any) -> dict[str, Any]:
     if (inner := _inner(value)) is not None:
         return machine(inner)
-    return {key: found for key, (_, one) in _members(value).items() if (found := machine(one))}
+    return {key: part for key, (_, one) in _members(value).items() if (part := machine(one))}
 
 
 def plugin_files(section: BaseModel) -> list[str]:
@@ -138,10 +138,10 @@ def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, A
 
 def taken(model: type[Model], *sections: BaseModel, **values: Any) -> Model:
     """A program's settings, taken from the sections of a recipe that have keys of the same names; `values` win."""
-    found = {
+    shared = {
         name: getattr(one, name) for one in sections for name in type(one).model_fields if name in model.model_fields
     }
-    return model.model_validate(found | values)
+    return model.model_validate(shared | values)
 
 
 def given(text: str, option: str) -> dict[str, Any]:

@@ -65,9 +65,9 @@ def accuracy_of(seeds: Sequence[Evaluated], kind: str, problems: Path | None = N
     which says which items are versions of one problem. Raises UserError for a score that is not there.
     """
     read = [read_scores(one) for one in seeds]
-    found = [_score(one, scores, kind) for one, scores in zip(seeds, read, strict=True)]
-    values = [score["accuracy"] for score in found]
-    low, high = found[0]["ci95"] if len(seeds) == 1 else _interval_over_seeds(seeds, kind, problems)
+    scores_of_seeds = [_score(one, scores, kind) for one, scores in zip(seeds, read, strict=True)]
+    values = [score["accuracy"] for score in scores_of_seeds]
+    low, high = scores_of_seeds[0]["ci95"] if len(seeds) == 1 else _interval_over_seeds(seeds, kind, problems)
     spread = stdev(values) if len(values) > 1 else None
     return Accuracy(float(np.mean(values)), low, high, read[0]["n"], len(seeds), spread)
 

@@ -143,22 +143,22 @@ def _section(index: Index, model: str, palette: Palette) -> ModelSection:
             section.vps.append((f"{labels[training.run]}, seed {training.seed}", *drawn))
     section.calibration = _calibration(index, model, palette, labels)
     for benchmark in index.benchmarks:
-        found = samples(index, model, benchmark)
-        if found:
-            section.samples.append((index.label(benchmark), found))
+        chosen = samples(index, model, benchmark)
+        if chosen:
+            section.samples.append((index.label(benchmark), chosen))
     return section
 
 
 def _headline(index: Index, model: str, palette: Palette) -> list[Row]:
-    found = {}
+    accuracies = {}
     for subject in ("base", "sft", *index.runs(model)):
         cells = tuple(results.accuracy(index, model, subject, name, index.accuracy) for name in index.benchmarks)
         if any(cell is not None for cell in cells):
-            found[subject] = cells
-    means = {subject: _mean(cells) for subject, cells in found.items()}
+            accuracies[subject] = cells
+    means = {subject: _mean(cells) for subject, cells in accuracies.items()}
     start = means.get("sft")
     rows = []
-    for subject, cells in found.items():
+    for subject, cells in accuracies.items():
         mean = means[subject]
         compared = subject not in ("base", "sft") and mean is not None and start is not None
         gain = mean - start if compared and mean is not None and start is not None else None
@@ -203,9 +203,9 @@ def _curves(
 ) -> list[Picture]:
     drawn = []
     for curve in wanted:
-        found = results.series(index, model, curve.file, curve.key)
-        if found:
-            png = figures.curves(found, palette, labels, curve.percent, curve.smooth)
+        series = results.series(index, model, curve.file, curve.key)
+        if series:
+            png = figures.curves(series, palette, labels, curve.percent, curve.smooth)
             drawn.append(Picture(f"{model}-{curve.file}-{curve.key}", png, curve.title, curve.note))
     return drawn
 

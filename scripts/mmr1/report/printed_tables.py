@@ -134,7 +134,7 @@ def read_paper(path: str | Path) -> Paper:
         lines = [line for line in Path(path).read_text().splitlines() if not line.startswith("#")]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    found: dict[tuple[str, str], dict[str, Decimal | None]] = {}
+    printed: dict[tuple[str, str], dict[str, Decimal | None]] = {}
     for number, row in enumerate(csv.DictReader(lines)):
         missing = [name for name in ("table", "row", *COLUMNS, AVERAGE) if row.get(name) is None]
         if missing:
@@ -145,8 +145,8 @@ def read_paper(path: str | Path) -> Paper:
                 values[name] = None if row[name] == "NA" else Decimal(row[name])
             except ArithmeticError:
                 raise UserError(f"{path}: row {number}: {name}: expected a number or NA, found {row[name]!r}") from None
-        found[row["table"], row["row"]] = values
-    return found
+        printed[row["table"], row["row"]] = values
+    return printed
 
 
 def our_rows(index: Index, table: Name) -> list[Ours]:
@@ -267,12 +267,12 @@ def _cells(evaluations: Sequence[Evaluation], problems: Mapping[str, Path]) -> d
 
 def _cell(several: Sequence[Evaluation], kind: str, problems: Path | None) -> Cell:
     """The cell of a subject's seeds; without verdicts per item the mean of their intervals."""
-    found = accuracy_of(several, kind, problems)
-    low, high = found.low, found.high
+    accuracy = accuracy_of(several, kind, problems)
+    low, high = accuracy.low, accuracy.high
     if low is None or high is None:
         low, high = (mean(read_scores(one)["scores"][kind]["ci95"][side] for one in several) for side in (0, 1))
-    spread = None if found.spread is None else 100 * found.spread
-    return Cell(100 * found.mean, 100 * low, 100 * high, found.n, found.seeds, spread)
+    spread = None if accuracy.spread is None else 100 * accuracy.spread
+    return Cell(100 * accuracy.mean, 100 * low, 100 * high, accuracy.n, accuracy.seeds, spread)
 
 
 def _limited(index: Index) -> list[str]:
@@ -280,17 +280,17 @@ def _limited(index: Index) -> list[str]:
     first = index.evaluations[0]
     expected = read_scores(first).get("limited")
     for one in index.evaluations:
-        if (found := read_scores(one).get("limited")) != expected:
+        if (limited := read_scores(one).get("limited")) != expected:
             raise UserError(
                 f"{one.scores}: limited: expected {expected or 'a whole run'}, as in {first.scores}, "
-                f"found {found or 'a whole run'}: they are no rows of one table"
+                f"found {limited or 'a whole run'}: they are no rows of one table"
             )
     return [f"Only the first problems were taken ({expected}): a first look, and no result."] if expected else []
 
 
 def _benchmarks(index: Index) -> list[str]:
-    found = dict.fromkeys(evaluation.benchmark for evaluation in index.evaluations)
-    return [*(name for name in COLUMNS if name in found), *(name for name in found if name not in COLUMNS)]
+    evaluated = dict.fromkeys(evaluation.benchmark for evaluation in index.evaluations)
+    return [*(name for name in COLUMNS if name in evaluated), *(name for name in evaluated if name not in COLUMNS)]
 
 
 def _with_average(cells: Mapping[str, Cell], shown: Sequence[str]) -> dict[str, Cell]:
@@ -371,7 +371,11 @@ def _settings(index: Index, rows: Sequence[Ours], columns: Sequence[str]) -> lis
         name: {cells[name].n for row in rows for cells in row.cells.values() if name in cells} for name in columns
     }
     if any(counts.values()):
-        sizes = (f"{index.label(name)} {'/'.join(map(str, sorted(found)))}" for name, found in counts.items() if found)
+        sizes = (
+            f"{index.label(name)} {'/'.join(map(str, sorted(sizes_of)))}"
+            for name, sizes_of in counts.items()
+            if sizes_of
+        )
         notes.append(f"Responses a row and seed: {', '.join(sizes)}.")
     if any(cell.seeds > 1 for row in rows for cells in row.cells.values() for cell in cells.values()):
         notes.append("± is the standard deviation over seeds, which the intervals do not cover.")

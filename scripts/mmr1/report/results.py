@@ -50,13 +50,13 @@ def series(index: Index, model: str, file: str, key: str) -> list[Series]:
 
     A run whose files lack the quantity, or hold only nulls, is left out.
     """
-    found = []
+    curves = []
     for training in index.trainings:
         if training.model == model:
             one = _series(training, file, key)
             if one is not None:
-                found.append(one)
-    return found
+                curves.append(one)
+    return curves
 
 
 def rows(training: Training, file: str) -> list[dict[str, Any]]:
@@ -66,21 +66,21 @@ def rows(training: Training, file: str) -> list[dict[str, Any]]:
 
 def jsonl(path: Path) -> list[dict[str, Any]]:
     """The rows of a file of curves. Raises UserError for a row without a step."""
-    found = read_jsonl(path)
-    for number, row in enumerate(found, 1):
+    points = read_jsonl(path)
+    for number, row in enumerate(points, 1):
         if not isinstance(row.get("step"), int):
             raise UserError(f"{path}: line {number}: step: expected an integer, found {row.get('step')!r}")
-    return found
+    return points
 
 
 def round_scores(training: Training) -> list[RoundScores]:
     """The VPS of every round that has scores."""
-    found = []
+    scores = []
     for one in training.rounds:
         if one.scores is not None:
             table = contracts.read(one.scores, contracts.SCORES)
-            found.append(RoundScores(one.round, table["problem_id"].to_pylist(), table["vps"].to_numpy()))
-    return found
+            scores.append(RoundScores(one.round, table["problem_id"].to_pylist(), table["vps"].to_numpy()))
+    return scores
 
 
 def vps_edges(scores: Iterable[RoundScores]) -> np.ndarray:
@@ -104,12 +104,12 @@ def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _rows(training: Training, file: str) -> list[tuple[int, dict[str, Any]]]:
-    found = []
+    collected = []
     for one in training.rounds:
         path: Path | None = getattr(one, file)
         if path is not None:
-            found += [(one.round, row) for row in jsonl(path)]
-    return found
+            collected += [(one.round, row) for row in jsonl(path)]
+    return collected
 
 
 def _series(training: Training, file: str, key: str) -> Series | None:

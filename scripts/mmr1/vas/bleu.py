@@ -101,7 +101,7 @@ def _number(heads, tails, starts, order, bits, slots, grams, numbers):  # type: 
     for slot in range(len(slots)):
         slots[slot] = -1
     mask, shift = np.uint64((1 << bits) - 1), np.uint64(64 - bits)
-    found = 0
+    kinds = 0
     for response in range(len(starts) - 1):
         for t in range(starts[response], starts[response + 1] - order + 1):
             head, tail = heads[t], tails[t + order - 1]
@@ -112,8 +112,8 @@ def _number(heads, tails, starts, order, bits, slots, grams, numbers):  # type: 
                 place = (place + np.uint64(1)) & mask
                 number = slots[place]
             if number < 0:
-                number = found
-                found += 1
+                number = kinds
+                kinds += 1
                 slots[place] = number
                 gram = grams[number]
                 gram[0], gram[1] = head, tail
@@ -130,7 +130,7 @@ def _number(heads, tails, starts, order, bits, slots, grams, numbers):  # type: 
                 elif count > gram[3]:
                     gram[3] = count
             numbers[t] = number
-    return found
+    return kinds
 
 
 @_compiled
@@ -150,11 +150,11 @@ def _scan_groups(tokens, offsets, groups, orders, matches, different):  # type: 
         for t in range(starts[-1]):
             heads[t], tails[t] = 0, tokens[begin + t]
         for order in range(1, orders + 1):
-            found = _number(heads, tails, starts, order, bits, slots, grams, numbers)
-            different[group, order - 1] = found
+            kinds = _number(heads, tails, starts, order, bits, slots, grams, numbers)
+            different[group, order - 1] = kinds
             for response in range(len(starts) - 1):
                 matches[first + response, order - 1] = max(0, starts[response + 1] - starts[response] - order + 1)
-            for number in range(found):
+            for number in range(kinds):
                 gram = grams[number]
                 matches[first + gram[4], order - 1] -= gram[2] - gram[3]
             heads, numbers = numbers, heads

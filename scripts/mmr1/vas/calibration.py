@@ -64,11 +64,11 @@ def _of_step(planned: pa.Table, trained: pa.Table, step: int) -> dict[str, Any]:
     if unknown := [slot for slot in slots if slot not in row_of_slot]:
         raise UserError(f"step {step}: slot {unknown[0]} has rewards but does not stand in the schedule")
     entries = planned.take(pa.array([row_of_slot[slot] for slot in slots], pa.int64()))
-    for slot, expected, found in zip(
+    for slot, expected, actual in zip(
         slots, entries["problem_id"].to_pylist(), trained["problem_id"].to_pylist(), strict=True
     ):
-        if expected != found:
-            raise UserError(f"step {step}: slot {slot}: the schedule has problem {expected!r}, the rewards {found!r}")
+        if expected != actual:
+            raise UserError(f"step {step}: slot {slot}: the schedule has problem {expected!r}, the rewards {actual!r}")
     rate = trained["pass_rate"].to_numpy()
     realised = rate * (1 - rate)
     weighted, uniform = (entries["origin"].to_numpy() == origin for origin in ("weighted", "uniform"))

@@ -15,8 +15,8 @@ REWARDS = pa.schema([contracts.TRAINING_REWARDS.field(name) for name in ("proble
 def groups_of(rewards: pa.Table) -> pa.Table:
     """One row per group, by step and slot: step, slot, problem_id, pass_rate, right (responses) and n (of so many)."""
     keys = ["step", "slot", "problem_id"]
-    found = [("accuracy", "mean"), ("accuracy", "sum"), ("accuracy", "count")]
-    groups = rewards.group_by(keys, use_threads=False).aggregate(found)
+    aggregates = [("accuracy", "mean"), ("accuracy", "sum"), ("accuracy", "count")]
+    groups = rewards.group_by(keys, use_threads=False).aggregate(aggregates)
     named = groups.rename_columns({"accuracy_mean": "pass_rate", "accuracy_sum": "right", "accuracy_count": "n"})
     return named.select([*keys, "pass_rate", "right", "n"]).sort_by([(key, "ascending") for key in keys])
 

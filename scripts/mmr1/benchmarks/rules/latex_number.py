@@ -143,11 +143,11 @@ class _Parser:
         return self._next
 
     def _take(self, expected: str | None = None) -> tuple[str, str]:
-        found = self._peek()
-        if found[0] == "end" or expected not in (None, found[1]):
+        token = self._peek()
+        if token[0] == "end" or expected not in (None, token[1]):
             raise NotANumber
         self._next = None
-        return found
+        return token
 
     def _sum(self) -> Number:
         value = self._product()

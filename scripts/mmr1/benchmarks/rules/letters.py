@@ -57,8 +57,8 @@ def letters(cleaned: str) -> list[str]:
     cleaned = re.sub(r"\\([{}&])|(?<=\b[A-Z])\.", r"\1", cleaned)
     cleaned = re.sub(rf"^(?:both )?{_MENTION}", "", cleaned, flags=re.IGNORECASE)
     if _SEVERAL.fullmatch(cleaned):
-        found = sorted({label.upper() for label in re.findall(r"\b[A-Za-z0-9]\b", cleaned)})
-        return found if found[0].isdigit() == found[-1].isdigit() else []
+        labels = sorted({label.upper() for label in re.findall(r"\b[A-Za-z0-9]\b", cleaned)})
+        return labels if labels[0].isdigit() == labels[-1].isdigit() else []
     if _JOINED.fullmatch(cleaned) and len(set(cleaned)) == len(cleaned):
         return sorted(cleaned)
     return []

@@ -56,8 +56,8 @@ def number(text: str) -> Fraction | None:
 
 def said(text: str) -> Fraction | None:
     """The number that a cleaned text is, in digits or in words: "five", "minus 3"."""
-    if (found := number(text)) is not None:
-        return found
+    if (stated := number(text)) is not None:
+        return stated
     words = text.lower()
     if words in _NAMES:
         return Fraction(_NAMES.index(words))
@@ -82,11 +82,11 @@ def latex(text: str) -> str:
 
 def value(text: str) -> float | None:
     """About the number that a cleaned text is, roots and pi among them, or None."""
-    found: Fraction | float | None = said(text)
-    if found is None and len(text) <= MAX_DIGITS and _EXPRESSION.fullmatch(latex(text)):
-        found = evaluate(latex(text))
+    result: Fraction | float | None = said(text)
+    if result is None and len(text) <= MAX_DIGITS and _EXPRESSION.fullmatch(latex(text)):
+        result = evaluate(latex(text))
     try:
-        return None if found is None else float(found)
+        return None if result is None else float(result)
     except OverflowError:
         return None
 
@@ -99,12 +99,12 @@ def readings(raw: str, without: frozenset[str] = frozenset()) -> list[Fraction]:
     plain = said(clean(raw, without))
     if plain is None:
         return []
-    found = [plain]
+    values = [plain]
     if PERCENT.search(raw):
-        found.append(plain / 100)
+        values.append(plain / 100)
     if scale := _SCALE.search(raw):
-        found.append(plain * _SCALES[scale[1].lower()])
-    return found
+        values.append(plain * _SCALES[scale[1].lower()])
+    return values
 
 
 def _quotient(above: str, below: str) -> Fraction | None:

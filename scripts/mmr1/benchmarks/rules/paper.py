@@ -135,10 +135,10 @@ def _mentioned(cleaned: str, choices: list[str]) -> tuple[int | None, str] | Non
     spans = [(index, span) for index, choice in enumerate(choices) if choice for span in _spans(choice, cleaned)]
     # "set A" within "neither set A nor set B" is no mention of its own.
     spans = [(index, span) for index, span in spans if not any(_within(span, other) for _, other in spans)]
-    found = {index for index, span in spans if not _negated(cleaned, span)}
-    if spans and not found:
+    mentioned = {index for index, span in spans if not _negated(cleaned, span)}
+    if spans and not mentioned:
         return None, "negated"
-    return (found.pop(), "choice in text") if len(found) == 1 else None
+    return (mentioned.pop(), "choice in text") if len(mentioned) == 1 else None
 
 
 def _spans(words: str, text: str) -> list[tuple[int, int]]:
@@ -161,10 +161,10 @@ def _containing(cleaned: str, choices: list[str]) -> tuple[int, str] | None:
     if value(cleaned) is not None:  # 20 is no part of 20√2
         return None
     tight = _tight(cleaned)
-    found = [
+    containing = [
         index for index, choice in enumerate(choices) if len(tight) < len(choice) and _spans(tight, _tight(choice))
     ]
-    return (found[0], "part of a choice") if len(found) == 1 else None
+    return (containing[0], "part of a choice") if len(containing) == 1 else None
 
 
 def _tight(text: str) -> str:
@@ -268,7 +268,7 @@ def _interval(text: str) -> str:
 
 def _things(cleaned: str) -> list[Fraction]:
     """The number of things that an answer counts, if it does. A gold is not read so: "two days" are not "two years"."""
-    return [] if (found := counted(cleaned)) is None else [found]
+    return [] if (count := counted(cleaned)) is None else [count]
 
 
 def _words(text: str) -> int:

@@ -41,10 +41,10 @@ def to_problem(row: Row, number: int) -> Problem:
 
 def official(problem: Problem, response: Response) -> Decision:
     """The published comparison: the same letters. Its extraction is a language model's, ours stands in for it."""
-    found, rule = _letters(problem, response)
+    named, rule = _letters(problem, response)
     golds = sorted(problem.answer.lower().split(", "))
-    right = bool(problem.answer) and sorted(found) == golds
-    return Decision(right, rule, ", ".join(found), ", ".join(sorted(found)))
+    right = bool(problem.answer) and sorted(named) == golds
+    return Decision(right, rule, ", ".join(named), ", ".join(sorted(named)))
 
 
 def _letters(problem: Problem, response: Response) -> tuple[list[str], str]:

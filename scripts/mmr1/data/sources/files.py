@@ -45,8 +45,8 @@ def rows(settings: Settings) -> dict[str, tuple[str, int | None]]:
 
 def inputs(settings: Settings) -> dict[str, Path]:
     """The files by their keys."""
-    found = {name: getattr(settings, name) for name in ("problems", "validation", "sft", "sft_validation", "test")}
-    return {name: path for name, path in found.items() if isinstance(path, Path)}
+    values = {name: getattr(settings, name) for name in ("problems", "validation", "sft", "sft_validation", "test")}
+    return {name: path for name, path in values.items() if isinstance(path, Path)}
 
 
 def write(

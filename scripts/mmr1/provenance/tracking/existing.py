@@ -24,8 +24,12 @@ def find_existing(experiment: Experiment, current: set[str]) -> Existing:
     `current` holds the digests of the records that there are now. A run that an export did not end is deleted; that
     of a record that is there no longer is marked as superseded.
     """
-    found = Existing()
-    by_kind = {tags.PARENT_RUN: found.parents, tags.RECORD_RUN: found.records, tags.ATTEMPT_RUN: found.attempts}
+    existing = Existing()
+    by_kind = {
+        tags.PARENT_RUN: existing.parents,
+        tags.RECORD_RUN: existing.records,
+        tags.ATTEMPT_RUN: existing.attempts,
+    }
     half_written, gone = [], []
     for run in experiment.runs():
         kind, name = run.data.tags.get(tags.KIND), run.data.tags.get(tags.NAME, "")
@@ -37,9 +41,9 @@ def find_existing(experiment: Experiment, current: set[str]) -> Existing:
             gone.append(run)
         elif kind in by_kind:
             by_kind[kind][name] = run
-    _supersede(experiment, found.parents, gone)
-    found.models = _delete(half_written, experiment)
-    return found
+    _supersede(experiment, existing.parents, gone)
+    existing.models = _delete(half_written, experiment)
+    return existing
 
 
 def _supersede(experiment: Experiment, parents: dict[str, Run], gone: list[Run]) -> None:

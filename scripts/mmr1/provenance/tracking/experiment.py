@@ -77,13 +77,13 @@ class Experiment:
 
 
 def _all_pages(page_after: Callable[[str | None], Any]) -> list[Any]:
-    found, token = [], None
+    entities, token = [], None
     while True:
         page = page_after(token)
-        found += page
+        entities += page
         token = page.token
         if not token:
-            return found
+            return entities
 
 
 def _batches(items: list[Any], size: int) -> Iterable[list[Any]]:

@@ -25,7 +25,7 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, names joined by dots; a list is one value."""
     if not isinstance(value, Mapping):
         return {prefix: value} if prefix else {}
-    found: dict[str, Any] = {}
+    params: dict[str, Any] = {}
     for name, item in value.items():
-        found |= flat(item, f"{prefix}.{name}" if prefix else str(name))
-    return found
+        params |= flat(item, f"{prefix}.{name}" if prefix else str(name))
+    return params

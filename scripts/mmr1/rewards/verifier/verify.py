@@ -48,12 +48,12 @@ class Verifier:
     def verify(self, pairs: Sequence[Pair]) -> list[Outcome]:
         """The outcome of each pair (gold, answer), in order."""
         new = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
-        found = {pair: outcome for pair in new if (outcome := _by_string(*pair)) is not None}
-        asked = [pair for pair in new if pair not in found]
+        fresh = {pair: outcome for pair in new if (outcome := _by_string(*pair)) is not None}
+        asked = [pair for pair in new if pair not in fresh]
         if asked:
-            found.update(zip(asked, self._ask(asked), strict=True))
-        outcomes = [found[pair] if pair in found else self._known[pair] for pair in pairs]
-        self._remember(found)
+            fresh.update(zip(asked, self._ask(asked), strict=True))
+        outcomes = [fresh[pair] if pair in fresh else self._known[pair] for pair in pairs]
+        self._remember(fresh)
         self.timeouts += outcomes.count(Outcome.TIMEOUT)
         return outcomes
 
@@ -74,9 +74,9 @@ class Verifier:
     ) -> None:
         self.close()
 
-    def _remember(self, found: dict[Pair, Outcome]) -> None:
+    def _remember(self, fresh: dict[Pair, Outcome]) -> None:
         # An error may be the machine's, not the pair's: it is asked again when it comes back.
-        self._known.update((pair, outcome) for pair, outcome in found.items() if outcome is not Outcome.ERROR)
+        self._known.update((pair, outcome) for pair, outcome in fresh.items() if outcome is not Outcome.ERROR)
         while len(self._known) > REMEMBERED:
             del self._known[next(iter(self._known))]
 
