@@ -42,7 +42,7 @@ def test_any_order_gives_the_rows_of_the_file(path: Path, pairs: Pairs, monkeypa
     order = [199, 0, 64, 63, 128, 1, 198, 199]
     file = ConversationFile(path)
     assert [file[row] for row in order] == [pairs[row] for row in order]
-    assert conversations.read_conversations(path) == pairs
+    assert list(file) == pairs
     with pytest.raises(IndexError):
         file[200]
     monkeypatch.setattr(contracts, "KEPT_GROUPS", 1)  # every group is read anew

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from benchmark_fixtures import Call, json_lines, png
-from mmr1.data.conversations import read_conversations
+from mmr1.data.conversations import ConversationFile
 from mmr1.data.files import open_rows
 from mmr1.data.problems import Problem, read_problems, write_problems
 from mmr1.data.sources import digits
@@ -155,7 +155,7 @@ def test_conversations_are_held_out_by_number_by_share_or_by_file(call: Call, tm
     for number, (files, expected) in enumerate(sizes):
         folder = prepare(call, tmp_path / str(number), {k: v for k, v in files.items() if k != "more"},
                          more=files.get("more", {}))  # fmt: skip
-        train, held_out = (read_conversations(folder / f"{name}.parquet") for name in ("sft", "sft_validation"))
+        train, held_out = (list(ConversationFile(folder / f"{name}.parquet")) for name in ("sft", "sft_validation"))
         assert (len(train), len(held_out)) == expected
         assert not {one.id for one, _ in train} & {one.id for one, _ in held_out}
     with pytest.raises(
@@ -167,7 +167,7 @@ def test_conversations_are_held_out_by_number_by_share_or_by_file(call: Call, tm
 def test_a_conversation_without_an_answer_has_the_one_of_its_response(call: Call, tmp_path: Path) -> None:
     rows = [{"question": f"{number}?", "response": f"So \\boxed{{{number}}}."} for number in range(4)]
     folder = prepare(call, tmp_path, {"sft": json_lines(tmp_path / "sft.jsonl", rows)})
-    found = [pair for name in ("sft", "sft_validation") for pair in read_conversations(folder / f"{name}.parquet")]
+    found = [pair for name in ("sft", "sft_validation") for pair in ConversationFile(folder / f"{name}.parquet")]
     assert sorted(one.answer for one, _ in found) == ["0", "1", "2", "3"]
 
 
@@ -178,7 +178,7 @@ def test_a_limit_takes_the_first_rows(call: Call, tmp_path: Path) -> None:
     }
     prepare(call, tmp_path, files, more={"sft_validation": 10}, limit=4)
     assert [one.id for one in read_problems(tmp_path / "problems.parquet")] == [f"rl-{n:05d}" for n in range(4)]
-    both = [read_conversations(tmp_path / f"{name}.parquet") for name in ("sft", "sft_validation")]
+    both = [list(ConversationFile(tmp_path / f"{name}.parquet")) for name in ("sft", "sft_validation")]
     assert [len(one) for one in both] == [4, 4]
     assert {one.id for rows in both for one, _ in rows} == {f"sft-{n:05d}" for n in range(8)}
 

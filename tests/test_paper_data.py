@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mmr1.data.conversations import read_conversations
+from mmr1.data.conversations import ConversationFile
 from mmr1.data.mmr1_rl import with_letter
 from mmr1.data.mmr1_sft import ImageStore, image_key, iter_items
 from mmr1.data.problems import Problem, read_problems, write_problems
@@ -117,7 +117,7 @@ def test_a_limit_takes_the_first_rows_of_both_sets(tmp_path: Path, tiny_model_di
     items = [chat(f"Question {number}", f"\\boxed{{{number}}}") for number in range(9)]
     done = prepare_sft(sft_folder(tmp_path / "sft", items, {}), 9, "--limit", 3, "--validation-size", 2)
     assert done.returncode == 0, done.stderr
-    train, held_out = (read_conversations(tmp_path / f"{name}.parquet") for name in ("sft", "validation"))
+    train, held_out = (list(ConversationFile(tmp_path / f"{name}.parquet")) for name in ("sft", "validation"))
     assert (len(train), len(held_out)) == (3, 2)
     assert {problem.id for problem, _ in train + held_out} == {f"sft-{number:07d}" for number in range(5)}
 
@@ -194,7 +194,7 @@ def test_conversations_find_their_images_in_whichever_tar_they_are(tmp_path: Pat
     ]
     done = prepare_sft(sft_folder(tmp_path / "sft", items, TARS), 4, "--seed", 1)
     assert done.returncode == 0, done.stderr
-    train, held_out = (read_conversations(tmp_path / f"{name}.parquet") for name in ("sft", "validation"))
+    train, held_out = (list(ConversationFile(tmp_path / f"{name}.parquet")) for name in ("sft", "validation"))
     assert (len(train), len(held_out)) == (3, 1)
     found = {problem.id: (problem, response) for problem, response in train + held_out}
     assert sorted(found) == [f"sft-{number:07d}" for number in range(4)]
@@ -213,7 +213,7 @@ def test_which_are_held_out_depends_on_the_seed_only(tmp_path: Path) -> None:
     chosen = []
     for seed in (0, 0, 1):
         assert prepare_sft(folder, 20, "--seed", seed).returncode == 0
-        chosen.append([problem.id for problem, _ in read_conversations(tmp_path / "validation.parquet")])
+        chosen.append([problem.id for problem, _ in ConversationFile(tmp_path / "validation.parquet")])
     assert chosen[0] == chosen[1] != chosen[2]
 
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmr1.data import contracts
-from mmr1.data.conversations import read_conversations, write_conversations
+from mmr1.data.conversations import ConversationFile, write_conversations
 from mmr1.data.problems import Problem, read_problems, write_problems
 from mmr1.data.sources import digits
 from mmr1.plumbing.errors import UserError
@@ -82,7 +82,7 @@ def test_a_missing_truncated_or_foreign_file_is_named(tmp_path: Path, problems: 
 def test_a_conversation_needs_a_response(tmp_path: Path, problems: list[Problem]) -> None:
     pairs = [(problem, digits.worked_response(problem)) for problem in problems]
     write_conversations(tmp_path / "c.parquet", pairs)
-    assert read_conversations(tmp_path / "c.parquet") == pairs
+    assert list(ConversationFile(tmp_path / "c.parquet")) == pairs
     write_conversations(tmp_path / "c.parquet", [pairs[0], (pairs[1][0], " ")])
     with pytest.raises(UserError, match="row 1: response: expected a text"):
-        read_conversations(tmp_path / "c.parquet")
+        list(ConversationFile(tmp_path / "c.parquet"))

@@ -83,8 +83,6 @@ class Resources(Section):
 TRAINING = ("schedule", "vas", "grpo", "validation")
 UNUSED_SCHEDULE = Schedule(steps=1, update_every=1, batch_size=1)  # stands where nothing is trained
 
-STAGES = ("data", "sft", "generate", "score", "train", "evaluate", "report")
-
 
 class Stages(Section):
     """The sections that models and runs may override."""

@@ -71,12 +71,6 @@ class ConversationFile:
         raise AssertionError("no id stands twice")
 
 
-def read_conversations(path: str | Path) -> list[tuple[Problem, str]]:
-    """All conversations of a file that fits into memory, in its order. Raises UserError for whatever is wrong in it."""
-    file = ConversationFile(path, decoded=0)  # they are when they are read
-    return [file[row] for row in range(len(file))]
-
-
 @contextmanager
 def conversation_writer(path: str | Path) -> Iterator[Callable[[Problem, str], None]]:
     """Yields a function that adds a conversation to the file, which appears when all are added.

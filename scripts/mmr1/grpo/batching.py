@@ -97,12 +97,6 @@ def deal(count: int, rank: int, ranks: int) -> list[tuple[int, bool]]:
     return [(min(turn * ranks + rank, count - 1), turn * ranks + rank < count) for turn in range(rounds)]
 
 
-def padding_share(batches: Sequence[Sequence[Row]]) -> float:
-    """The share of all tokens in micro-batches that is padding."""
-    padded = sum(batch[0].length * len(batch) for batch in batches)
-    return 1 - sum(row.length for batch in batches for row in batch) / padded
-
-
 def collate(rows: Sequence[Row], samples: Sequence[Sample], pad_token_id: int) -> MicroBatch:
     """One micro-batch's tensors, on the CPU."""
     width = max(row.length for row in rows)
