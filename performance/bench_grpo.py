@@ -68,7 +68,7 @@ def main() -> None:
         results = {"ours": run_ours(folder, model, args.steps), "TRL": timed_trl(folder, model, args.steps)}
     for trainer, steps in results.items():
         tokens = sum(step["tokens"] for step in steps[1:]) / (len(steps) - 1)
-        print(f"{trainer:>5}: {median_of(steps, 'seconds'):6.2f} s a step, {median_of(steps, 'cpu'):6.2f} CPU s, "
+        print(f"{trainer:>5}: {median_of(steps, 'seconds'):6.2f} s per step, {median_of(steps, 'cpu'):6.2f} CPU s, "
               f"{tokens / PROBLEMS / ROLLOUTS:.1f} tokens a response")  # fmt: skip
     for clock in ("seconds", "cpu"):
         ratio = median_of(results["ours"], clock) / median_of(results["TRL"], clock)

@@ -59,7 +59,7 @@ class Shape:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, nargs="+", default=[1024, 2048, 4096], help="response lengths")
-    parser.add_argument("--problems", type=int, default=4, help="problems of eight rollouts a step")
+    parser.add_argument("--problems", type=int, default=4, help="problems of eight rollouts per step")
     parser.add_argument("--micro-batch-tokens", type=int, default=16_384)
     parser.add_argument("--smoke", action="store_true", help="a toy shape on the CPU, to see that this runs")
     args = parser.parse_args()
