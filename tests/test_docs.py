@@ -4,10 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+
 from project import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PROGRAMS = [path.as_posix() for folder in ("scripts", "tests", "performance", "envs") for path in (ROOT / folder).rglob("*.py")]
+PROGRAMS = [
+    path.as_posix() for folder in ("scripts", "tests", "performance", "envs") for path in (ROOT / folder).rglob("*.py")
+]
 
 
 def text(page: Path) -> str:
