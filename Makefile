@@ -27,12 +27,12 @@ demo: env ## the whole pipeline on handwritten digits, on two cores (ARGS= go to
 	@$(DRIVER)/snakemake --profile $(PROFILE) $(TARGET) $(ARGS)
 	@printf '\nreport:  %s\nMLflow:  make mlflow\n' "$(CURDIR)/$(RESULTS)/report.html"
 
-# Two workers on two cores, one thread each; a file's tests stay together, for they share fixtures.
+# Two workers on two cores, one thread each; a file's tests stay together, because they share fixtures.
 test: export OMP_NUM_THREADS ?= 1
 test: env ## all tests (ARGS= go to pytest: ARGS='tests/test_schedule.py -k permutation')
 	@$(CPU)/python -m pytest -rs $(or $(ARGS),-n 2 --dist loadfile --ignore tests/slurm)
 
-# Four workers, for they wait more than they compute; without tests/conftest.py, which loads torch.
+# Four workers, because they wait more than they compute; without tests/conftest.py, which loads torch.
 test-slurm: export OMP_NUM_THREADS ?= 1
 test-slurm: env ## the tests on a real SLURM, which they start on this machine (root, slurm-wlm, munge)
 	@$(CPU)/python -m pytest -rs -n 4 --dist loadfile --confcutdir tests/slurm tests/slurm $(ARGS)

@@ -1,5 +1,5 @@
 # The whole pipeline: problems -> SFT -> rounds of generate, score, schedule, GRPO -> evaluation -> report -> MLflow.
-# Recipes are in config/; what a stage does is in scripts/, one program a rule.
+# Recipes are in config/; what a stage does is in scripts/, one program per rule.
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -60,5 +60,5 @@ rule tables:
     localrule: True
 
 
-# Last, for it goes over all rules.
+# Last, because it goes over all rules.
 complete(workflow.rules)

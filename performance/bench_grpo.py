@@ -69,7 +69,7 @@ def main() -> None:
     for trainer, steps in results.items():
         tokens = sum(step["tokens"] for step in steps[1:]) / (len(steps) - 1)
         print(f"{trainer:>5}: {median_of(steps, 'seconds'):6.2f} s per step, {median_of(steps, 'cpu'):6.2f} CPU s, "
-              f"{tokens / PROBLEMS / ROLLOUTS:.1f} tokens a response")  # fmt: skip
+              f"{tokens / PROBLEMS / ROLLOUTS:.1f} tokens per response")  # fmt: skip
     for clock in ("seconds", "cpu"):
         ratio = median_of(results["ours"], clock) / median_of(results["TRL"], clock)
         print(f"ours over TRL, {clock}: {ratio:.2f} (to be at most 0.7)")

@@ -47,7 +47,7 @@ from project import command, environment  # noqa: E402
 RECIPES = ("tests/recipes/tiny.yaml", "tests/recipes/options.yaml", "config/digits.yaml")
 ENVIRONMENTS = ("cpu", "driver")
 CORES = 2
-READING = 2  # counts the ways in which this file has read values; cached hashes of another way are made anew
+READING = 2  # counts the ways in which this file has read values; cached hashes of another way are computed again
 SHOWN = 10  # files that are listed for each recipe and kind of difference
 
 # What no two runs of one commit share, by path under results/<recipe>/; `*` crosses folders.
@@ -136,7 +136,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--recipes", nargs="+", default=RECIPES, help=f"default: {' '.join(RECIPES)}")
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parser.add_argument("--cache", type=Path, default=caches / "mmr1-compare-commits", help="default: %(default)s")
-    parser.add_argument("--keep", action="store_true", help="run both sides anew, and keep their folders with results")
+    parser.add_argument("--keep", action="store_true", help="run both sides again, and keep their folders with results")
     return parser.parse_args()
 
 

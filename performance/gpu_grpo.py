@@ -3,8 +3,8 @@
     python performance/gpu_grpo.py [--tokens 1024 4096] [--problems 4] [--smoke]
 
 Responses of 1k to 4k tokens behind prompts with one image of 448×672 to 1,008×1,008 pixels; bf16, gradient
-checkpointing, ZeRO-2, a frozen reference. Prints tokens a second, model FLOP utilisation and peak memory for each
-length. Model FLOPs are 6 a weight and token for the policy and 2 for the reference, plus attention (causal: half of the
+checkpointing, ZeRO-2, a frozen reference. Prints tokens per second, model FLOP utilisation and peak memory for each
+length. Model FLOPs are 6 per weight and token for the policy, 2 for the reference, plus attention (causal: half of the
 square), for the vision tower by patch and for the head by response token; work that is done twice (gradient
 checkpointing) counts once. Where there is no GPU it says so; `--smoke` runs the same code at a toy shape on the CPU.
 """
@@ -147,7 +147,7 @@ def measure_ours(folder: Path, shape: Shape, args: argparse.Namespace, peak: flo
 
 
 def measure_trl(folder: Path, shape: Shape, args: argparse.Namespace, work: Work, peak: float | None) -> None:
-    """TRL's loss on the same rollouts: one sequence a micro-batch, as its padding of a long-tailed batch asks for."""
+    """TRL's loss on the same rollouts: one sequence per micro-batch, as its padding of a long-tailed batch asks for."""
     try:
         from trl import GRPOConfig, GRPOTrainer
     except ImportError:
@@ -228,7 +228,7 @@ def trl_inputs(prompt: Any, rollout: Any, advantage: float, image_token: int, de
 
 
 def made_up(problems: int, n: int, tokens: int, shape: Shape) -> list[Any]:
-    """Groups of random tokens, of half to the whole length, and random verdicts; one image a problem."""
+    """Groups of random tokens, of half to the whole length, and random verdicts; one image per problem."""
     import io
 
     import numpy as np

@@ -3,7 +3,7 @@
 All rollouts of a problem stand together in one file, and the files together hold each problem once, with the same
 number of rollouts. With `--previous` they may hold fewer problems, or be training rollouts (tables with `step` and
 `slot`, where a problem may come again): what they do not touch keeps its score. With no rollouts at all the previous
-scores are combined anew under other weights.
+scores are combined again under other weights.
 """
 
 import argparse

@@ -30,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--first-step", type=int, metavar="T0", help="without --schedule: absolute number of the first step")
     add("--steps", type=int, metavar="T", help="without --schedule: how many")
     add("--earlier-rewards", type=Path, nargs="+", default=[], help="training rewards of all steps before the first")
-    add("--state", type=Path, help="trainer_state of the round before; without one the optimizer starts anew")
+    add("--state", type=Path, help="trainer_state of the round before; without one the optimizer starts fresh")
     add("--validation", type=Path, help="held-out problems.parquet")
     add("--validate-every", type=int, default=1, help="steps between validations")
     add("--system-prompt", type=Path, help="a text file")
@@ -38,8 +38,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--out", type=Path, required=True, help="the checkpoint, a Hugging Face folder")
     add("--rollouts", type=Path, required=True, help="training rollouts, Parquet")
     add("--rewards", type=Path, required=True, help="their verdicts, Parquet")
-    add("--metrics", type=Path, required=True, help="metrics.jsonl: one object a step, reproducible")
-    add("--timings", type=Path, required=True, help="timings.jsonl: seconds, tokens a second, memory")
+    add("--metrics", type=Path, required=True, help="metrics.jsonl: one object per step, reproducible")
+    add("--timings", type=Path, required=True, help="timings.jsonl: seconds, tokens per second, memory")
     add("--validation-out", type=Path, help="validation.jsonl")
     add("--entries", type=Path, help="entries.jsonl: for each step how many entries were drawn, which slots trained")
     add("--schedule-out", type=Path, help="schedule.parquet as it was used: which problem was trained at which step")
@@ -99,9 +99,9 @@ def check_steps(args: argparse.Namespace, settings: TrainerSettings) -> None:
     if (args.schedule is None) == (settings.draw is None):
         raise UserError("--schedule: expected a schedule, or settings with a section `draw`, and not both")
     if args.schedule is None and not (settings.draw and settings.draw.sampler.module.Sampler.observes):
-        raise UserError("draw.sampler: expected one that observes; others draw a schedule beforehand")
+        raise UserError("draw.sampler: expected one that observes; others draw a schedule before the round")
     if args.schedule is None and (args.first_step is None or args.first_step < 0 or (args.steps or 0) < 1):
-        raise UserError("--first-step, --steps: expected at least 0 and at least 1, for no schedule was given")
+        raise UserError("--first-step, --steps: expected at least 0 and at least 1, because no schedule was given")
 
 
 if __name__ == "__main__":

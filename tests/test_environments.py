@@ -350,7 +350,7 @@ def test_a_job_refuses_other_packages_than_the_locks(project: SmallProject) -> N
     assert refused.returncode == 2
     assert refused.stderr == (
         "write_settings.py: error: environment small: alpha 1.5, expected 1.0 by envs/small.lock (and 1 more);"
-        " make it anew (make env, or delete the conda environment) or set MMR1_ENVIRONMENT=warn\n"
+        " build it again (make env, or delete the conda environment) or set MMR1_ENVIRONMENT=warn\n"
     )
     assert not (project.root / "out").exists()
 

@@ -180,7 +180,7 @@ def test_rollouts_that_do_not_cover_the_set_once_are_refused(
 def test_a_rollout_that_stands_twice_is_refused(run: Run, tmp_path: Path) -> None:
     write_set(tmp_path / "p.parquet", 1)
     write_rollouts(tmp_path / "r.parquet", rollouts_of("p0", "77"), rollouts_of("p0", "7"))
-    with pytest.raises(UserError, match="row 2: rollout: 0 stands twice in the group of 'p0'"):
+    with pytest.raises(UserError, match="row 2: rollout: 0 occurs twice in the group of 'p0'"):
         score(run, "--rollouts r.parquet --rewards w.parquet")
 
 

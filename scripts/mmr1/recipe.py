@@ -75,7 +75,7 @@ class Resources(Section):
     threads: int = Field(1, ge=1, description="CPU threads; results depend on it in the last bits")
     mem_mb: int = Field(2000, ge=1)
     runtime: int = Field(60, ge=1, description="minutes")
-    gpus: int = Field(0, ge=0, description="GPUs a node")
+    gpus: int = Field(0, ge=0, description="GPUs per node")
     nodes: int = Field(1, ge=1)
 
 
@@ -172,7 +172,7 @@ class Recipe(Stages):
     name: Name
     environment: Literal["cpu", "gpu"] = Field("cpu", description="which environment runs models")
     seed: Seed = Field(0, description="of data, base model and SFT")
-    seeds: Seeds = Field([0], description="of RL: each run is done once a seed")
+    seeds: Seeds = Field([0], description="of RL: each run is done once per seed")
     mlflow: Annotated[str, AfterValidator(_a_tracking_uri)] | None = Field(
         None, description="tracking URI of a server; a SQLite file in the results by default"
     )

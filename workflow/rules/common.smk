@@ -172,7 +172,7 @@ def draw_settings(sections):
 
 
 def observes(sections):
-    """Whether the problems of a step are chosen while training, so that no schedule is drawn beforehand."""
+    """Whether the problems of a step are chosen while training, so that no schedule is drawn before the round."""
     return sections.schedule.sampler.module.Sampler.observes
 
 

@@ -100,7 +100,7 @@ def evaluation_settings(sections):
         or ("official" if evaluation.official_prompt else "none"),
         "temperature": evaluation.temperature,
         "top_p": evaluation.top_p,
-        "responses a problem": evaluation.n,
+        "responses per problem": evaluation.n,
         "max tokens": evaluation.max_tokens,
         "engine": sections.rollout.engine.name,
     } | ({"judge": evaluation.judge.model} if evaluation.judge else {})

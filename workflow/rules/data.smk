@@ -52,7 +52,7 @@ rule build_tiny_model:
         )
 
 
-# The hub is reached from where Snakemake runs, for a cluster's nodes often cannot: these rules are local. The target
+# The hub is reached from where Snakemake runs, because a cluster's nodes often cannot: these rules are local. The target
 # `downloads` makes all of it before anything is submitted.
 rule download_model:
     output:

@@ -52,7 +52,7 @@ use rule train_grpo as train_grpo_kept with:
         model=only_rounds(KEPT),
 
 
-# Where the sampler observes, no schedule is drawn beforehand: the training writes the one that it used.
+# Where the sampler observes, no schedule is drawn before the round: the training writes the one that it used.
 use rule train_grpo as train_grpo_observing with:
     output:
         **round_outputs(temp),

@@ -42,7 +42,7 @@ def of_stage(stage, value):
 
 
 def launcher(job):
-    """The words before a program that runs as one process a GPU: torchrun, started on every node by srun.
+    """The words before a program that runs as one process per GPU: torchrun, started on every node by srun.
 
     A step of a multi-node job knows its job's number only: what srun is to start is said in full. The first node runs
     the job's script, so that its name is the address at which the ranks meet.

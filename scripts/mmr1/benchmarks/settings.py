@@ -81,6 +81,6 @@ class Evaluation(Judging):
     )
     temperature: float = Field(0.0, ge=0, description="the paper gives none; 0 is greedy")
     top_p: float = Field(1.0, gt=0, le=1)
-    n: int = Field(1, ge=1, description="responses a problem")
+    n: int = Field(1, ge=1, description="responses per problem")
     limit: int | None = as_before(None, ge=1, description="only the first problems of each, for a first look")
     max_tokens: int = Field(4096, ge=1)

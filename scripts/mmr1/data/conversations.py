@@ -68,7 +68,7 @@ class ConversationFile:
         for number, name in enumerate(ids.to_pylist()):
             if seen.setdefault(name, number) != number:
                 return UserError(f"{self.path}: row {number}: id: {name!r} stands in row {seen[name]} already")
-        raise AssertionError("no id stands twice")
+        raise AssertionError("no id occurs twice")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 ATTEMPTS, FIRST_WAIT = 5, 2.0  # seconds, doubled each time
 
-# What another attempt does not mend.
+# Errors that another attempt does not fix.
 FINAL = (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError, UserError)
 
 

@@ -64,7 +64,7 @@ def rows_problems(
 
 
 def check_ids(path: str | Path, problems: Iterable[Problem]) -> None:
-    """Raises UserError for an id that stands twice."""
+    """Raises UserError for an id that occurs twice."""
     seen: dict[str, int] = {}
     for number, problem in enumerate(problems):
         if problem.id in seen:

@@ -1,4 +1,4 @@
-"""From a problem to what the model is shown: its chat turns as token ids and pixels (processed once a problem)."""
+"""From a problem to what the model is shown: its chat turns as token ids and pixels (processed once per problem)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which problems a step is given: from a schedule that was drawn beforehand, or from a sampler that observes."""
+"""The problems of each step: from a schedule that was drawn before the round, or from a sampler that observes."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How much memory a rank will need, before anything is loaded."""
+"""An estimate of the memory that each rank needs, made before anything is loaded."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ def lines(parts: dict[str, int], device_bytes: int | None) -> list[str]:
     """The estimate as text, one line a part and a total."""
     mib = 2**20
     on_device = sum(value for name, value in parts.items() if not name.endswith("(host)"))
-    shown = [f"memory a rank, estimated: {on_device / mib:,.0f} MiB on the device"]
+    shown = [f"memory per rank, estimated: {on_device / mib:,.0f} MiB on the device"]
     shown += [f"  {name}: {value / mib:,.1f} MiB" for name, value in parts.items()]
     if device_bytes is not None and on_device > device_bytes:
         shown.append(f"  warning: the device has {device_bytes / mib:,.0f} MiB")

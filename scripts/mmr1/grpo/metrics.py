@@ -114,10 +114,10 @@ def group_metrics(groups: Sequence[Group], settings: GRPOSettings) -> dict[str, 
 
 
 def timings(groups: Sequence[Group], prompt_tokens: Sequence[int], watch: Stopwatch, devices: int) -> dict[str, float]:
-    """Seconds by phase and in all, this process's CPU seconds, and tokens a second as the speed anchors count them.
+    """Seconds by phase and in all, this process's CPU seconds, and tokens per second as the speed anchors count them.
 
     That (EasyR1's `perf/throughput`) is prompt and response tokens of all rollouts over the time of the step, and by
-    device. A phase's tokens a second are the same tokens over its own time; `generate` counts response tokens.
+    device. A phase's tokens per second are the same tokens over its own time; `generate` counts response tokens.
     """
     responses = sum(len(rollout.token_ids) for group in groups for rollout in group.rollouts)
     tokens = responses + sum(prompt * len(group.rollouts) for group, prompt in zip(groups, prompt_tokens, strict=True))

@@ -22,7 +22,7 @@ class ValidationSettings(Section):
 
     temperature: float = Field(0.5, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
-    n: int = Field(1, ge=1, description="responses a problem; accuracy is the mean over all of them")
+    n: int = Field(1, ge=1, description="responses per problem; accuracy is the mean over all of them")
 
 
 class GRPOMachine(Machine):
@@ -36,7 +36,7 @@ class GRPOSettings(Section):
     """Settings of GRPO: the recipe's section `grpo`."""
 
     # The batch. Problems a step come from the schedule.
-    group_size: int = Field(8, ge=2, description="rollouts a problem (n)")
+    group_size: int = Field(8, ge=2, description="rollouts per problem (n)")
     mini_batch_size: int = Field(
         512, ge=1, description="problems an optimizer update (`global batch`); at most all of the step"
     )

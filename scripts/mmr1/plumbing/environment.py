@@ -36,8 +36,8 @@ def check_environment() -> None:
     elif lock["differences"]:
         message = describe(lock["name"], lock["differences"])
         if os.environ.get(VARIABLE) != "warn":
-            mend = f"make it anew (make env, or delete the conda environment) or set {VARIABLE}=warn"
-            raise UserError(f"{message}; {mend}")
+            remedy = f"build it again (make env, or delete the conda environment) or set {VARIABLE}=warn"
+            raise UserError(f"{message}; {remedy}")
         _say(message)
 
 
@@ -111,7 +111,7 @@ def _lock(marker: Path) -> Path | None:
     except FileNotFoundError:
         return None
     except (json.JSONDecodeError, KeyError, TypeError):
-        raise UserError(f"{marker}: expected JSON with the name of a lock; make the environment anew") from None
+        raise UserError(f"{marker}: expected JSON with the name of a lock; build the environment again") from None
     lock = LOCKS / f"{name}.lock"
     if not lock.is_file():
         raise UserError(f"{marker}: names {name}, but there is no envs/{name}.lock")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class UserError(Exception):
-    """A mistake that the person at the keyboard can mend.
+    """A mistake that the user can fix.
 
     The message is one line that names the file, the row and the field where there are any, what was expected and
     what was found. Programs end with exit code 2 on it.

@@ -57,7 +57,7 @@ def settings_of(args: argparse.Namespace, model: type[Settings]) -> Settings:
 
 
 def _keys(model: type[Section], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """The keys that have a flag: those of the model itself and of its machine section, for no two have one name.
+    """The keys that have a flag: those of the model itself and of its machine section, as no two share a name.
 
     What holds keys of its own, a section or a mapping, has none.
     """

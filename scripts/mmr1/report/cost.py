@@ -51,7 +51,7 @@ class PassCost:
 
 
 def by_stage(records: Iterable[Record]) -> list[StageCost]:
-    """One row a rule, in the order in which the rules first ended."""
+    """One row per rule, in the order in which the rules first ended."""
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         groups[record.rule].append(record)

@@ -141,7 +141,7 @@ def vps_transition(before: RoundScores, after: RoundScores, edges: np.ndarray) -
 
 
 def calibration_curve(points: dict[str, np.ndarray], palette: Palette, labels: dict[str, str]) -> bytes:
-    """Realised variance against predicted OVS, one line a run; `points[run]` is float [bins, 3]: both, and groups."""
+    """Realised variance against predicted OVS, one line per run; `points[run]` is float [bins, 3]: both, and groups."""
     with _axes((4.4, 2.75)) as (figure, axes):
         axes.plot([0, 0.25], [0, 0.25], color=MUTED, linewidth=1, linestyle="--", label="as predicted")
         for run, values in points.items():
@@ -158,7 +158,7 @@ def calibration_curve(points: dict[str, np.ndarray], palette: Palette, labels: d
 def two_halves(
     weighted: Sequence[Series], uniform: Sequence[Series], palette: Palette, labels: dict[str, str]
 ) -> bytes:
-    """A share by step in the weighted half (solid) and in the uniform half (dotted) of the batch, one colour a run."""
+    """A share by step in the weighted (solid) and in the uniform half (dotted) of the batch, one colour per run."""
     with _axes((4.4, 2.75)) as (figure, axes):
         for half, line, name in ((weighted, "-", "weighted"), (uniform, ":", "uniform")):
             for run in dict.fromkeys(one.run for one in half):

@@ -167,7 +167,7 @@ def _headline(index: Index, model: str, palette: Palette) -> list[Row]:
 
 
 def _mean(cells: Sequence[Accuracy | None]) -> float | None:
-    """The mean over benchmarks; None if one is missing, for it could not be compared."""
+    """The mean over benchmarks; None if one is missing, because it could not be compared."""
     present = [cell.mean for cell in cells if cell is not None]
     return float(np.mean(present)) if len(present) == len(cells) else None
 

@@ -93,7 +93,7 @@ class Index(BaseModel):
 
 @dataclass(frozen=True)
 class Cell:
-    """An accuracy in percent with its 95% interval, over `n` responses a seed; `spread` is over seeds, if several."""
+    """An accuracy in percent with its 95% interval, over `n` responses per seed; `spread` is over seeds, if several."""
 
     value: float
     low: float
@@ -152,7 +152,7 @@ def read_paper(path: str | Path) -> Paper:
 def our_rows(index: Index, table: Name) -> list[Ours]:
     """Our rows for a table, in the index's order, each with the paper's row that it stands beside, if any.
 
-    A subject that is several rows of the paper stands there as often. One without a row by the maps may have it by its
+    A subject that is several rows of the paper has a row for each. One without a row by the maps may have it by its
     name: other checkpoints are named like rows of Table 2.
     """
     groups: dict[tuple[str, str], list[Evaluation]] = {}
@@ -376,7 +376,7 @@ def _settings(index: Index, rows: Sequence[Ours], columns: Sequence[str]) -> lis
             for name, sizes_of in counts.items()
             if sizes_of
         )
-        notes.append(f"Responses a row and seed: {', '.join(sizes)}.")
+        notes.append(f"Responses per row and seed: {', '.join(sizes)}.")
     if any(cell.seeds > 1 for row in rows for cells in row.cells.values() for cell in cells.values()):
         notes.append("± is the standard deviation over seeds, which the intervals do not cover.")
     notes += [f"{name}: {value}" for name, value in index.settings.items()]

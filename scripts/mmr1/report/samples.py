@@ -12,7 +12,7 @@ from mmr1.data.problems import IMAGE_MARK, Problem, open_image, read_problems
 from mmr1.report.accuracy import verdicts
 from mmr1.report.index import Evaluation, Index
 
-# How many of each kind are shown: mended by every run, by some, broken by some, wrong throughout.
+# How many of each kind are shown: corrected by every run, by some, broken by some, wrong throughout.
 KINDS = {"wrong before, right after": 2, "right in some runs only": 2, "right before, wrong after": 1, "never right": 1}
 MOST_ANSWERS = 5
 WIDEST_IMAGE = 720

@@ -119,7 +119,7 @@ class VllmEngine:
             self._llm.sleep(level=1)
 
     def wake(self) -> None:
-        """Undo `sleep`. Device memory that torch keeps in reserve is given back first: vLLM takes its own anew."""
+        """Undo `sleep`. Device memory that torch keeps in reserve is given back first: vLLM allocates its own again."""
         if self._sleeps:
             gc.collect()
             torch.cuda.empty_cache()

@@ -81,7 +81,7 @@ def _scan(tokens: Ints, offsets: Ints, groups: Ints, orders: int, threads: int) 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile once for all processes: numba caches beside this file or, where that is read-only, in the user's cache.
 
-    Where neither can be written every process compiles anew (seconds).
+    Where neither can be written every process compiles again (seconds).
     """
     try:
         return njit(nogil=True, cache=True)(function)

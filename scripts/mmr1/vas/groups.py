@@ -66,7 +66,7 @@ def iter_groups(path: str | Path, *, text: bool) -> Iterator[Groups]:
     """The groups of a rollouts file in its order, in chunks of about `CHUNK_TOKENS`; with the texts if `text`.
 
     A group is a run of rows with the same problem (and step and slot). Raises UserError for what breaks the contract
-    of a rollouts table, and for a rollout index that stands twice in a group.
+    of a rollouts table, and for a rollout index that occurs twice in a group.
     """
     schema = contracts.TRAINING_ROLLOUTS if is_training(path) else contracts.ROLLOUTS
     names = [*KEY, "rollout", "token_ids"] + ["text"] * text
@@ -113,6 +113,6 @@ def _checked(groups: Groups) -> Groups:
         row = int(order[1:][twice][0])
         problem = groups.table.column("problem_id")[row].as_py()
         raise UserError(
-            f"{groups.path}: row {groups.row + row}: rollout: {rollouts[row]} stands twice in the group of {problem!r}"
+            f"{groups.path}: row {groups.row + row}: rollout: {rollouts[row]} occurs twice in the group of {problem!r}"
         )
     return groups

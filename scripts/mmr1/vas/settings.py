@@ -1,4 +1,4 @@
-"""Settings of variance-aware sampling: scores, their share of the batch, and when they are made anew (§3).
+"""Settings of variance-aware sampling: scores, their share of the batch, and when they are refreshed (§3).
 
 The models of the programs come first; the recipe's sections `vas` and `schedule` are made of them.
 """
@@ -57,7 +57,7 @@ class Batch(Section):
 
 
 class DrawSettings(Mix, Batch):
-    """Which problems a step is given: what `draw_schedule.py` reads."""
+    """How the problems of each step are chosen: the settings of `draw_schedule.py`."""
 
     queue_factor: int = Field(
         1, ge=1, description="batches listed per step, for a trainer whose gate passes groups over"
@@ -65,7 +65,7 @@ class DrawSettings(Mix, Batch):
 
 
 class RefreshSettings(Section):
-    """How a round's scores are made anew: what `select_problems.py` reads."""
+    """How a round's scores are refreshed: the settings of `select_problems.py`."""
 
     refresh: choice("vas/refreshes") = Field(  # type: ignore[valid-type]
         "full", validate_default=True, description="which problems are sampled again, and what scores are made from"

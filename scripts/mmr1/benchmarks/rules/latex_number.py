@@ -1,7 +1,7 @@
 """The number that a piece of LaTeX stands for, as MathVision's published scorer computes it.
 
 That scorer hands the text to latex2sympy and evaluates what comes out with Python. This is its numeric part written
-anew as a small recursive-descent parser: it never evaluates text as code, it cannot hang, and it takes linear time.
+again as a small recursive-descent parser: it never evaluates text as code, it cannot hang, and it takes linear time.
 What it keeps of the published behaviour:
 
 - the longest prefix that parses counts, and what follows it is ignored: `18 \\choose 3` is 18, `5.` is 5;

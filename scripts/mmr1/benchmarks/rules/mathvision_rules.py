@@ -1,7 +1,7 @@
-"""MathVision's published scoring procedure, written anew from its behaviour (facts: benchmarks.md).
+"""MathVision's published scoring procedure, rewritten from its behaviour (facts: benchmarks.md).
 
 `extract` takes the answer from a response, `equal` compares it with the gold letter or the gold option's text. The
-odd corners are kept, for they decide published verdicts: everything is lowercase, what follows the last `=` counts,
+odd cases are kept, because they decide published verdicts: everything is lowercase, what follows the last `=` counts,
 only some units are removed, and option texts are compared as they are printed in the data.
 """
 

@@ -34,7 +34,7 @@ class Family(ABC):
 
     @abstractmethod
     def visual_tokens(self, config: Any) -> set[int]:
-        """The ids that a response must not hold, for the next forward pass would look for pixels."""
+        """The ids that a response must not hold, because the next forward pass would look for pixels."""
 
     @abstractmethod
     def images_kwargs(self, processor: Any, min_pixels: int | None, max_pixels: int | None) -> dict[str, Any]:

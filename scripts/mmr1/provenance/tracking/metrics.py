@@ -41,7 +41,7 @@ def execution_metrics(record: Record) -> list[Point]:
 
 
 def _curves(path: Path) -> list[Point]:
-    """One point a number a row; the trainer's own metrics under their names, others under the file's: `timings/…`.
+    """One point per number and row; the trainer's own metrics under their names, others under the file's: `timings/…`.
 
     A file whose first row has no step holds no curves.
     """

@@ -205,7 +205,7 @@ class Server:
             raise EOFError
 
     def _step(self, batch: "Batch") -> None:
-        """Feed the idle, hear the ready, bury the dead and stop those who overrun."""
+        """Send work to idle workers, read results, replace workers that died, and stop those over their time limit."""
         self._feed(batch)
         busy = {worker.connection: worker for worker in self.workers if worker.todo}
         before = time.monotonic()
@@ -221,11 +221,11 @@ class Server:
                     for code in codes:
                         batch.settle(worker.todo.popleft(), OUTCOMES[code])
                 else:
-                    self._bury(worker, batch)
+                    self._replace(worker, batch)
             else:
                 worker.waited += elapsed
                 if worker.waited > self.patience:
-                    self._bury(worker, batch, overran=True)
+                    self._replace(worker, batch, overran=True)
 
     def _feed(self, batch: "Batch") -> None:
         for worker in [worker for worker in self.workers if not worker.todo and worker.answered >= PAIRS_PER_WORKER]:
@@ -239,7 +239,7 @@ class Server:
             if not self.workers[slot].todo and (indices := batch.take(self.size, self.hanging)):
                 self.workers[slot].send(batch.pairs, indices)
 
-    def _bury(self, worker: Worker, batch: "Batch", overran: bool = False) -> None:
+    def _replace(self, worker: Worker, batch: "Batch", overran: bool = False) -> None:
         phase = worker.phase[0]
         self.workers.remove(worker)
         overran = worker.end() == signal.SIGPROF or overran

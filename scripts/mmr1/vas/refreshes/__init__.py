@@ -1,4 +1,4 @@
-"""How the scores of a round are made anew: which problems are sampled for them, and what they are made from.
+"""How the scores of a round are refreshed: which problems are sampled for them, and what they are made from.
 
 `vas.refresh` names one. A member defines
 

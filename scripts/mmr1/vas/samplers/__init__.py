@@ -43,7 +43,7 @@ class ProblemSampler:
     """The base of a member's class `Sampler`.
 
     `observes`: False if a round's steps can be chosen before its training begins, so that its schedule is drawn
-    beforehand; True if a step's choice depends on the groups of the steps before. Then `train_grpo.py` asks while it
+    first; True if a step's choice depends on the groups of the steps before. Then `train_grpo.py` asks while it
     trains, and the schedule that was used is an output of the training.
     """
 
