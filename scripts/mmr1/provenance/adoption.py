@@ -50,8 +50,9 @@ def disagreement(job: Planned, made: Mapping[str, str]) -> str | None:
     key = record["key"]
     if key["code"]["sha256"] != job.code:
         return "the code is another"
-    if (key["settings"] or None) != (job.settings or None):
-        return f"settings: {_first_difference(key['settings'] or {}, job.settings or {})}"
+    # Keys that the rule does not give are flags among the words.
+    if differences := _differences(key["settings"] or {}, job.settings or {}):
+        return f"settings: {differences}"
     then = without(record["execution"]["argv"][1:], job.ignored)
     if list(job.words) != then:
         return f"command: {_first_word(then, list(job.words))}"
@@ -146,9 +147,9 @@ def _sha256_of(path: str, *_: int) -> str:
     return sha256(path)
 
 
-def _first_difference(then: dict[str, Any], now: dict[str, Any]) -> str:
-    names = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
-    return ", ".join(f"{name} was {json.dumps(then.get(name))}, is {json.dumps(now.get(name))}" for name in names)
+def _differences(then: dict[str, Any], now: dict[str, Any]) -> str:
+    names = [name for name in sorted(now) if then.get(name) != now[name]]
+    return ", ".join(f"{name} was {json.dumps(then.get(name))}, is {json.dumps(now[name])}" for name in names)
 
 
 def _first_word(then: list[str], now: list[str]) -> str:
