@@ -3,6 +3,6 @@
 # environment after its text: what is installed stands here by its hash, so that a changed lock makes a new environment.
 set -euo pipefail
 sha256sum --check --quiet <<'HASHES'
-c45c03fab475e653735a567a84cd4cf5d62fa24ea6ee89e95b166330e0b81f89  envs/gpu.lock
+3276af31f42deb76cacf3d6e69a9ad892d664c950a5c50a61e08b653ad4c8676  envs/gpu.lock
 HASHES
 exec bash envs/install.sh gpu "$CONDA_PREFIX"
