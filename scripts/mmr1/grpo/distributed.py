@@ -59,8 +59,8 @@ class Ranks:
             yield
         except UserError as error:
             mistake = str(error)
-        for found in filter(None, self.gather(mistake)):
-            raise UserError(found)
+        for message in filter(None, self.gather(mistake)):
+            raise UserError(message)
 
     def agree(self, facts: dict[str, str]) -> None:
         """Raises UserError on every rank, naming the first fact (a file and its hash, say) on which two differ."""

@@ -192,8 +192,8 @@ def check_state_of_round_before(folder: Path, model: Path, first: int) -> None:
         raise UserError(
             f"{folder}: expected the state after {first} steps (the schedule's first), found {manifest.get('step')}"
         )
-    found = folder_digest(model, "*.safetensors")
-    if manifest.get("checkpoint") != found:
+    checkpoint = folder_digest(model, "*.safetensors")
+    if manifest.get("checkpoint") != checkpoint:
         raise UserError(f"{folder}: expected the state saved with {model}, found one of another checkpoint")
 
 

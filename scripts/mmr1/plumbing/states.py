@@ -91,25 +91,25 @@ class States:
     def _of_this_job(self) -> dict[int, Manifest]:
         """The manifests of the states whose identity is this job's; the others are removed, with what is no state."""
         tidy(self.folder, self.prefix, self.digits)
-        found = {}
+        manifests = {}
         for step, manifest in self._manifests().items():
             if isinstance(manifest, UserError):
                 self._drop(step, manifest)
             elif changed := differences(manifest["identity"], self.identity):
                 self._drop(step, f"saved by a job that differed in {', '.join(changed)}")
             else:
-                found[step] = manifest
-        return found
+                manifests[step] = manifest
+        return manifests
 
     def _manifests(self) -> dict[int, Manifest | UserError]:
         """Every state's manifest, or what is wrong with it."""
-        found: dict[int, Manifest | UserError] = {}
+        manifests: dict[int, Manifest | UserError] = {}
         for step, folder in numbered(self.folder, self.prefix, self.digits).items():
             try:
-                found[step] = _read_own_manifest(folder, step)
+                manifests[step] = _read_own_manifest(folder, step)
             except UserError as problem:
-                found[step] = problem
-        return found
+                manifests[step] = problem
+        return manifests
 
     def _check_whole(self, step: int, manifests: dict[int, Manifest]) -> None:
         """Raises UserError if a state is not there or not as its manifest says."""
@@ -124,12 +124,12 @@ class States:
 
 def numbered(folder: Path, prefix: str = "", digits: int = 1) -> dict[int, Path]:
     """What in a folder is named `prefix` and a number of at least `digits` digits, in the order of numbers."""
-    found = {}
+    paths = {}
     for path in folder.iterdir():
         number = path.name.removeprefix(prefix)
         if re.fullmatch(r"[0-9]+", number) and path.name == f"{prefix}{int(number):0{digits}d}":
-            found[int(number)] = path
-    return dict(sorted(found.items()))
+            paths[int(number)] = path
+    return dict(sorted(paths.items()))
 
 
 def tidy(folder: Path, prefix: str = "", digits: int = 1) -> None:
@@ -179,11 +179,11 @@ def check_hashes(root: Path, expected: dict[str, str]) -> None:
     """Raises UserError for the first file under `root` that is missing or has another sha256."""
     for name, value in expected.items():
         try:
-            found = sha256(root / name)
+            actual = sha256(root / name)
         except OSError as error:
             raise UserError(f"{root / name}: {error.strerror}") from None
-        if found != value:
-            raise UserError(f"{root / name}: expected sha256 {value[:12]}…, found {found[:12]}…")
+        if actual != value:
+            raise UserError(f"{root / name}: expected sha256 {value[:12]}…, found {actual[:12]}…")
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
