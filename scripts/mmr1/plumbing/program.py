@@ -13,12 +13,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.record import PREFIX
 from mmr1.plumbing.settings import Machine, Section, describe, given, merged
 
 Settings = TypeVar("Settings", bound=Section)
-
-# The names of settings in the parsed arguments begin with this, so that nothing takes them for parameters of their own.
-PREFIX = "setting:"
 
 
 def add_settings_arguments(parser: argparse.ArgumentParser, model: type[Section]) -> None:

@@ -22,9 +22,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from mmr1.plumbing.code import code_digest, computing_files, plumbing_files
 from mmr1.plumbing.environment import check_environment, environment, lock_comparison
@@ -32,11 +30,15 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import as_text, digest, files_under, read_json, sha256, write_json
 from mmr1.plumbing.folders import digest_file, write_digests
 from mmr1.plumbing.orphan import end_orphan
-from mmr1.plumbing.program import PREFIX
-from mmr1.plumbing.settings import machine, numbers, plugin_files
 from mmr1.plumbing.usage import Usage, nodes
 
+if TYPE_CHECKING:  # programs without settings need no pydantic
+    from pydantic import BaseModel
+
 SCHEMA_VERSION = 2
+
+# The names of settings in the parsed arguments begin with this, so that nothing takes them for parameters of their own.
+PREFIX = "setting:"
 
 Paths = str | Path | Sequence[str | Path] | None
 
@@ -69,7 +71,7 @@ def job(
     *,
     inputs: Mapping[str, Paths],
     outputs: Mapping[str, Paths],
-    settings: BaseModel | None = None,
+    settings: "BaseModel | None" = None,
     unrepeated: Collection[str] = (),
 ) -> Iterator[Job]:
     """Run the body as a recorded job of the program that is running.
@@ -102,13 +104,14 @@ def job(
             yield work
         if args.record is not None:
             program = Path(sys.argv[0]).stem
-            plugins = sorted({*work.plugins, *([] if settings is None else plugin_files(settings))})
+            said = _said(settings)
+            plugins = sorted({*work.plugins, *said["plugins"]})
             key = {
                 **_rule_and_wildcards(args.record),
                 "program": program,
                 **({"limited": args.limited} if getattr(args, "limited", None) else {}),
                 "params": _params(args, named_inputs, named_outputs),
-                "settings": None if settings is None else numbers(settings),
+                "settings": said["numbers"],
                 "inputs": hashed_inputs,
                 "code": {"sha256": code_digest(program, plugins), "files": computing_files(program, plugins)},
             }
@@ -130,7 +133,7 @@ def job(
                 "notes": work.notes,
                 "execution": {
                     **_execution(start, usage, marker["earlier"]),
-                    "machine": None if settings is None else machine(settings),
+                    "machine": said["machine"],
                     "plumbing": plumbing_files(program, plugins),
                 },
             }
@@ -197,6 +200,15 @@ def parents(hashed_inputs: Mapping[str, list[dict[str, Any]]], root: Path) -> li
                 if expected != file["sha256"]:
                     known["name"] = None
     return [by_record[name] for name in sorted(by_record)]
+
+
+def _said(settings: "BaseModel | None") -> dict[str, Any]:
+    """What settings say: the numbers, what only fits a machine, and the plugins that they name."""
+    if settings is None:
+        return {"numbers": None, "machine": None, "plugins": []}
+    from mmr1.plumbing.settings import machine, numbers, plugin_files
+
+    return {"numbers": numbers(settings), "machine": machine(settings), "plugins": plugin_files(settings)}
 
 
 def _as_lists(named: Mapping[str, Paths]) -> dict[str, list[Path]]:
