@@ -185,6 +185,7 @@ def train_sft(
         if first:
             processor.save_pretrained(folder)
             (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle with paths and times of this run
+    ranks.barrier()  # another may still read the best state, and the first one removes it
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
     return {"eval_loss": float(min(losses)), "steps": float(trainer.state.global_step)}
 
