@@ -84,7 +84,10 @@ def main() -> None:
             with ranks.one_mistake_is_all():
                 if ranks.first:
                     folder.hold(apart_from=[*inputs.values(), *outputs.values(), args.record])
-            metrics, notes = train_round(args, settings, ranks, interruption)
+            try:
+                metrics, notes = train_round(args, settings, ranks, interruption)
+            finally:
+                folder.leave()
             work.metrics |= metrics
             work.notes |= notes
         if ranks.first:  # only now: until the record is written the job may have to be run again

@@ -50,7 +50,10 @@ def main() -> None:
         work.plugins.append(family_file(args.model))
         if first:
             folder.hold(apart_from=[*inputs.values(), args.out, args.metrics, args.record])
-        work.metrics |= train(args, settings, started, {name: work.inputs.get(name, "") for name in DATA})
+        try:
+            work.metrics |= train(args, settings, started, {name: work.inputs.get(name, "") for name in DATA})
+        finally:
+            folder.leave()
     if first:  # only now: until the record is written the job may have to be run again
         folder.remove()
 

@@ -79,7 +79,7 @@ def project(finished: tuple[Path, dict[str, float], str]) -> Path:
 def test_a_killed_run_is_finished_and_nothing_is_done_twice(finished: tuple[Path, dict[str, float], str]) -> None:
     project, before, _ = finished
     after = records(project)
-    assert 10 < len(before) < len(after)
+    assert 7 < len(before) < len(after)
     assert {name: after[name] for name in before} == before
 
 
@@ -260,7 +260,7 @@ def test_a_record_of_another_version_or_changed_by_hand_is_not_adopted(project: 
     good = path.read_text()
     path.write_text(good.replace('"schema_version": 2', '"schema_version": 1'))
     assert adopt(project)[0].startswith("left due: calibrate/tiny/vas/seed0/round1: a record of schema 1")
-    path.write_text(good.replace('"vas', '"was', 1))
+    path.write_text(good.replace("tiny/vas/seed0", "tiny/was/seed0", 1))
     assert "integrity" in adopt(project)[0]
     path.write_text(good)
     assert len(adopt(project)) == 1

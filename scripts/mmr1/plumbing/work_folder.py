@@ -50,7 +50,11 @@ class WorkFolder:
     def remove(self) -> None:
         """Remove the folder, and let go of it."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self._held is not None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go of the folder if nothing was saved in it: a program that ends early leaves nothing behind."""
+        if self._held is not None and not self.folder.exists():
             self.lock.unlink(missing_ok=True)
             os.close(self._held)
             self._held = None
