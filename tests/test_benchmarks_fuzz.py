@@ -63,6 +63,10 @@ ROWS = {
         {"query": "?", "label": ["No"], "human_or_machine": 0},
     ],
     "digits": [{"id": "1", "question": "?", "answer": "15", "task": "sum", "count": 2}],
+    "own": [
+        {"id": "1", "question": "?", "answer": "\\frac{1}{2}"},
+        {"id": "2", "question": "?", "answer": "B", "choices": ["1", "2"]},
+    ],
 }
 
 

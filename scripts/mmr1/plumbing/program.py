@@ -33,7 +33,10 @@ def add_settings_arguments(parser: argparse.ArgumentParser, model: type[Section]
                 flag, dest=PREFIX + ".".join(path), action=argparse.BooleanOptionalAction, default=None, help=help_text
             )
         else:
-            group.add_argument(flag, dest=PREFIX + ".".join(path), metavar=path[-1].upper()[:1], help=help_text)
+            read = _read_text if field.annotation in (str, str | None) else _read
+            group.add_argument(
+                flag, dest=PREFIX + ".".join(path), type=read, metavar=path[-1].upper()[:1], help=help_text
+            )
 
 
 def settings_of(args: argparse.Namespace, model: type[Settings]) -> Settings:
@@ -45,7 +48,7 @@ def settings_of(args: argparse.Namespace, model: type[Settings]) -> Settings:
     for name, value in vars(args).items():
         if name.startswith(PREFIX) and value is not None and name.removeprefix(PREFIX) not in ("settings", "machine"):
             for key in reversed(name.removeprefix(PREFIX).split(".")):
-                value = {key: _read(value)}
+                value = {key: value}
             values = merged(values, value)
     try:
         return model.model_validate(values)
@@ -72,11 +75,14 @@ def _help(field: FieldInfo) -> str:
     return f"{field.description or ''}{default}".strip().replace("%", "%%")
 
 
-def _read(value: Any) -> Any:
+def _read(text: str) -> Any:
     """A flag's text as YAML, as it would stand in a recipe: numbers, lists, null, {name: …}."""
-    if not isinstance(value, str):
-        return value
     try:
-        return yaml.safe_load(value)
+        return yaml.safe_load(text)
     except yaml.YAMLError:
-        return value
+        return text
+
+
+def _read_text(text: str) -> str | None:
+    """The text of a key that is text, for a revision `6628554` is no number; `null` is none."""
+    return None if text == "null" else text
