@@ -84,10 +84,10 @@ def leaf(path):
     names = path.split(".")
 
     def value(sections):
-        found = sections
+        node = sections
         for name in names:
-            found = getattr(found, name)
-        return found.as_posix() if isinstance(found, Path) else found
+            node = getattr(node, name)
+        return node.as_posix() if isinstance(node, Path) else node
 
     return value
 
@@ -148,9 +148,9 @@ def sampler_settings(sections, **responses):
 
 def judging_settings(sections):
     """How responses to a benchmark are judged, by as many workers as the job has threads unless the recipe says."""
-    found = sections.evaluation.machine
-    workers = found.workers or sections.stage_resources("score").threads
-    machine = found.model_copy(update={"workers": workers})
+    asked = sections.evaluation.machine
+    workers = asked.workers or sections.stage_resources("score").threads
+    machine = asked.model_copy(update={"workers": workers})
     return taken(Judging, sections.evaluation, machine=machine)
 
 
@@ -268,11 +268,13 @@ def command(name, words, launcher="python"):
 
 
 def complete(rules):
-    """Give all rules their logs, and have their params say what jobs compute: the words of a command, and named values.
+    """Give all rules their logs and an environment, and have their params say what jobs compute.
 
-    Snakemake compares the values of params as a set: a value that takes the place of an equal one would not be seen.
+    That is the words of a command, and named values: Snakemake compares the values of params as a set, where a value
+    that takes the place of an equal one would not be seen.
     """
     for one in rules:
+        one.conda_env = one.conda_env or CPU
         if one.shellcmd is None:
             continue
         words = one.shellcmd.removesuffix(ENDING).removesuffix(SETTINGS_ENDING).split()
@@ -299,8 +301,8 @@ class Named(str):
 def named(name, value):
     """A param that has its name in it: as a function, for Snakemake makes plain strings of others."""
 
-    def with_name(found):
-        return found if isinstance(found, list) else Named(name, found)
+    def with_name(value):
+        return value if isinstance(value, list) else Named(name, value)
 
     if callable(value):
         return wraps(value)(lambda *args, **more: with_name(value(*args, **more)))
@@ -323,8 +325,8 @@ def folder_input(name, path):
         return {name: ancient(path), f"{name}_holds": contents(path, R)}
 
     def holds(wildcards):
-        found = path(wildcards)
-        return contents(found, R) if found else []
+        folder = path(wildcards)
+        return contents(folder, R) if folder else []
 
     return {name: ancient(path), f"{name}_holds": holds}
 

@@ -108,14 +108,14 @@ def evaluation_settings(sections):
 
 def tables_row(model, subject):
     """What all of a subject's evaluations have in common: its checkpoint, and settings that are its own."""
-    found = SUBJECTS[model, subject]
-    served = isinstance(found, Endpoint)
+    source = SUBJECTS[model, subject]
+    served = isinstance(source, Endpoint)
     usual = evaluation_settings(RECIPE)
     settings = evaluation_settings(resolved(model)) | (
         {"engine": "endpoint"} if served else {}
     )
     return {
-        "checkpoint": f"{found.model} at {found.url}" if served else origin(found),
+        "checkpoint": f"{source.model} at {source.url}" if served else origin(source),
         "settings": {
             name: value for name, value in settings.items() if usual.get(name) != value
         },

@@ -14,8 +14,6 @@ elif SOURCE_TABLES:
         output:
             **SOURCE_TABLES,
             record=run_record("prepare_data", "data"),
-        conda:
-            CPU
         resources:
             **job_resources("data"),
             **machine_of("prepare_data"),
@@ -36,8 +34,6 @@ rule build_tiny_model:
         record=run_record("build_tiny_model", "{model}"),
     wildcard_constraints:
         model=any_of(TINY_MODELS),
-    conda:
-        CPU
     resources:
         **job_resources("data"),
     params:
@@ -61,8 +57,6 @@ rule download_model:
     wildcard_constraints:
         place=any_of(HUB_MODELS),
     localrule: True
-    conda:
-        CPU
     resources:
         # A check of what came, which changes no byte of it.
         family=lambda wildcards: HUB_MODELS[wildcards.place].family.name,
@@ -87,8 +81,6 @@ rule download_dataset:
     wildcard_constraints:
         dataset=any_of(DATASETS),
     localrule: True
-    conda:
-        CPU
     params:
         **program("download_hub"),
         hub=hub_data("hub"),
@@ -111,8 +103,6 @@ rule prepare_benchmark:
         benchmark=any_of(HUB_BENCHMARKS),
         questions=any_of(QUESTIONS),
     localrule: True
-    conda:
-        CPU
     params:
         **program("prepare_benchmark", plugins=benchmark_file),
         prompt=lambda wildcards: QUESTIONS[wildcards.questions],

@@ -42,8 +42,6 @@ rule ask_endpoint:
     wildcard_constraints:
         subject=any_of(SERVED_SUBJECTS),
     localrule: True
-    conda:
-        CPU
     resources:
         **machine_of("ask_endpoint"),
         url=endpoint("url"),
@@ -70,8 +68,6 @@ rule score_benchmark:
         scores=f"{EVAL}/scores.json",
         verdicts=f"{EVAL}/items.parquet",
         record=run_record("score_benchmark", "{model}/{subject}/{benchmark}"),
-    conda:
-        CPU
     threads: resource("score", "threads")
     resources:
         **job_resources("score"),

@@ -8,23 +8,29 @@ def evaluated_problems(wildcards):
 
 def subjects():
     """What is evaluated, as a mapping of (model, subject) to its checkpoint: a folder or an endpoint."""
-    found = {}
+    checkpoints = {}
     for model in RECIPE.models:
         for subject, path in (("base", BASES), ("sft", COLD_STARTS)):
             if model in path:
-                found[model, subject] = path[model]
+                checkpoints[model, subject] = path[model]
     for model, run, seed in RECIPE.trained():
-        found[model, f"{run}-seed{seed}"] = f"{last_round(model, run, seed)}/checkpoint"
+        checkpoints[model, f"{run}-seed{seed}"] = (
+            f"{last_round(model, run, seed)}/checkpoint"
+        )
     for name, run in RECIPE.runs.items():
         if run.checkpoint is not None:
             models = run.models or list(RECIPE.models)[:1]
-            found |= {(model, name): released(name) for model in models}
-    return found
+            checkpoints |= {(model, name): released(name) for model in models}
+    return checkpoints
 
 
 SUBJECTS = subjects()
 SERVED_SUBJECTS = sorted(
-    {subject for (_, subject), found in SUBJECTS.items() if isinstance(found, Endpoint)}
+    {
+        subject
+        for (_, subject), checkpoint in SUBJECTS.items()
+        if isinstance(checkpoint, Endpoint)
+    }
 )
 LOCAL_SUBJECTS = sorted({subject for _, subject in SUBJECTS} - {*SERVED_SUBJECTS})
 

@@ -83,8 +83,6 @@ rule calibrate:
     output:
         calibration=f"{ROUND}/calibration.jsonl",
         record=run_record("calibrate", "{model}/{run}/seed{seed}/round{r}"),
-    conda:
-        CPU
     resources:
         **job_resources("score"),
     params:

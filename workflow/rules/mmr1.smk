@@ -27,8 +27,6 @@ rule prepare_mmr1:
         problems=f"{R}/data/problems.parquet",
         validation=f"{R}/data/validation.parquet",
         record=run_record("prepare_mmr1", "data"),
-    conda:
-        CPU
     resources:
         **job_resources("data"),
         **machine_of("prepare_mmr1"),
@@ -50,8 +48,6 @@ rule prepare_mmr1_sft:
         sft=f"{R}/data/sft.parquet",
         validation=f"{R}/data/sft_validation.parquet",
         record=run_record("prepare_mmr1_sft", "data"),
-    conda:
-        CPU
     resources:
         **job_resources("data"),
         **machine_of("prepare_mmr1_sft"),

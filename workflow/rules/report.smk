@@ -6,8 +6,6 @@ rule write_tables_index:
         index=f"{R}/tables/index.json",
         record=run_record("write_tables_index", "tables"),
     localrule: True
-    conda:
-        CPU
     params:
         **program("write_settings"),
         values=tables_index,
@@ -32,8 +30,6 @@ rule make_tables:
         html=f"{R}/tables/{{table}}.html",
         record=run_record("make_tables", "{table}"),
     localrule: True
-    conda:
-        CPU
     params:
         **program("make_tables"),
     shell:
@@ -49,8 +45,6 @@ rule write_report_index:
         index=f"{R}/report_index.json",
         record=run_record("write_report_index", "report"),
     localrule: True
-    conda:
-        CPU
     params:
         **program("write_settings"),
         values=report_index,
@@ -70,8 +64,6 @@ rule make_report:
         **folder_output("figures", f"{R}/figures"),
         report=f"{R}/report.html",
         record=run_record("make_report", "report"),
-    conda:
-        CPU
     resources:
         **job_resources("report"),
     params:

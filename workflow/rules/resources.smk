@@ -30,10 +30,10 @@ def job_resources(stage):
             "launcher": launcher,
             "deadline": lambda job: f"{job.runtime - min(5, job.runtime / 2):g}",
         }
-    found = {
+    resources = {
         name: from_sections(of_stage(stage, value)) for name, value in asked.items()
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in resources.items() if value is not None}
 
 
 def of_stage(stage, value):

@@ -29,8 +29,8 @@ def hub_models():
         if model.sft is not None
     }
     runs = {f"checkpoints/{name}": run.checkpoint for name, run in RECIPE.runs.items()}
-    found = bases | starts | runs
-    return {place: model for place, model in found.items() if hasattr(model, "hub")}
+    named = bases | starts | runs
+    return {place: model for place, model in named.items() if hasattr(model, "hub")}
 
 
 HUB_MODELS = hub_models()
@@ -79,11 +79,11 @@ def source_tables():
     """The tables that the recipe's source of data makes, with their paths; `test` is a benchmark's problems."""
     if RECIPE.data is None:
         return {}
-    found = {name: f"{R}/data/{name}.parquet" for name in RECIPE.data.rows()}
-    if "test" in found:
+    tables = {name: f"{R}/data/{name}.parquet" for name in RECIPE.data.rows()}
+    if "test" in tables:
         name = RECIPE.data.source.module.BENCHMARK
-        found["test"] = f"{R}/data/benchmarks/{name}.parquet"
-    return found
+        tables["test"] = f"{R}/data/benchmarks/{name}.parquet"
+    return tables
 
 
 SOURCE_TABLES = source_tables()

@@ -49,8 +49,6 @@ rule select_problems:
     output:
         problems=f"{ROUND}/selected.parquet",
         record=run_record("select_problems", "{model}/{run}/seed{seed}/round{r}"),
-    conda:
-        CPU
     resources:
         **job_resources("score"),
         **machine_of("select_problems"),
@@ -75,8 +73,6 @@ rule score_vps:
         scores=f"{ROUND}/scores.parquet",
         rewards=f"{ROUND}/rewards.parquet",
         record=run_record("score_vps", "{model}/{run}/seed{seed}/round{r}"),
-    conda:
-        CPU
     threads: resource("score", "threads")
     resources:
         **job_resources("score"),
@@ -99,8 +95,6 @@ rule draw_schedule:
     output:
         schedule=f"{ROUND}/schedule.parquet",
         record=run_record("draw_schedule", "{model}/{run}/seed{seed}/round{r}"),
-    conda:
-        CPU
     resources:
         **job_resources("score"),
         **machine_of("draw_schedule"),
