@@ -23,6 +23,7 @@ PLUMBING = {
     for name in [
         "__init__",
         "code",
+        "disk",
         "environment",
         "errors",
         "fields",

@@ -1,7 +1,6 @@
 """One round from files to files: read the inputs, set the parts up, go on from a saved state, train, write."""
 
 import argparse
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,8 +93,6 @@ def train_round(
         )
         notes = engine.notes()
         engine.close()
-    if ranks.first:
-        remove_leftovers(args)
     policy.save(args.out, ranks)
     logs = write_outputs(args, settings, work, range(first, last + 1), validated) if ranks.first else []
     if args.state_out and ranks.first:
@@ -195,15 +192,6 @@ def check_state_of_round_before(folder: Path, model: Path, first: int) -> None:
     checkpoint = folder_digest(model, "*.safetensors")
     if manifest.get("checkpoint") != checkpoint:
         raise UserError(f"{folder}: expected the state saved with {model}, found one of another checkpoint")
-
-
-def remove_leftovers(args: argparse.Namespace) -> None:
-    """What a killed attempt left of its outputs under temporary names (`mmr1.plumbing.files.atomic`)."""
-    outputs = "out rollouts rewards metrics timings entries validation_out schedule_out state_out"
-    for name in outputs.split():
-        if path := getattr(args, name):
-            for leftover in path.parent.glob(f".{path.name}.????????"):
-                shutil.rmtree(leftover)
 
 
 def write_outputs(

@@ -13,9 +13,14 @@ class UserError(Exception):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call a program's `main` and turn a `UserError` into one line on stderr and exit code 2."""
+    """Call a program's `main` and turn a `UserError`, or a full disk, into one line on stderr and exit code 2."""
+    from mmr1.plumbing.disk import explained  # which raises errors of this module
+
     try:
         main()
-    except UserError as error:
-        print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    except Exception as error:
+        told = explained(error, [])
+        if not isinstance(told, UserError):
+            raise
+        print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {' '.join(str(told).split())}", file=sys.stderr)
         sys.exit(2)

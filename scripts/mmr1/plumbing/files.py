@@ -1,9 +1,12 @@
 """Files that are whole or absent: every output is written under a temporary name, synced and renamed."""
 
+import errno
+import fcntl
 import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import zlib
@@ -12,32 +15,91 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mmr1.plumbing.disk import writing
 from mmr1.plumbing.errors import UserError
 
 # Snakemake drops this into directory outputs after the job has ended; it is not part of what the job made.
 NOT_CONTENT = {".snakemake_timestamp"}
+# In the temporary folder of `atomic`: locked for as long as its program lives. The system's lock, as of a work folder.
+HELD = ".held"
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success sync it and rename it to `path`, on failure remove it.
 
-    The body may create a file or a folder there. An older file or folder under `path` is replaced.
+    The body may create a file or a folder there. An older file or folder under `path` is replaced. Raises UserError
+    if there is no room on the disk.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary, held = _temporary(path)
     target = temporary / path.name
     try:
-        yield target
-        for file in files_under(target):
-            sync(file)
-        if path.is_dir() and not path.is_symlink():
-            os.rename(path, temporary / "replaced")
-        os.replace(target, path)
-        sync(path.parent)
+        with writing(path, target):
+            yield target
+            for file in files_under(target):
+                sync(file)
+            if path.is_dir() and not path.is_symlink():
+                os.rename(path, temporary / "replaced")
+            os.replace(target, path)
+            sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(held)
+
+
+def remove_leftovers(path: Path) -> list[Path]:
+    """Remove what killed programs left of `path` under temporary names, and return it.
+
+    What a living program writes stays, on whichever node of a shared file system it runs.
+    """
+    name = re.compile(rf"\.{re.escape(path.name)}\.\w{{8}}")  # as tempfile.mkdtemp gives it
+    siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+    removed = [one for one in siblings if name.fullmatch(one.name) and one.is_dir() and not _is_held(one)]
+    for leftover in removed:
+        shutil.rmtree(leftover, ignore_errors=True)
+    return removed
+
+
+def _temporary(path: Path) -> tuple[Path, int]:
+    """A new folder beside `path`, and the descriptor that holds it."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        held = None
+        try:
+            held = os.open(folder / HELD, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):  # somebody who removes leftovers was faster
+                    raise FileNotFoundError from error
+            if os.path.samestat(os.fstat(held), (folder / HELD).stat()):
+                return folder, held
+        except FileNotFoundError:  # taken for a leftover before it was held
+            if held is not None:
+                os.close(held)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether the program that made a temporary folder lives; taken for granted where the file system has no locks."""
+    try:
+        file = os.open(folder / HELD, os.O_RDWR)
+    except FileNotFoundError:  # killed before it was held
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def files_under(path: str | Path) -> list[Path]:

@@ -9,6 +9,7 @@ need not repeat (times). Records name their parents by it, so that making the sa
 """
 
 import argparse
+import errno
 import getpass
 import os
 import platform
@@ -24,10 +25,20 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmr1.plumbing import disk
 from mmr1.plumbing.code import code_digest, computing_files, plumbing_files
 from mmr1.plumbing.environment import check_environment, environment, lock_comparison
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import as_text, digest, files_under, read_json, sha256, write_json
+from mmr1.plumbing.files import (
+    as_text,
+    atomic,
+    digest,
+    files_under,
+    read_json,
+    remove_leftovers,
+    sha256,
+    write_json,
+)
 from mmr1.plumbing.folders import digest_file, write_digests
 from mmr1.plumbing.orphan import end_orphan
 from mmr1.plumbing.usage import Usage, nodes
@@ -36,6 +47,9 @@ if TYPE_CHECKING:  # programs without settings need no pydantic
     from pydantic import BaseModel
 
 SCHEMA_VERSION = 2
+
+# Spaces behind a marker that says running: what it says in the end must fit its place when the disk is full.
+MARKER_ROOM, LONGEST_ERROR = 8192, 2000
 
 # The names of settings in the parsed arguments begin with this, so that nothing takes them for parameters of their own.
 PREFIX = "setting:"
@@ -92,6 +106,7 @@ def job(
                 raise UserError(f"{path}: no such file or folder (--{name.replace('_', '-')})")
     if args.attempt is not None:
         end_orphan(kept_marker(args.attempt))
+    _tidy(args, named_outputs)
     for folder in _folders(named_outputs):
         digest_file(folder).unlink(missing_ok=True)  # what it says will not hold any more
     work, start = Job(), datetime.now(UTC)
@@ -139,8 +154,11 @@ def job(
             }
             write_json(args.record, sealed(record))
     except BaseException as error:
-        _mark(args, {**marker, "state": "failed", "end": _now(), "error": _describe(error)})
-        raise
+        told = disk.explained(error, _places(args, named_outputs))
+        _mark(args, {**marker, "state": "failed", "end": _now(), "error": _describe(told)})
+        if told is error:
+            raise
+        raise told from error
     _mark(args, {**marker, "state": "finished", "end": _now()})
 
 
@@ -335,11 +353,51 @@ def _git() -> dict[str, Any]:
         return {"commit": None, "dirty": None}
 
 
+def _places(args: argparse.Namespace, outputs: Mapping[str, list[Path]]) -> list[Path]:
+    """Where a job writes: its outputs, and the folder or file that it goes on from after a kill."""
+    kept = (getattr(args, name, None) for name in ("work", "cache", "judge_cache"))
+    return [*(path for paths in outputs.values() for path in paths), *(path for path in kept if path is not None)]
+
+
+def _tidy(args: argparse.Namespace, outputs: Mapping[str, list[Path]]) -> None:
+    """Remove what killed starts of this job left of its outputs under temporary names; says so, a line each."""
+    paths = [path for paths in outputs.values() for path in paths]
+    own = [args.record, *([] if args.attempt is None else [args.attempt, kept_marker(args.attempt)])]
+    for path in [*paths, *map(digest_file, paths), *own]:
+        for leftover in [] if path is None else remove_leftovers(path):
+            print(f"warning: {leftover}: left by a start that was killed; removed", file=sys.stderr, flush=True)
+
+
 def _mark(args: argparse.Namespace, marker: dict[str, Any]) -> None:
     if args.attempt is not None:
         # The kept one first: a job killed between the two must not be seen by a reader and then be forgotten.
         for path in (kept_marker(args.attempt), args.attempt):
-            write_json(path, marker)
+            _write_marker(path, marker)
+
+
+def _write_marker(path: Path, marker: dict[str, Any]) -> None:
+    """Write a marker. What a job says in the end fits the room that its running marker has, if the disk is full."""
+    text = as_text(marker)
+    running = marker["state"] == "running"
+    try:
+        with atomic(path) as temporary:
+            temporary.write_text(text + " " * MARKER_ROOM if running else text)
+    except UserError as full:
+        if running:
+            raise
+        try:
+            _overwrite(path, text.encode())
+        except OSError:
+            print(f"warning: {full}; it does not say {marker['state']}", file=sys.stderr, flush=True)
+
+
+def _overwrite(path: Path, content: bytes) -> None:
+    """Replace a file's content by a shorter one in the blocks that it has. Raises OSError if it is not shorter."""
+    with path.open("rb+") as file:
+        room = os.fstat(file.fileno()).st_size
+        if len(content) > room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        file.write(content.ljust(room))
 
 
 def _earlier(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -352,7 +410,7 @@ def _earlier(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _describe(error: BaseException) -> str:
-    return "".join(traceback.format_exception_only(error)).strip()
+    return "".join(traceback.format_exception_only(error)).strip()[:LONGEST_ERROR]
 
 
 def _now() -> str:
