@@ -69,7 +69,7 @@ def demo(project: Path) -> None:
     minutes = (time.perf_counter() - began) / 60
     print(f"demo, exit code {process.returncode}: {minutes:.1f} minutes, at most {peak:.1f} GiB resident at a time")
     for scores in sorted((project / "results/digits").glob("*/eval/*/*/scores.json")):
-        score = read_json(scores)["scores"]["paper"]
+        score = read_json(scores)["scores"]["reader"]
         low, high = score["ci95"]
         print(f"  {scores.parts[-3]:12} accuracy {score['accuracy']:.3f} [{low:.3f}, {high:.3f}]")
 

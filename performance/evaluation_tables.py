@@ -154,10 +154,10 @@ def mathvista_table(models: Sequence[Outputs], verifier: Verifier) -> str:
         rows.append([
             model.model, number(percent(model.published)), number(percent(now)), number(model.agreement(now)),
             number(percent(first)), number(model.agreement(first)), number(percent(correct(raw, "official"))),
-            number(percent(correct(raw, "paper"))), number(model.agreement(correct(raw, "paper"))),
+            number(percent(correct(raw, "reader"))), number(model.agreement(correct(raw, "reader"))),
         ])  # fmt: skip
     header = ["model", "published", "`official`", "agree, %", "`official_int`", "agree, %", "`official`, raw text",
-              "`paper`, raw text", "agree, %"]  # fmt: skip
+              "`reader`, raw text", "agree, %"]  # fmt: skip
     return table(header, rows)
 
 
@@ -169,10 +169,10 @@ def logicvista_table(models: Sequence[Outputs], verifier: Verifier) -> str:
         rows.append([
             model.model, number(percent(model.published)), number(model.agreement(given)),
             number(percent(correct(raw, "official"))), number(model.agreement(correct(raw, "official"))),
-            number(percent(correct(raw, "paper"))), number(model.agreement(correct(raw, "paper"))),
+            number(percent(correct(raw, "reader"))), number(model.agreement(correct(raw, "reader"))),
         ])  # fmt: skip
     header = ["model", "published", "agree from published letters, %", "official, raw text", "agree, %",
-              "paper, raw text", "agree, %"]  # fmt: skip
+              "reader, raw text", "agree, %"]  # fmt: skip
     return table(header, rows)
 
 
@@ -183,8 +183,8 @@ def cleaning_tables(
 
     The last one has no published verdicts: the share of golds that are right when dressed as models dress values.
     """
-    raw = (("`official`", "official", False), ("`paper`", "paper", False))
-    given = ("`paper`, published extraction", "paper", True)
+    raw = (("`official`", "official", False), ("`reader`", "reader", False))
+    given = ("`reader`, published extraction", "reader", True)
     tables = {
         "cleaning-mathvision": agreement_table(vision, raw[:1], verifier),
         "cleaning-mathvista": agreement_table(vista, (*raw, given), verifier),
@@ -263,7 +263,7 @@ def undressed(
         numeric = value[-1:].isdigit() and "," not in value and "=" not in value
         dress = DRESSES[index % len(DRESSES)] if numeric and not problem.choices else DRESSES[index % 3]
         pairs.append((problem, Response(f"\\boxed{{{dress(value)}}}", without=without)))
-    return correct(judge_items(benchmark_of(benchmark), pairs, verifier), "paper", nearest)
+    return correct(judge_items(benchmark_of(benchmark), pairs, verifier), "reader", nearest)
 
 
 def disagreements(vista: Sequence[Outputs], logic: Sequence[Outputs]) -> str:

@@ -57,7 +57,7 @@ class Trained:
     def accuracy(self) -> float:
         """On the held-out test set, in percent."""
         folder = self.results / MODEL / "eval" / f"{self.run}-seed{self.seed}" / "digits"
-        return 100 * float(json.loads((folder / "scores.json").read_text())["scores"]["paper"]["accuracy"])
+        return 100 * float(json.loads((folder / "scores.json").read_text())["scores"]["reader"]["accuracy"])
 
     def score_rollouts(self) -> int:
         """Rollouts that were sampled for scores only, the shared first pass included."""

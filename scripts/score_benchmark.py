@@ -1,4 +1,4 @@
-"""Score the responses of a model to a benchmark: its official score and the paper's (§6.1), with 95% intervals.
+"""Score the responses of a model to a benchmark: its official score and a careful reader's (§6.1), with 95% intervals.
 
     python scripts/score_benchmark.py --benchmark mathvista --problems problems.parquet \\
         --predictions predictions.parquet --out scores.json --items items.parquet

@@ -18,7 +18,7 @@ from mmr1.report.index import Evaluation, Index, Round, Sft, Training
 from mmr1.seeds import generator
 
 MODEL, BENCHMARK, POOL = "tiny", "digits", 200
-ITEMS = pa.schema([("id", pa.string()), ("official", pa.bool_()), ("paper", pa.bool_()), ("extracted", pa.string())])
+ITEMS = pa.schema([("id", pa.string()), ("official", pa.bool_()), ("reader", pa.bool_()), ("extracted", pa.string())])
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 Settings = dict[str, Any]
@@ -131,12 +131,12 @@ class SyntheticResults:
         answers = zip(self.problems, right.tolist(), strict=True)
         contracts.write(predictions, [_prediction(problem, ok) for problem, ok in answers], contracts.ROLLOUTS)
         verdicts = zip(self.problems, right.tolist(), strict=True)
-        rows = [{"id": problem.id, "official": ok, "paper": ok, "extracted": "?"} for problem, ok in verdicts]
+        rows = [{"id": problem.id, "official": ok, "reader": ok, "extracted": "?"} for problem, ok in verdicts]
         contracts.write(items, rows, ITEMS)
         share, n = float(right.mean()), len(right)
         half = 1.96 * (share * (1 - share) / n) ** 0.5
         score = {"correct": int(right.sum()), "accuracy": share, "ci95": [max(0, share - half), share + half], "by": {}}
-        summary = {"benchmark": BENCHMARK, "n": n, "scores": {"official": score, "paper": score}}
+        summary = {"benchmark": BENCHMARK, "n": n, "scores": {"official": score, "reader": score}}
         write_json(scores, {**summary, "extraction_failures": 0, "truncated": 0})
         place = f"{MODEL}/{name}/{BENCHMARK}"
         self.record("generate_predictions", place, {"problems": [problems]}, {"out": [predictions]}, 3, "generate")

@@ -131,7 +131,7 @@ def test_the_judge_is_asked_only_where_no_rule_could_decide() -> None:
         items = add_judge(judge_items(chartqa, pairs, verifier), ask)
     assert [question[1:] for question in asked] == [("Joe Biden", "President Biden")]  # 6 for 5 is decided
     result = scores(chartqa, items)["scores"]
-    assert (result["paper"]["correct"], result["judge"]["correct"]) == (2, 3)
+    assert (result["reader"]["correct"], result["judge"]["correct"]) == (2, 3)
 
 
 # --- the programs
@@ -198,7 +198,7 @@ def test_a_served_model_answers_like_a_checkpoint(
     assert last["messages"][1]["content"] == [{"type": "text", "text": "Which?\nChoices:\n(A) 7\n(B) 8"}]
     arguments = ["--problems", tmp_path / "p.parquet", "--predictions", tmp_path / "r.parquet"]
     call("score_benchmark", "--benchmark", "digits", *arguments, "--out", tmp_path / "s.json")
-    assert json.loads((tmp_path / "s.json").read_text())["scores"]["paper"]["correct"] == 4
+    assert json.loads((tmp_path / "s.json").read_text())["scores"]["reader"]["correct"] == 4
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(b"sk-a-secret" in content for content in [*written, "".join(capfd.readouterr()).encode()])
 

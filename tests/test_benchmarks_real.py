@@ -7,7 +7,7 @@ import pytest
 from benchmark_fixtures import BENCHMARKS
 from mmr1.benchmarks.base import Response
 from mmr1.benchmarks.load import load_problems, load_rows
-from mmr1.benchmarks.rules.paper import gold_choice
+from mmr1.benchmarks.rules.reader import gold_choice
 from mmr1.benchmarks.score import judge_items
 from mmr1.benchmarks.suite import mathvista
 from mmr1.data.problems import Problem
@@ -134,7 +134,7 @@ def test_a_gold_in_a_box_is_right(verifier: Verifier, name: str, path: Path) -> 
     ids = {problem.id for problem in problems}
     for rule in items[0].decisions:
         wrong = {item.problem.id for item in items if not item.decisions[rule].correct}
-        rejected = REJECTED.get(name, set()) if rule != "paper" or name != "mathvista" else set()
+        rejected = REJECTED.get(name, set()) if rule != "reader" or name != "mathvista" else set()
         assert wrong == rejected & ids, rule
 
 
@@ -169,4 +169,4 @@ def test_nothing_is_free(verifier: Verifier, name: str, path: Path, text: str) -
     problems = [problem for problem in load_problems(benchmark, path) if not problem.choices]
     if problems:
         items = judge_items(benchmark, boxed(problems, [text] * len(problems)), verifier)
-        assert not [item.problem.id for item in items if item.decisions["paper"].correct]
+        assert not [item.problem.id for item in items if item.decisions["reader"].correct]

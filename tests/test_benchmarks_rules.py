@@ -59,7 +59,7 @@ def chartqa(label: str) -> Problem:
 
 
 @pytest.mark.parametrize(
-    ("problem", "answer", "official", "paper"),
+    ("problem", "answer", "official", "reader"),
     [
         (mathvista("51.04", "float", precision=2), "51.04", True, True),
         (mathvista("51.04", "float", precision=2), "51.0412", True, True),  # rounded to what was asked
@@ -91,10 +91,10 @@ def chartqa(label: str) -> Problem:
         (mathvista("Yes", "text", ["Yes", "No"]), "7", False, False),
     ],
 )
-def test_mathvista(verifier: Verifier, problem: Problem, answer: str, official: bool, paper: bool) -> None:
+def test_mathvista(verifier: Verifier, problem: Problem, answer: str, official: bool, reader: bool) -> None:
     found = verdicts(verifier, BENCHMARKS["mathvista"], problem, answer)
     decimal = problem.answer_type == "integer" and "." in answer  # which the procedure refused at first
-    assert found == {"official": official, "paper": paper, "official_int": official and not decimal}
+    assert found == {"official": official, "reader": reader, "official_int": official and not decimal}
 
 
 def test_mathvista_takes_the_quoted_answer_and_the_bare_one() -> None:
@@ -104,11 +104,11 @@ def test_mathvista_takes_the_quoted_answer_and_the_bare_one() -> None:
     assert rule(problem, Response("whatever", given="B")).correct
 
 
-def test_an_empty_extraction_is_wrong_by_the_paper_and_the_shortest_choice_officially() -> None:
+def test_an_empty_extraction_is_wrong_by_the_reader_and_the_shortest_choice_officially() -> None:
     problem = mathvista("No", "text", ["Yes", "No"])
     assert BENCHMARKS["mathvista"].official(problem, Response("")).correct
     for response in ("", "\\boxed{}", "\\boxed{ }", "\\boxed{B", "I count them.\nI do not know."):
-        assert not BENCHMARKS["mathvista"].paper(problem, Response(response)).correct
+        assert not BENCHMARKS["mathvista"].reader(problem, Response(response)).correct
 
 
 # --- MathVerse
@@ -155,7 +155,7 @@ def test_an_empty_extraction_is_wrong_by_the_paper_and_the_shortest_choice_offic
     ],
 )
 def test_mathverse_open(verifier: Verifier, gold: str, answer: str, right: bool) -> None:
-    assert verdicts(verifier, BENCHMARKS["mathverse"], mathverse(gold), answer) == {"official": right, "paper": right}
+    assert verdicts(verifier, BENCHMARKS["mathverse"], mathverse(gold), answer) == {"official": right, "reader": right}
 
 
 def test_mathverse_choices_are_read_from_the_question() -> None:
@@ -173,13 +173,13 @@ def test_mathverse_choices_are_read_from_the_question() -> None:
         ("D. 140, A. 40", False),
         ("(D) 2A = 140", True),
     ):
-        assert BENCHMARKS["mathverse"].paper(problem, Response(f"\\boxed{{{answer}}}")).correct is right
+        assert BENCHMARKS["mathverse"].reader(problem, Response(f"\\boxed{{{answer}}}")).correct is right
 
 
 def test_mathverse_gold_may_be_the_text_of_a_choice() -> None:
     problem = mathverse("090^\\circ T", "Bearing?\nChoice:\nA. 090^\\circ T\nB. 180^\\circ T", "multi-choice")
-    assert BENCHMARKS["mathverse"].paper(problem, Response("\\boxed{A}")).correct
-    assert not BENCHMARKS["mathverse"].paper(problem, Response("\\boxed{B}")).correct
+    assert BENCHMARKS["mathverse"].reader(problem, Response("\\boxed{A}")).correct
+    assert not BENCHMARKS["mathverse"].reader(problem, Response("\\boxed{B}")).correct
 
 
 def test_mathverse_vision_only_has_no_text_and_borrows_the_choices_for_scoring() -> None:
@@ -193,7 +193,7 @@ def test_mathverse_vision_only_has_no_text_and_borrows_the_choices_for_scoring()
     assert only.question == "<image>"
     assert only.choices == ("Odd", "Even")
     assert only.metadata["choices_in_question"]  # so the prompt does not list them
-    assert benchmark.paper(only, Response("\\boxed{Even}")).correct
+    assert benchmark.reader(only, Response("\\boxed{Even}")).correct
 
 
 # --- MathVision
@@ -232,7 +232,7 @@ def test_mathverse_vision_only_has_no_text_and_borrows_the_choices_for_scoring()
     ],
 )
 def test_mathvision(verifier: Verifier, problem: Problem, answer: str, right: bool) -> None:
-    assert verdicts(verifier, BENCHMARKS["mathvision"], problem, answer) == {"official": right, "paper": right}
+    assert verdicts(verifier, BENCHMARKS["mathvision"], problem, answer) == {"official": right, "reader": right}
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,10 @@ def test_mathvision_extraction(response: str, answer: str) -> None:
     ],
 )
 def test_logicvista(verifier: Verifier, gold: str, answer: str, right: bool) -> None:
-    assert verdicts(verifier, BENCHMARKS["logicvista"], logicvista(gold), answer) == {"official": right, "paper": right}
+    assert verdicts(verifier, BENCHMARKS["logicvista"], logicvista(gold), answer) == {
+        "official": right,
+        "reader": right,
+    }
 
 
 def test_logicvista_ignores_misspelt_keys_it_does_not_read() -> None:  # v1_220 has "sourceli,nk"
@@ -292,8 +295,8 @@ def test_logicvista_ignores_misspelt_keys_it_does_not_read() -> None:  # v1_220 
 def test_logicvista_text_of_a_choice(verifier: Verifier) -> None:
     problem = logicvista("B", "True? Select from A, B and C. (A) True (B)False (C)Insufficient Information")
     assert problem.choices == ("True", "False", "Insufficient Information")
-    assert verdicts(verifier, BENCHMARKS["logicvista"], problem, "False") == {"official": True, "paper": True}
-    assert verdicts(verifier, BENCHMARKS["logicvista"], problem, "True") == {"official": False, "paper": False}
+    assert verdicts(verifier, BENCHMARKS["logicvista"], problem, "False") == {"official": True, "reader": True}
+    assert verdicts(verifier, BENCHMARKS["logicvista"], problem, "True") == {"official": False, "reader": False}
 
 
 @pytest.mark.parametrize(
@@ -310,7 +313,7 @@ def test_logicvista_letters_of_raw_text(raw: str, letters: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "answer", "official", "paper", "strict"),
+    ("label", "answer", "official", "reader", "strict"),
     [
         ("[2011, 2012]", "[2011, 2012]", True, True, True),
         ("[2011, 2012]", "2011 and 2012", False, True, True),
@@ -347,16 +350,16 @@ def test_logicvista_letters_of_raw_text(raw: str, letters: str) -> None:
         ("1234.5", "\\$1,234.50", False, True, True),
     ],
 )
-def test_chartqa(verifier: Verifier, label: str, answer: str, official: bool, paper: bool, strict: bool) -> None:
+def test_chartqa(verifier: Verifier, label: str, answer: str, official: bool, reader: bool, strict: bool) -> None:
     found = verdicts(verifier, BENCHMARKS["chartqa"], chartqa(label), answer)
-    assert found == {"official": official, "paper": paper, "strict": strict}
+    assert found == {"official": official, "reader": reader, "strict": strict}
 
 
 # --- digits
 
 
 @pytest.mark.parametrize(
-    ("text", "official", "paper"),
+    ("text", "official", "reader"),
     [
         ("<think>3+5=8</think><answer>\\boxed{8}</answer>", True, True),
         ("<think>3+5=8</think><answer>\\boxed{8.0}</answer>", False, True),
@@ -366,11 +369,11 @@ def test_chartqa(verifier: Verifier, label: str, answer: str, official: bool, pa
         ("8+8+8+8", False, False),
     ],
 )
-def test_digits(text: str, official: bool, paper: bool) -> None:
+def test_digits(text: str, official: bool, reader: bool) -> None:
     row = {"id": "1", "question": "The sum?", "answer": "8", "task": "sum", "count": 2}
     problem = BENCHMARKS["digits"].to_problem(row, 0)
     assert BENCHMARKS["digits"].official(problem, Response(text)).correct is official
-    assert BENCHMARKS["digits"].paper(problem, Response(text)).correct is paper
+    assert BENCHMARKS["digits"].reader(problem, Response(text)).correct is reader
 
 
 # --- What a model that was asked for a box writes into it
@@ -445,7 +448,7 @@ MONEY = logicvista("A", "? (A) £3.2 million (B) £3.4 million (C) £1.8 million
     ],
 )
 def test_choices_in_a_box(verifier: Verifier, problem: Problem, answer: str, right: bool) -> None:
-    assert verdicts(verifier, BENCHMARKS[problem.source], problem, answer)["paper"] is right
+    assert verdicts(verifier, BENCHMARKS[problem.source], problem, answer)["reader"] is right
 
 
 @pytest.mark.parametrize(
@@ -465,7 +468,7 @@ def test_choices_in_a_box(verifier: Verifier, problem: Problem, answer: str, rig
     ],
 )
 def test_letters_in_a_box(verifier: Verifier, gold: str, answer: str, right: bool) -> None:
-    assert verdicts(verifier, BENCHMARKS["logicvista"], logicvista(gold), answer)["paper"] is right
+    assert verdicts(verifier, BENCHMARKS["logicvista"], logicvista(gold), answer)["reader"] is right
 
 
 @pytest.mark.parametrize(
@@ -500,7 +503,7 @@ def test_letters_in_a_box(verifier: Verifier, gold: str, answer: str, right: boo
     ],
 )
 def test_open_answers_in_a_box(verifier: Verifier, gold: str, answer: str, right: bool) -> None:
-    assert verdicts(verifier, BENCHMARKS["mathverse"], mathverse(gold), answer)["paper"] is right
+    assert verdicts(verifier, BENCHMARKS["mathverse"], mathverse(gold), answer)["reader"] is right
 
 
 @pytest.mark.parametrize(
@@ -529,14 +532,14 @@ def test_open_answers_in_a_box(verifier: Verifier, gold: str, answer: str, right
     ],
 )
 def test_chart_answers_in_a_box(verifier: Verifier, label: str, answer: str, right: bool) -> None:
-    assert verdicts(verifier, BENCHMARKS["chartqa"], chartqa(label), answer)["paper"] is right
+    assert verdicts(verifier, BENCHMARKS["chartqa"], chartqa(label), answer)["reader"] is right
 
 
 def test_a_long_answer_to_a_list_takes_no_time() -> None:
     start = time.process_time()
     assert (
         not BENCHMARKS["chartqa"]
-        .paper(chartqa("[1, 2]"), Response("\\boxed{" + "\\text{" * 20_000 + "}" * 20_001))
+        .reader(chartqa("[1, 2]"), Response("\\boxed{" + "\\text{" * 20_000 + "}" * 20_001))
         .correct
     )
     assert time.process_time() - start < 2

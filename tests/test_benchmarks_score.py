@@ -96,8 +96,8 @@ def test_the_readmes_benchmark_is_one() -> None:
     with Verifier(1, 5) as verifier:
         items = judge_items(made["BENCHMARK"], [(problem, Response("\\boxed{12\\text{ cm}}"))], verifier)
     found = scores(made["BENCHMARK"], items)["scores"]
-    assert {name: score["accuracy"] for name, score in found.items()} == {"official": 1, "paper": 1}
-    assert found["paper"]["by"]["topic"]["counting"]["correct"] == 1
+    assert {name: score["accuracy"] for name, score in found.items()} == {"official": 1, "reader": 1}
+    assert found["reader"]["by"]["topic"]["counting"]["correct"] == 1
     assert len(block.splitlines()) < 80
 
 
@@ -135,10 +135,10 @@ def test_scores_and_breakdowns() -> None:
         result = scores(chartqa, judge_items(chartqa, pairs, verifier))
     assert list(result) == ["benchmark", "n", "scores", "extraction_failures", "truncated"]
     assert {name: score["correct"] for name, score in result["scores"].items()} == {
-        "official": 1, "paper": 2, "strict": 1
+        "official": 1, "reader": 2, "strict": 1
     }  # fmt: skip
-    assert result["scores"]["paper"]["by"]["kind"]["augmented"]["correct"] == 1
-    assert result["scores"]["paper"]["ci95"] == list(wilson(2, 3))
+    assert result["scores"]["reader"]["by"]["kind"]["augmented"]["correct"] == 1
+    assert result["scores"]["reader"]["ci95"] == list(wilson(2, 3))
     assert (result["n"], result["extraction_failures"], result["truncated"]) == (3, 0, 0)
 
 
@@ -150,7 +150,7 @@ def test_truncated_responses_and_missing_answers_are_counted() -> None:
     with Verifier(1, 5) as verifier:
         result = scores(digits, judge_items(digits, pairs, verifier))
     assert (result["extraction_failures"], result["truncated"]) == (2, 1)
-    assert result["scores"]["paper"]["by"]["count"]["2"]["n"] == 3
+    assert result["scores"]["reader"]["by"]["count"]["2"]["n"] == 3
 
 
 # --- intervals
@@ -190,10 +190,10 @@ def test_mathverse_resamples_problems() -> None:
         for v in ("Text Dominant", "Text Lite", "Vision Intensive", "Vision Dominant", "Vision Only")
     ]
     with Verifier(1, 5) as verifier:
-        paper = scores(mathverse, judge_items(mathverse, pairs, verifier))["scores"]["paper"]
-    assert paper["accuracy"] == 0.5
-    assert paper["ci95"] == list(bootstrap([p % 2 == 1 for p in range(20)], [str(p) for p in range(20)]))
-    assert paper["by"]["version"]["Vision Only"]["ci95"] == list(wilson(10, 20))
+        reader = scores(mathverse, judge_items(mathverse, pairs, verifier))["scores"]["reader"]
+    assert reader["accuracy"] == 0.5
+    assert reader["ci95"] == list(bootstrap([p % 2 == 1 for p in range(20)], [str(p) for p in range(20)]))
+    assert reader["by"]["version"]["Vision Only"]["ci95"] == list(wilson(10, 20))
 
 
 # --- the programs
@@ -204,9 +204,9 @@ def test_score_benchmark(call: Call, files: tuple[Path, Path], tmp_path: Path) -
     record = tmp_path / "records" / "score_benchmark" / "x.json"
     arguments = ["--problems", files[0], "--predictions", files[1], "--out", out, "--items", items]
     call("score_benchmark", "--benchmark", "chartqa", *arguments, "--record", record)
-    assert json.loads(out.read_text())["scores"]["paper"]["correct"] == 2
+    assert json.loads(out.read_text())["scores"]["reader"]["correct"] == 2
     rows = pq.read_table(items).to_pylist()
-    assert [(row["id"], row["official"], row["paper"], row["paper_rule"]) for row in rows] == [
+    assert [(row["id"], row["official"], row["reader"], row["reader_rule"]) for row in rows] == [
         ("a", True, True, "number"),
         ("b", False, True, "text"),
         ("c", False, False, "text"),
@@ -224,7 +224,7 @@ def test_score_benchmark_takes_a_rollouts_table(call: Call, tmp_path: Path) -> N
     arguments = ["--problems", tmp_path / "p.parquet", "--predictions", tmp_path / "r.parquet"]
     call("score_benchmark", "--benchmark", "digits", *arguments, "--out", tmp_path / "s.json")
     result = json.loads((tmp_path / "s.json").read_text())
-    assert (result["n"], result["truncated"], result["scores"]["paper"]["accuracy"]) == (2, 0, 0.5)
+    assert (result["n"], result["truncated"], result["scores"]["reader"]["accuracy"]) == (2, 0, 0.5)
 
 
 def test_score_benchmark_refuses_in_one_line(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_parent_has_the_settings_the_curves_of_all_rounds_and_the_final_accura
     assert params["train_grpo.mix"] == "0.5"
     assert "train_grpo.first_step" not in params  # in which its rounds differ
     scores = read_json(store.results / "tiny/eval/vas-seed0/digits/scores.json")
-    assert store.metric(parent, "eval/digits/paper/accuracy") == [(0, scores["scores"]["paper"]["accuracy"])]
+    assert store.metric(parent, "eval/digits/reader/accuracy") == [(0, scores["scores"]["reader"]["accuracy"])]
 
 
 def test_small_outputs_and_the_record_are_artifacts_and_checkpoints_are_not(store: Store) -> None:
@@ -399,7 +399,7 @@ def test_export_to_a_server(tmp_path: Path, server: str) -> None:
     run = read_json(store.results / "mlflow_runs.json")["parents"]["tiny/vas/seed0"]
     with urllib.request.urlopen(f"{server}/api/2.0/mlflow/runs/get?run_id={run}") as answer:
         metrics = {metric["key"] for metric in json.load(answer)["run"]["data"]["metrics"]}
-    assert {"gradient_norm", "eval/digits/paper/accuracy"} <= metrics
+    assert {"gradient_norm", "eval/digits/reader/accuracy"} <= metrics
     assert list((tmp_path / "server/artifacts").rglob("round0.json"))
 
 

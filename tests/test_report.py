@@ -108,38 +108,38 @@ def test_the_same_files_make_the_same_page(made: SyntheticResults, report: Path)
 
 def test_the_headline_shows_the_scores(made: SyntheticResults, report: Path) -> None:
     text = " ".join(Page(report.read_text()).text.split())
-    sft = read_json(made.root / "tiny/eval/sft/digits/scores.json")["scores"]["paper"]
+    sft = read_json(made.root / "tiny/eval/sft/digits/scores.json")["scores"]["reader"]
     low, high = sft["ci95"]
     assert f"SFT {100 * sft['accuracy']:.1f} {100 * low:.1f} to {100 * high:.1f}" in text
     seeds = [read_json(made.root / f"tiny/eval/vas-seed{seed}/digits/scores.json") for seed in (0, 1)]
-    mean = np.mean([one["scores"]["paper"]["accuracy"] for one in seeds])
+    mean = np.mean([one["scores"]["reader"]["accuracy"] for one in seeds])
     assert f"VAS, λ = 0.5 2 seeds {100 * mean:.1f}" in text
     assert f"{100 * abs(mean - sft['accuracy']):.1f}" in text
 
 
 def test_seeds_that_agree_are_no_more_certain_than_one(made: SyntheticResults, tmp_path: Path) -> None:
     once, twice = with_verdicts(made.index, tmp_path, seeds=1), with_verdicts(made.index, tmp_path, seeds=2)
-    several = results.accuracy(twice, "tiny", "vas", "digits", "paper")
+    several = results.accuracy(twice, "tiny", "vas", "digits", "reader")
     assert several is not None
     assert several.seeds == 2
     assert several.mean == 0.5
     items = contracts.read(tmp_path / "items.parquet", ITEMS)
-    low, high = bootstrap(items["paper"].to_pylist(), items["id"].to_pylist())
+    low, high = bootstrap(items["reader"].to_pylist(), items["id"].to_pylist())
     assert (several.low, several.high) == (low, high)
     assert high - low > 0.25  # 40 items
-    single = results.accuracy(once, "tiny", "vas", "digits", "paper")
+    single = results.accuracy(once, "tiny", "vas", "digits", "reader")
     assert single is not None
-    assert [single.low, single.high] == read_json(once.evaluations[-1].scores)["scores"]["paper"]["ci95"]
+    assert [single.low, single.high] == read_json(once.evaluations[-1].scores)["scores"]["reader"]["ci95"]
 
 
 def with_verdicts(index: Index, folder: Path, seeds: int) -> Index:
     """An index whose seeds of vas all answer every second problem right."""
     last = index.evaluations[-1]
-    ids = list(dict(verdicts(last.items, "paper"))) if last.items else []
-    rows = [{"id": name, "official": True, "paper": i % 2 == 0, "extracted": ""} for i, name in enumerate(ids)]
+    ids = list(dict(verdicts(last.items, "reader"))) if last.items else []
+    rows = [{"id": name, "official": True, "reader": i % 2 == 0, "extracted": ""} for i, name in enumerate(ids)]
     contracts.write(folder / "items.parquet", rows, ITEMS)
     score = {"correct": 20, "accuracy": 0.5, "ci95": [0.35, 0.65], "by": {}}
-    write_json(folder / "scores.json", {"benchmark": "digits", "n": 40, "scores": {"paper": score}})
+    write_json(folder / "scores.json", {"benchmark": "digits", "n": 40, "scores": {"reader": score}})
     changed = {"items": folder / "items.parquet", "scores": folder / "scores.json"}
     again = [last.model_copy(update=changed | {"seed": seed}) for seed in range(seeds)]
     return index.model_copy(update={"evaluations": (*index.evaluations[:2], *again)})
@@ -207,7 +207,7 @@ def test_what_is_optional_may_be_missing(made: SyntheticResults) -> None:
     assert "tiny-metrics-kl" in figures
     assert not any("vps" in name or "calibration" in name or "validation" in name for name in figures)
     assert 'id="samples"' not in html
-    several = results.accuracy(index, "tiny", "vas", "digits", "paper")
+    several = results.accuracy(index, "tiny", "vas", "digits", "reader")
     assert several is not None
     assert several.low is None
 
@@ -241,8 +241,8 @@ def test_broken_files_are_named(made: SyntheticResults, tmp_path: Path) -> None:
     write_json(tmp_path / "scores.json", {"benchmark": "digits", "n": 1, "scores": {"official": {}}})
     broken = made.index.evaluations[1].model_copy(update={"scores": tmp_path / "scores.json"})
     index = made.index.model_copy(update={"evaluations": (broken,)})
-    with pytest.raises(UserError, match=r"scores\.json: scores\.paper: expected a score"):
-        results.accuracy(index, "tiny", "sft", "digits", "paper")
+    with pytest.raises(UserError, match=r"scores\.json: scores: expected reader, found official"):
+        results.accuracy(index, "tiny", "sft", "digits", "reader")
 
 
 def test_an_index_survives_its_file(made: SyntheticResults, tmp_path: Path) -> None:

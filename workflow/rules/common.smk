@@ -19,7 +19,7 @@ from mmr1.data.settings import made_benchmarks
 from mmr1.grpo.settings import TrainerSettings
 from mmr1.plumbing.settings import machine, numbers, plugin_files, taken
 from mmr1.plugins import load
-from mmr1.benchmarks.settings import PAPERS as PAPER_COLUMNS
+from mmr1.benchmarks.settings import PAPER_BENCHMARKS
 from mmr1.recipe import check_files, load_recipe
 from mmr1.vas.settings import DrawSettings, ScoreMachine, ScoreSettings, RefreshSettings
 from mmr1.rollout.settings import AskSettings, GenerateSettings
@@ -44,7 +44,7 @@ DRIVER_PYTHON = "python" if USES_CONDA else sys.executable
 # Where MLflow keeps what it is shown: a database beside the results, or a server.
 TRACKING_URI = RECIPE.mlflow or f"sqlite:///{Path(R).absolute()}/mlflow.db"
 ARTIFACTS = None if RECIPE.mlflow else f"{R}/mlflow-artifacts"
-INITIAL = f"{R}/{{model}}/initial/{{sampling}}/seed{{seed}}"
+INITIAL = f"{R}/{{model}}/initial/{{key}}/seed{{seed}}"
 EVAL = f"{R}/{{model}}/eval/{{subject}}/{{benchmark}}"
 
 
@@ -54,7 +54,7 @@ wildcard_constraints:
     seed=r"\d+",
     r=r"\d+",
     shard=r"\d+",
-    sampling=r"[0-9a-f]{8}",
+    key=r"[0-9a-f]{8}",
 
 
 resolved = cache(RECIPE.resolve)
@@ -383,6 +383,6 @@ def stages(wildcards):
     """The recipe's sections for the wildcards' model and run, where there are any."""
     if not hasattr(wildcards, "model"):
         return RECIPE
-    if hasattr(wildcards, "sampling"):
-        return resolved(wildcards.model, SAMPLING[wildcards.model, wildcards.sampling])
+    if hasattr(wildcards, "key"):
+        return resolved(wildcards.model, INITIAL_RUNS[wildcards.model, wildcards.key])
     return resolved(wildcards.model, getattr(wildcards, "run", None))

@@ -86,7 +86,7 @@ TABLES = [
     "accuracy",
     *(
         ["2", "3", "4"]
-        if set(RECIPE.evaluation.benchmarks) >= set(PAPER_COLUMNS)
+        if set(RECIPE.evaluation.benchmarks) >= set(PAPER_BENCHMARKS)
         else []
     ),
 ]

@@ -1,7 +1,7 @@
 # What a round of RL builds on: the round before, its rollouts, its scores. No rule here.
 
 
-def sampling_key(model, run):
+def initial_key(model, run):
     """Names the rollouts of round 0: they depend on the model, the seed and these settings, not on the run."""
     sections = resolved(model, run)
     training = sections.prompts.training
@@ -9,8 +9,9 @@ def sampling_key(model, run):
     return digest([numbers(generate_settings(sections)), prompt])[:8]
 
 
-SAMPLING = {
-    (model, sampling_key(model, run)): run for model, run, _ in RECIPE.trained()
+# A run that the rollouts of a key belong to: any of those that share them.
+INITIAL_RUNS = {
+    (model, initial_key(model, run)): run for model, run, _ in RECIPE.trained()
 }
 
 
@@ -66,10 +67,8 @@ def rollouts(wildcards):
     if refresh(wildcards).ROLLOUTS == "training":
         return [previous(wildcards, "train_rollouts.parquet")]
     if int(wildcards.r) == 0:
-        key = sampling_key(wildcards.model, wildcards.run)
-        folder = INITIAL.format(
-            model=wildcards.model, sampling=key, seed=wildcards.seed
-        )
+        key = initial_key(wildcards.model, wildcards.run)
+        folder = INITIAL.format(model=wildcards.model, key=key, seed=wildcards.seed)
     else:
         folder = ROUND.format(**wildcards)
     return [

@@ -30,7 +30,7 @@ rule generate:
         )
 
 
-# Round 0 samples from the SFT checkpoint: all runs with the same sampling settings and seed share it.
+# Round 0 samples from the SFT checkpoint: all runs with the same settings of generation and seed share it.
 use rule generate as generate_initial with:
     input:
         **folder_input("model", cold_start),
@@ -38,7 +38,7 @@ use rule generate as generate_initial with:
         prompt=prompt_file("training"),
     output:
         rollouts=f"{INITIAL}/rollouts/{{shard}}.parquet",
-        record=run_record("generate_initial", "{model}/{sampling}/seed{seed}/{shard}"),
+        record=run_record("generate_initial", "{model}/{key}/seed{seed}/{shard}"),
 
 
 # Which problems are sampled again, where the refresh does not sample all of them.

@@ -65,16 +65,17 @@ class Benchmark:
     """One benchmark.
 
     `to_problem(row, number)` makes a problem without images from a row of the source. `official` is the benchmark's own
-    procedure, `paper` the rule of §6.1, `more` further scores to report beside them. `breakdowns` give each problem's
-    group or groups. `cluster` names the problem of which several items are versions. `official_prompt` is the question
-    as the benchmark itself asks it. `complete` may fill in what only all problems together say.
+    procedure, `reader` §6.1's steps as a careful reader carries them out, `more` further scores to report beside them.
+    `breakdowns` give each problem's group or groups. `cluster` names the problem of which several items are versions.
+    `official_prompt` is the question as the benchmark itself asks it. `complete` may fill in what only all problems
+    together say.
     """
 
     name: str
     source: Source | None
     to_problem: Callable[[Row, int], Problem]
     official: Rule
-    paper: Rule
+    reader: Rule
     breakdowns: Mapping[str, Callable[[Problem], Sequence[str]]]
     official_prompt: Callable[[Row], str]
     cluster: Callable[[Problem], str] | None = None

@@ -52,8 +52,8 @@ def pair(
 
 
 def judge_items(benchmark: Benchmark, pairs: Sequence[tuple[Problem, Response]], verifier: Verifier) -> list[Item]:
-    """What `official`, `paper` and the benchmark's further rules decide. math-verify is asked for all items at once."""
-    rules = {"official": benchmark.official, "paper": benchmark.paper, **benchmark.more}
+    """What `official`, `reader` and the benchmark's further rules decide; math-verify gets all items at once."""
+    rules = {"official": benchmark.official, "reader": benchmark.reader, **benchmark.more}
     items = [
         Item(problem, response, {name: rule(problem, response) for name, rule in rules.items()})
         for problem, response in pairs
@@ -65,20 +65,20 @@ def judge_items(benchmark: Benchmark, pairs: Sequence[tuple[Problem, Response]],
 
 
 def add_judge(items: Sequence[Item], ask: AskJudge) -> list[Item]:
-    """The same items with a third score, `judge`: right by the paper's rule, or an open answer that the judge accepts.
+    """The same items with a third score, `judge`: right by `reader`, or an open answer that the judge accepts.
 
     `ask` takes (question, gold, answer) and gives a verdict for each. It is asked only where no rule could decide.
     """
-    undecided = [index for index, item in enumerate(items) if _undecided(item.decisions["paper"])]
+    undecided = [index for index, item in enumerate(items) if _undecided(item.decisions["reader"])]
     asked = [items[index] for index in undecided]
     verdicts = ask(
-        [(item.problem.question, item.problem.answer, item.decisions["paper"].extracted or "") for item in asked]
+        [(item.problem.question, item.problem.answer, item.decisions["reader"].extracted or "") for item in asked]
     )
     verdict_of = dict(zip(undecided, verdicts, strict=True))
     judged = []
     for index, item in enumerate(items):
-        paper, verdict = item.decisions["paper"], verdict_of.get(index)
-        decision = paper if verdict is None else replace(paper, correct=verdict, rule="judge")
+        reading, verdict = item.decisions["reader"], verdict_of.get(index)
+        decision = reading if verdict is None else replace(reading, correct=verdict, rule="judge")
         judged.append(replace(item, decisions={**item.decisions, "judge": decision}))
     return judged
 
@@ -86,16 +86,16 @@ def add_judge(items: Sequence[Item], ask: AskJudge) -> list[Item]:
 def scores(benchmark: Benchmark, items: Sequence[Item]) -> dict[str, Any]:
     """The content of `scores.json` (docs/design.md §4). Accuracies and their 95% intervals lie in [0, 1].
 
-    `n` is the number of responses. `extraction_failures` counts those in which the paper's rule found no answer,
+    `n` is the number of responses. `extraction_failures` counts those in which `reader` found no answer,
     `truncated` those cut off at the length limit (null where the responses do not say).
     """
     reasons = [item.response.finish_reason for item in items]
-    papers = [item.decisions["paper"] for item in items]
+    readings = [item.decisions["reader"] for item in items]
     return {
         "benchmark": benchmark.name,
         "n": len(items),
         "scores": {name: _score(benchmark, items, name) for name in items[0].decisions},
-        "extraction_failures": sum(not (decision.extracted or "").strip() for decision in papers),
+        "extraction_failures": sum(not (decision.extracted or "").strip() for decision in readings),
         "truncated": None if None in reasons else reasons.count("length"),
     }
 
@@ -104,13 +104,13 @@ def item_rows(items: Sequence[Item]) -> pa.Table:
     """The per-item verdicts: for each rule its verdict, which step decided, and the answer that it compared."""
     rows = []
     for item in items:
-        paper = item.decisions["paper"]
+        reading = item.decisions["reader"]
         row: dict[str, Any] = {
             "id": item.problem.id,
             "rollout": item.response.rollout,
             "gold": item.problem.answer,
-            "extracted": paper.extracted,
-            "cleaned": paper.cleaned,
+            "extracted": reading.extracted,
+            "cleaned": reading.cleaned,
             "finish_reason": item.response.finish_reason,
         }
         for name, decision in item.decisions.items():

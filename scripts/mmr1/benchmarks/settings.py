@@ -24,7 +24,7 @@ def _a_url(value: str) -> str:
 
 
 # The benchmarks of the paper's tables, in the order of their columns.
-PAPERS = ("mathverse", "mathvista", "mathvision", "logicvista", "chartqa")
+PAPER_BENCHMARKS = ("mathverse", "mathvista", "mathvision", "logicvista", "chartqa")
 
 URL = r"https?://[A-Za-z0-9._:/\[\]-]+"
 BenchmarkName = Annotated[str, AfterValidator(_a_benchmark)]

@@ -11,7 +11,7 @@ from mmr1.plumbing.fields import PromptPosition
 from mmr1.plumbing.settings import Section, as_before
 
 SOURCES = "data/sources"
-PAPERS = "mmr1"  # the paper's data sets, whose keys may stand without its name
+PAPER_DATA = "mmr1"  # the paper's data sets, whose keys may stand without its name
 
 
 class Data(Section):
@@ -29,7 +29,7 @@ class Data(Section):
         own = {name: value for name, value in values.items() if name in cls.model_fields}
         named = {name: value for name, value in values.items() if name not in cls.model_fields}
         if "rl" in named:
-            named = {PAPERS: named}
+            named = {PAPER_DATA: named}
         if len(named) != 1 or not named.keys() <= set(plugins.names(SOURCES)):
             given = ", ".join(named) or "none"
             raise ValueError(f"expected one of {', '.join(plugins.names(SOURCES))}, with a section, found {given}")

@@ -54,6 +54,11 @@ def read_scores(evaluation: Evaluated) -> dict[str, Any]:
         raise UserError(f"{evaluation.scores}: expected benchmark, n and scores, found something else")
     if scores["benchmark"] != evaluation.benchmark:
         raise UserError(f"{evaluation.scores}: benchmark: expected {evaluation.benchmark}, found {scores['benchmark']}")
+    if "reader" not in scores["scores"]:  # it was called "paper" once
+        raise UserError(
+            f"{evaluation.scores}: scores: expected reader, found {', '.join(scores['scores'])}: scored by another "
+            "version of this package; score it again"
+        )
     return scores
 
 

@@ -81,7 +81,7 @@ class Index(_Strict):
     trainings: tuple[Training, ...] = ()
     sft: tuple[Sft, ...] = ()
     tables: tuple[Path, ...] = ()
-    accuracy: str = "paper"  # which of the scores in scores.json the report shows
+    accuracy: str = "reader"  # which of the scores in scores.json the report shows
 
     def files(self) -> list[Path]:
         """Every file that the report reads, for the record; the records themselves are not among them."""

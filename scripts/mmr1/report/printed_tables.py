@@ -15,12 +15,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmr1.benchmarks.settings import PAPERS as COLUMNS
+from mmr1.benchmarks.settings import PAPER_BENCHMARKS as COLUMNS
 from mmr1.plugins import load, names
 from mmr1.plumbing.errors import UserError
 from mmr1.report.accuracy import accuracy_of, read_scores
 
 AVERAGE = "average"
+SCORES = ("reader", "official", "judge")  # in the order of a row's lines; docs/evaluation.md says what each is
 Name = Literal["2", "3", "4", "accuracy"]
 
 # (table, model, subject) -> rows of the paper. Another checkpoint stands in Table 2 if its subject is named like a row.
@@ -110,7 +111,7 @@ class Ours:
     label: str
     cells: Mapping[str, Mapping[str, Cell]]
     checkpoints: tuple[str, ...]
-    paper: str | None
+    paper_row: str | None
     settings: Mapping[str, str | int | float]
 
 
@@ -167,8 +168,8 @@ def our_rows(index: Index, table: Name) -> list[Ours]:
         first = evaluations[0]
         checkpoints = tuple(dict.fromkeys(one.checkpoint for one in evaluations if one.checkpoint))
         label, cells = first.label or named, _cells(evaluations, index.benchmarks)
-        for paper in (None,) if table == "accuracy" else beside:
-            rows.append(Ours(label, cells, checkpoints, paper, first.settings))
+        for paper_row in (None,) if table == "accuracy" else beside:
+            rows.append(Ours(label, cells, checkpoints, paper_row, first.settings))
     return rows
 
 
@@ -179,19 +180,19 @@ def make(table: Name, index: Index, paper: Paper) -> Table:
     columns = list(COLUMNS) if table != "accuracy" else _benchmarks(index)
     if table != "accuracy":
         order = [name for of, name in paper if of == table]
-        rows = [row for row in rows if row.paper in order]
+        rows = [row for row in rows if row.paper_row in order]
         if table == "4":  # its parts vary one setting each: by these, not by our runs
-            rows.sort(key=lambda row: order.index(row.paper or ""))
+            rows.sort(key=lambda row: order.index(row.paper_row or ""))
     shown_average = len(columns) > 1
     header = ["row", *(index.label(name) for name in columns), *(["Average"] if shown_average else [])]
     shown = [*columns, *([AVERAGE] if shown_average else [])]
     lines: list[list[str]] = []
     records: list[dict[str, Any]] = []
     for row in rows:
-        printed = paper.get((table, row.paper or ""), {})
+        printed = paper.get((table, row.paper_row or ""), {})
         lines += _lines(row, shown, printed, "" if table == "accuracy" else "ours")
         records += _records(table, row, shown, printed, index.settings)
-    matched = {row.paper for row in rows}
+    matched = {row.paper_row for row in rows}
     for (of, name), values in paper.items():
         if of == table and name not in matched:
             lines.append([f"{name} (paper)", *(_text(values[column]) for column in shown)])
@@ -260,7 +261,7 @@ def _cells(evaluations: Sequence[Evaluation], problems: Mapping[str, Path]) -> d
     read = [read_scores(one)["scores"] for one in evaluations]
     return {
         kind: {name: _cell(several, kind, problems.get(name)) for name, several in by_benchmark.items()}
-        for kind in ("paper", "official", "judge")
+        for kind in SCORES
         if all(kind in scores for scores in read)
     }
 
@@ -300,19 +301,19 @@ def _with_average(cells: Mapping[str, Cell], shown: Sequence[str]) -> dict[str, 
 
 
 def _lines(row: Ours, shown: Sequence[str], printed: Mapping[str, Decimal | None], whose: str) -> list[list[str]]:
+    """A row's lines: one per score, or one for several that agree everywhere; beside the paper's row the reader's."""
     lines = []
-    titles = {"paper": "", "official": "official scores", "judge": "with a judge"}
-    for score, cells in row.cells.items():
-        full = _with_average(cells, shown)
-        if score != "paper" and full == _with_average(row.cells["paper"], shown):
-            continue  # nothing to add: this benchmark's official score is the paper's rule
-        told = ", ".join(word for word in (whose, titles[score]) if word)
-        lines.append([f"{row.label} ({told})" if told else row.label, *(_cell_text(full.get(name)) for name in shown)])
+    cells_of = {score: _with_average(cells, shown) for score, cells in row.cells.items()}
+    for score, cells in cells_of.items():
+        alike = [other for other in cells_of if cells_of[other] == cells]
+        if score == alike[0]:
+            told = ", ".join(word for word in (whose, " = ".join(alike)) if word)
+            lines.append([f"{row.label} ({told})", *(_cell_text(cells.get(name)) for name in shown)])
     if printed:
-        full = _with_average(row.cells.get("paper", {}), shown)
-        lines.append([f"{row.paper} (paper)", *(_text(printed[name]) for name in shown)])
-        lines.append(["difference", *(_difference(full.get(name), printed[name]) for name in shown)])
-        lines.append(["paper's value in our interval", *(_inside(full.get(name), printed[name]) for name in shown)])
+        reader = cells_of.get("reader", {})
+        lines.append([f"{row.paper_row} (paper)", *(_text(printed[name]) for name in shown)])
+        lines.append(["difference", *(_difference(reader.get(name), printed[name]) for name in shown)])
+        lines.append(["paper's value in our interval", *(_inside(reader.get(name), printed[name]) for name in shown)])
     return lines
 
 
@@ -328,7 +329,7 @@ def _records(
         "settings": "; ".join(f"{name}: {value}" for name, value in {**usual, **row.settings}.items()),
     }
     return [
-        _record(table, row.label, score, name, _with_average(cells, shown).get(name), printed.get(name), row.paper)
+        _record(table, row.label, score, name, _with_average(cells, shown).get(name), printed.get(name), row.paper_row)
         | how
         for score, cells in row.cells.items()
         for name in shown
@@ -386,6 +387,10 @@ def _settings(index: Index, rows: Sequence[Ours], columns: Sequence[str]) -> lis
         notes += [f"{row.label}: {'; '.join(told)}"] if told else []
     if rows:
         notes.append("In brackets: 95% interval over problems.")
+        notes.append(
+            "reader: §6.1's steps as a careful reader carries them out; the paper's values stand beside it. "
+            "official: each benchmark's published procedure."
+        )
     return list(dict.fromkeys(notes))  # a checkpoint may be several rows
 
 

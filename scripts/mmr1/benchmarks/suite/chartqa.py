@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, Source, by, text, value, with_image
-from mmr1.benchmarks.rules import paper
+from mmr1.benchmarks.rules import reader
 from mmr1.benchmarks.rules.extract import extract
 from mmr1.data.problems import Problem
 from mmr1.plumbing.errors import UserError
@@ -63,8 +63,8 @@ BENCHMARK = Benchmark(
     source=Source("HuggingFaceM4/ChartQA", "b605b6e", "test", 2500),
     to_problem=to_problem,
     official=official,
-    paper=lambda problem, response: paper.judged(problem, response, within_tolerance),
+    reader=lambda problem, response: reader.judged(problem, response, within_tolerance),
     breakdowns={"kind": by("kind")},
     official_prompt=lambda row: text(row, "query"),
-    more={"strict": paper.rule},  # 5% of a year is a century: the same without the tolerance
+    more={"strict": reader.rule},  # 5% of a year is a century: the same without the tolerance
 )

@@ -30,7 +30,7 @@ def official(problem: Problem, response: Response) -> Decision:
     return Decision(answer == problem.answer, how, extracted, answer)
 
 
-def paper(problem: Problem, response: Response) -> Decision:
+def reader(problem: Problem, response: Response) -> Decision:
     """The same number, after cleaning."""
     extracted, how = extract(response)
     if extracted is None:
@@ -45,7 +45,7 @@ BENCHMARK = Benchmark(
     source=None,
     to_problem=to_problem,
     official=official,
-    paper=paper,
+    reader=reader,
     breakdowns={"task": by("task"), "count": by("count")},
     official_prompt=lambda row: text(row, "question"),
 )

@@ -3,7 +3,7 @@
 import re
 
 from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, Source, by, text, with_image
-from mmr1.benchmarks.rules import paper
+from mmr1.benchmarks.rules import reader
 from mmr1.benchmarks.rules.clean import clean
 from mmr1.benchmarks.rules.extract import extract
 from mmr1.benchmarks.rules.letters import letters, marks_several
@@ -62,9 +62,9 @@ def _letters(problem: Problem, response: Response) -> tuple[list[str], str]:
         cleaned = clean(extracted, response.without)
         if named := letters(cleaned) or (_begins(extracted) if how == "phrase" else []):
             return [letter.lower() for letter in named], how
-        texts = [paper.normal(clean(choice, response.without)) for choice in problem.choices or ()]
-        if paper.normal(cleaned) in texts:
-            return ["abcdefgh"[texts.index(paper.normal(cleaned))]], "choice"
+        texts = [reader.normal(clean(choice, response.without)) for choice in problem.choices or ()]
+        if reader.normal(cleaned) in texts:
+            return ["abcdefgh"[texts.index(reader.normal(cleaned))]], "choice"
     marked = {next(group for group in match.groups() if group).lower() for match in _MARKED.finditer(answer)}
     return (sorted(marked), "marked") if len(marked) == 1 else (NO_ANSWER, "no option")
 
@@ -87,7 +87,7 @@ BENCHMARK = Benchmark(
     source=Source("lscpku/LogicVista", None, "test", 448),
     to_problem=to_problem,
     official=official,
-    paper=paper.rule,
+    reader=reader.rule,
     breakdowns={"skill": by("skill"), "capability": by("capability")},
     official_prompt=lambda row: str(row.get("question", "")),
 )

@@ -1,6 +1,6 @@
 """MathVerse (testmini): each problem in five versions, from all in the text to all in the image.
 
-Its published scoring is two language models, one to extract and one to judge. Without them the paper's rule stands in
+Its published scoring is two language models, one to extract and one to judge. Without them the reader's rule stands in
 for the official score.
 """
 
@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 
 from mmr1.benchmarks.base import Benchmark, Row, Source, by, optional_texts, text, value, with_image
-from mmr1.benchmarks.rules import paper
+from mmr1.benchmarks.rules import reader
 from mmr1.benchmarks.rules.clean import clean
 from mmr1.benchmarks.rules.letters import letter
 from mmr1.data.problems import Problem
@@ -82,8 +82,8 @@ BENCHMARK = Benchmark(
     name="mathverse",
     source=Source("AI4Math/MathVerse", "268dfc5", "testmini", 3940, config="testmini"),
     to_problem=to_problem,
-    official=paper.rule,
-    paper=paper.rule,
+    official=reader.rule,
+    reader=reader.rule,
     breakdowns={name: by(name) for name in ("version", "subject", "subfield", "question_type")},
     official_prompt=_official_prompt,
     cluster=lambda problem: problem.metadata["problem_index"],

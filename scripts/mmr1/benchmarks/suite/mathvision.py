@@ -59,7 +59,7 @@ BENCHMARK = Benchmark(
     source=Source("MathLLMs/MathVision", "14b5e86", "test", 3040, image="decoded_image"),
     to_problem=to_problem,
     official=official,
-    paper=official,  # §6.1: the official procedure where there is one; nothing in it passes an empty answer
+    reader=official,  # §6.1: the official procedure where there is one; nothing in it passes an empty answer
     breakdowns={"subject": by("subject"), "level": by("level")},
     official_prompt=_official_prompt,
 )

@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 
 from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, Source, by, optional_texts, text, value, with_image
-from mmr1.benchmarks.rules import paper
+from mmr1.benchmarks.rules import reader
 from mmr1.benchmarks.rules.clean import clean
 from mmr1.benchmarks.rules.extract import extract
 from mmr1.data.problems import Problem
@@ -108,7 +108,7 @@ BENCHMARK = Benchmark(
     source=Source("AI4Math/MathVista", "2b6ad69", "testmini", 1000, image="decoded_image"),
     to_problem=to_problem,
     official=official,
-    paper=lambda problem, response: paper.judged(problem, response, same_number),
+    reader=lambda problem, response: reader.judged(problem, response, same_number),
     breakdowns={name: by(name) for name in BREAKDOWNS},
     official_prompt=_official_prompt,
     more={"official_int": official_int},

@@ -1,7 +1,7 @@
 """The held-out problems of a recipe's own files (`data: {files: {test: F}}`), judged as answers and choices are."""
 
 from mmr1.benchmarks.base import Benchmark, Row, by, optional_texts, text
-from mmr1.benchmarks.rules import paper
+from mmr1.benchmarks.rules import reader
 from mmr1.data.problems import Problem
 
 TITLE = "Own problems"
@@ -29,8 +29,8 @@ BENCHMARK = Benchmark(
     name="own",
     source=None,
     to_problem=to_problem,
-    official=paper.rule,
-    paper=paper.rule,
+    official=reader.rule,
+    reader=reader.rule,
     breakdowns={"source": by("source")},
     official_prompt=lambda row: text(row, "question"),
 )

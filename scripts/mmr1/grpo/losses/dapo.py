@@ -33,7 +33,7 @@ grpo:
 
 
 class Settings(ClippedSettings):
-    """Defaults are the paper's (§4.1)."""
+    """Defaults are DAPO's (§4.1)."""
 
     clip_high: ClipHigh = 0.28
     kl_coefficient: KLCoefficient = 0.0

@@ -22,7 +22,7 @@ grpo:
 
 
 class Settings(ClippedSettings):
-    """Without a KL term, as in the paper."""
+    """Without a KL term, as Dr. GRPO has none."""
 
     kl_coefficient: KLCoefficient = 0.0
 

@@ -2,8 +2,8 @@
 
     A = (r - mean) / (std + ε),   ρ = π(token) / π_old(token),   loss = mean(-min(ρA, clip(ρ, 1-low, 1+high)A) + β·k3)
 
-The paper's objective is a mean over each sequence, then over sequences (`loss_average: sequence`). The default is that
-of MMR1's released code: a mean over the tokens of each micro-batch of 8 rollouts, then over these.
+GRPO's published objective is a mean over each sequence, then over sequences (`loss_average: sequence`). The default is
+that of MMR1's released code: a mean over the tokens of each micro-batch of 8 rollouts, then over these.
 """
 
 from typing import TYPE_CHECKING, Literal

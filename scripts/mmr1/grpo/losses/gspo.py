@@ -32,7 +32,7 @@ grpo:
 
 
 class Settings(ClippedSettings):
-    """Defaults are the paper's (§5.1), which leaves out the KL term."""
+    """Defaults are GSPO's (§5.1), which leaves out the KL term."""
 
     clip_low: ClipLow = 3e-4
     clip_high: ClipHigh = 4e-4

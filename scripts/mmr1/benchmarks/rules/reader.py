@@ -1,4 +1,4 @@
-r"""The paper's rule (§6.1), for every benchmark that has no procedure of its own.
+r"""The reader's rule: §6.1's steps, for every benchmark that has no procedure of its own.
 
 The extracted answer is cleaned. A multiple-choice answer is a letter, else the text of a choice, else goes to the most
 similar choice. An open answer is right if it is the same text, the same number, or math-verify finds it equal. An empty
