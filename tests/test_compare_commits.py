@@ -128,15 +128,15 @@ def test_an_added_file_is_listed_and_does_no_harm(compared: Callable) -> None:
     ],
 )
 def test_json_in_another_order_and_layout_has_the_same_values(compared: Callable, path: str, text: str) -> None:
-    found = compared(lambda new: (new / path).write_text(text))
-    assert found == {"same": less(path), "same values": [path], "keeps": True}
+    result = compared(lambda new: (new / path).write_text(text))
+    assert result == {"same": less(path), "same values": [path], "keeps": True}
 
 
 def test_a_table_in_other_row_groups_with_other_metadata_has_the_same_values(compared: Callable) -> None:
     path = "7b/vas/rollouts.parquet"
     table = TABLE.replace_schema_metadata({"made": "later"})
-    found = compared(lambda new: pq.write_table(table, new / path, row_group_size=1, compression="none"))
-    assert found == {"same": less(path), "same values": [path], "keeps": True}
+    result = compared(lambda new: pq.write_table(table, new / path, row_group_size=1, compression="none"))
+    assert result == {"same": less(path), "same values": [path], "keeps": True}
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_a_table_with_another_value_type_row_or_order_differs(compared: Callable
 
 def test_a_state_with_its_keys_in_another_order_has_the_same_values(compared: Callable) -> None:
     path = "7b/vas/trainer_state/optimizer.pt"
-    found = compared(lambda new: torch.save(dict(reversed(STATE.items())), new / path))
-    assert found == {"same": less(path), "same values": [path], "keeps": True}
+    result = compared(lambda new: torch.save(dict(reversed(STATE.items())), new / path))
+    assert result == {"same": less(path), "same values": [path], "keeps": True}
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_a_renamed_output_is_compared_with_its_old_self(compared: Callable) -> N
         (new / "7b/vas/rollouts.parquet").rename(new / "7b/vas/samples.parquet")
         (new / "7b/eval/scores.json").unlink()
 
-    found = compared(rename, {r"(.*)/rollouts\.parquet": r"\1/samples.parquet", r".*/eval/scores\.json": ""})
-    assert found == {"same": sorted([*OUTPUTS[1:3], "7b/vas/samples.parquet", *OUTPUTS[4:]]), "keeps": True}
+    result = compared(rename, {r"(.*)/rollouts\.parquet": r"\1/samples.parquet", r".*/eval/scores\.json": ""})
+    assert result == {"same": sorted([*OUTPUTS[1:3], "7b/vas/samples.parquet", *OUTPUTS[4:]]), "keeps": True}
 
 
 def test_two_outputs_under_one_new_name_are_refused(compared: Callable) -> None:

@@ -153,12 +153,12 @@ def imported_by(nodes: Iterable[ast.AST]) -> set[str]:
 @cache
 def distributions_of_modules() -> dict[str, set[str]]:
     """Which distributions give a module, as the two local environments know it."""
-    found = {module: {normalized(name) for name in names} for module, names in packages_distributions().items()}
+    distributions = {module: {normalized(name) for name in names} for module, names in packages_distributions().items()}
     code = "import json, importlib.metadata as m; print(json.dumps(m.packages_distributions()))"
     driver = subprocess.run([DRIVER / "python", "-c", code], capture_output=True, text=True, check=True).stdout
     for module, names in json.loads(driver).items():
-        found.setdefault(module, set()).update(map(normalized, names))
-    return {module: names | TWINS.get(module, set()) for module, names in found.items()}
+        distributions.setdefault(module, set()).update(map(normalized, names))
+    return {module: names | TWINS.get(module, set()) for module, names in distributions.items()}
 
 
 def missing(files: list[str], name: str) -> list[str]:
@@ -212,9 +212,9 @@ def test_what_the_workflow_itself_imports_is_in_the_drivers_lock() -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> SmallProject:
     """A project whose environment `small` has the package `alpha` 1.0."""
-    found = SmallProject(tmp_path / "project")
-    found.lock("small", write_wheel(found.wheels, "alpha"))
-    return found
+    project = SmallProject(tmp_path / "project")
+    project.lock("small", write_wheel(project.wheels, "alpha"))
+    return project
 
 
 def test_an_environment_is_made_once_and_anew_when_its_lock_changes(project: SmallProject) -> None:

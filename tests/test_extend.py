@@ -23,8 +23,8 @@ def sections() -> dict[str, str]:
 def written(text: str, project: Path) -> list[Path]:
     """Write a section's code to where it says: a new file, or lines after one that is there, or at a file's end."""
     files = []
-    for found in BLOCK.finditer(text):
-        code = found[1]
+    for block in BLOCK.finditer(text):
+        code = block[1]
         first, _, rest = code.partition("\n")
         if place := PLACE.match(first):
             path, line = project / place[1], place[2]
@@ -35,7 +35,7 @@ def written(text: str, project: Path) -> list[Path]:
                 assert old.count(line) == 1, f"{path}: {line}"
                 path.write_text(old.replace(line, f"{line}\n{rest.rstrip()}"))
         else:
-            path = project / re.findall(r"`(scripts/\S+\.py)`", text[: found.start()])[-1]
+            path = project / re.findall(r"`(scripts/\S+\.py)`", text[: block.start()])[-1]
             assert not path.exists(), path
             path.write_text(code)
         files.append(path)

@@ -84,10 +84,10 @@ def test_each_model_of_a_recipe_has_its_family() -> None:
 
 
 def test_a_checkpoint_tells_its_family(checkpoint: Path) -> None:
-    found = family_name(checkpoint)
-    assert family_file(checkpoint) == f"mmr1/{FOLDER}/{found}.py"
-    check_checkpoint(checkpoint, family=found)
-    with pytest.raises(UserError, match=f"family: expected another, found {found}"):
+    name = family_name(checkpoint)
+    assert family_file(checkpoint) == f"mmr1/{FOLDER}/{name}.py"
+    check_checkpoint(checkpoint, family=name)
+    with pytest.raises(UserError, match=f"family: expected another, found {name}"):
         check_checkpoint(checkpoint, family="another")
 
 

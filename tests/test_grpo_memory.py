@@ -30,9 +30,9 @@ def test_the_estimate_is_what_a_small_model_uses(tmp_path: Path, stage: int, way
     paths = f"{program.parent}:{program.parents[1] / 'scripts'}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     printed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-    found = json.loads(printed.splitlines()[-1])
-    assert sum(found["parts"][name] for name in STATIC) == pytest.approx(found["held"], rel=0.1)
-    assert found["parts"]["activations"] == pytest.approx(found["activations"], rel=0.3)
+    measured = json.loads(printed.splitlines()[-1])
+    assert sum(measured["parts"][name] for name in STATIC) == pytest.approx(measured["held"], rel=0.1)
+    assert measured["parts"]["activations"] == pytest.approx(measured["activations"], rel=0.3)
 
 
 def test_the_seven_billion_model_on_eight_ranks() -> None:

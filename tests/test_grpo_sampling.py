@@ -133,10 +133,10 @@ def test_speeds_by_phase(digit_problems: list[Problem]) -> None:
     engine = ScriptedEngine({digit_problems[0].id: 1})
     rollouts = engine.generate([Request(digit_problems[0], index, index) for index in range(2)], Sampling(1.0, 3))
     watch = Stopwatch({"generate": 2.0, "reward": 0.5, "train": 4.0})
-    found = timings([Group(Entry(0, digit_problems[0]), rollouts, [])], [10], watch, devices=2)
-    assert found["tokens_per_second_generate"] == 3.0
-    assert found["tokens_per_second_train"] == 6.5
-    assert found["tokens_per_second"] == 2 * found["tokens_per_second_per_device"]
+    timing = timings([Group(Entry(0, digit_problems[0]), rollouts, [])], [10], watch, devices=2)
+    assert timing["tokens_per_second_generate"] == 3.0
+    assert timing["tokens_per_second_train"] == 6.5
+    assert timing["tokens_per_second"] == 2 * timing["tokens_per_second_per_device"]
 
 
 def test_a_schedule_that_does_not_fit_is_refused(tmp_path: Path, digit_problems: list[Problem]) -> None:

@@ -66,8 +66,8 @@ def test_digits_are_cut_to_the_first(call: Call, tmp_path: Path) -> None:
     for limit, expected in (("null", 6), ("2", 2), ("9", 6)):
         call("prepare_data", "--source", "{name: digits, problems: 6}", "--limit", limit,
              "--problems", tmp_path / f"{limit}.parquet")  # fmt: skip
-        found = read_problems(tmp_path / f"{limit}.parquet")
-        assert found == read_problems(tmp_path / "null.parquet")[:expected]
+        problems = read_problems(tmp_path / f"{limit}.parquet")
+        assert problems == read_problems(tmp_path / "null.parquet")[:expected]
 
 
 def scores(folder: Path, name: str, **more: Any) -> dict[str, Any]:
@@ -101,8 +101,8 @@ def test_every_file_of_a_limited_run_says_so(tmp_path: Path, tiny_model_dir: Pat
     snakemake(project, "--config", "limit=3", "--", "all", recipe="tests/recipes/evaluate.yaml")
     assert [path.name for path in (project / "results").iterdir()] == ["evaluate-limit3"]
     results = project / "results/evaluate-limit3"
-    found = read_json(results / "7b/eval/mine/digits/scores.json")
-    assert (found["n"], found["limited"]) == (3, "limit3")
+    scores = read_json(results / "7b/eval/mine/digits/scores.json")
+    assert (scores["n"], scores["limited"]) == (3, "limit3")
     for path in (results / "records").rglob("*.json"):
         assert read_json(path)["key"]["limited"] == "limit3", path
     assert "limit3" in (results / "tables/accuracy.md").read_text()

@@ -59,15 +59,15 @@ class Store:
 
     def runs(self, kind: str) -> dict[str, dict[str, Any]]:
         """Runs in force of a kind by name (parent, record digest, attempt): their id, status, tags, start and end."""
-        found = {}
+        values = {}
         for run, status, start, end in self.rows(
             "select run_uuid, status, start_time, end_time from runs where lifecycle_stage = 'active'"
         ):
             tags = dict(self.rows("select key, value from tags where run_uuid = ?", run))
             if tags["mmr1.kind"] == kind and "mmr1.superseded" not in tags:
-                assert tags["mmr1.name"] not in found, "one run a name"
-                found[tags["mmr1.name"]] = {"id": run, "status": status, "start": start, "end": end, "tags": tags}
-        return found
+                assert tags["mmr1.name"] not in values, "one run a name"
+                values[tags["mmr1.name"]] = {"id": run, "status": status, "start": start, "end": end, "tags": tags}
+        return values
 
     def run_of(self, rule: str, wildcards: str) -> dict[str, Any]:
         """The run of one record."""
@@ -377,7 +377,7 @@ def _job(store: Store, program: str, place: str, files: dict[str, str], *words: 
 
 def _files_that_hold(text: str, folder: Path) -> list[Path]:
     """The files that hold a text; of a database all values too, for its pages may cut a long one in two."""
-    found = []
+    rows = []
     for path in folder.rglob("*"):
         if path.is_file():
             content = path.read_bytes()
@@ -386,8 +386,8 @@ def _files_that_hold(text: str, folder: Path) -> list[Path]:
                     content += "\n".join(connection.iterdump()).encode()
                 connection.close()
             if text.encode() in content:
-                found.append(path)
-    return found
+                rows.append(path)
+    return rows
 
 
 @pytest.mark.slow

@@ -79,13 +79,13 @@ def test_every_kind_of_file_holds_the_same_problems(call: Call, tmp_path: Path) 
     write_problems(tmp_path / "repository/data/train-00001.parquet", made[5:])
     kinds["repository"] = tmp_path / "repository"
     for kind, path in kinds.items():
-        found = read_problems(prepare(call, tmp_path / kind, {"problems": path}) / "problems.parquet")
-        assert [(one.question, one.images, one.answer) for one in found] == [
+        written = read_problems(prepare(call, tmp_path / kind, {"problems": path}) / "problems.parquet")
+        assert [(one.question, one.images, one.answer) for one in written] == [
             (one.question, one.images, one.answer) for one in made
         ], kind
         if kind != "saved":  # which has no ids of its own
-            assert [one.id for one in found] == [one.id for one in made]
-    assert found == made, "a ready table stays as it is"
+            assert [one.id for one in written] == [one.id for one in made]
+    assert written == made, "a ready table stays as it is"
 
 
 def test_what_a_row_leaves_out_has_a_meaning(call: Call, tmp_path: Path) -> None:
@@ -95,12 +95,16 @@ def test_what_a_row_leaves_out_has_a_meaning(call: Call, tmp_path: Path) -> None
         {"id": 0, "problem": "Which? <image>", "images": ["a.png"], "answer": "B", "choices": ["one", "two"]},
         {"question": "No image.", "answer": "x", "choices": [], "metadata": {"level": 1}, "source": "book"},
     ]
-    found = read_problems(prepare(call, tmp_path, {"test": json_lines(tmp_path / "rows.jsonl", rows)}) / "test.parquet")
-    assert [one.id for one in found] == ["rows-00000", "0", "rows-00002"]
-    assert found[0].question == "<image>\nHow many?"
-    assert [one.choices for one in found] == [None, ("one", "two"), None]
-    assert [one.metadata for one in found] == [{"source": "files"}, {"source": "files"}, {"source": "book", "level": 1}]
-    assert {one.source for one in found} == {"own"}, "the benchmark whose problems they are"
+    table = read_problems(prepare(call, tmp_path, {"test": json_lines(tmp_path / "rows.jsonl", rows)}) / "test.parquet")
+    assert [one.id for one in table] == ["rows-00000", "0", "rows-00002"]
+    assert table[0].question == "<image>\nHow many?"
+    assert [one.choices for one in table] == [None, ("one", "two"), None]
+    assert [one.metadata for one in table] == [
+        {"source": "files"},
+        {"source": "files"},
+        {"source": "book", "level": 1},
+    ]
+    assert {one.source for one in table} == {"own"}, "the benchmark whose problems they are"
 
 
 BROKEN = {
@@ -167,8 +171,8 @@ def test_conversations_are_held_out_by_number_by_share_or_by_file(call: Call, tm
 def test_a_conversation_without_an_answer_has_the_one_of_its_response(call: Call, tmp_path: Path) -> None:
     rows = [{"question": f"{number}?", "response": f"So \\boxed{{{number}}}."} for number in range(4)]
     folder = prepare(call, tmp_path, {"sft": json_lines(tmp_path / "sft.jsonl", rows)})
-    found = [pair for name in ("sft", "sft_validation") for pair in ConversationFile(folder / f"{name}.parquet")]
-    assert sorted(one.answer for one, _ in found) == ["0", "1", "2", "3"]
+    pairs = [pair for name in ("sft", "sft_validation") for pair in ConversationFile(folder / f"{name}.parquet")]
+    assert sorted(one.answer for one, _ in pairs) == ["0", "1", "2", "3"]
 
 
 def test_a_limit_takes_the_first_rows(call: Call, tmp_path: Path) -> None:

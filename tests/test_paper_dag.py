@@ -154,14 +154,14 @@ def test_the_recipe_runs_from_downloads_to_report(finished: tuple[Path, str]) ->
 def test_every_number_leads_to_commits_of_the_hub(finished: tuple[Path, str]) -> None:
     """From the score of the last checkpoint over the records of its parents."""
     project, _ = finished
-    found, waiting = {}, [f"{R}/records/score_benchmark/3b/vas-seed0/logicvista.json"]
+    jobs, waiting = {}, [f"{R}/records/score_benchmark/3b/vas-seed0/logicvista.json"]
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found[name] = read_json(project / name)
-            waiting += [parent["record"] for parent in found[name]["parents"]]
-            assert all(parent["name"] for parent in found[name]["parents"]), name
-    sources = {tuple(record["notes"]["source"].values()) for record in found.values() if "source" in record["notes"]}
+        if name not in jobs:
+            jobs[name] = read_json(project / name)
+            waiting += [parent["record"] for parent in jobs[name]["parents"]]
+            assert all(parent["name"] for parent in jobs[name]["parents"]), name
+    sources = {tuple(record["notes"]["source"].values()) for record in jobs.values() if "source" in record["notes"]}
     assert {repository for repository, _ in sources} == {MODEL, SFT, RL, BENCHMARK}
     assert {commit for repository, commit in sources if repository != BENCHMARK} == {COMMIT}
 

@@ -196,9 +196,9 @@ def test_conversations_find_their_images_in_whichever_tar_they_are(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     train, held_out = (list(ConversationFile(tmp_path / f"{name}.parquet")) for name in ("sft", "validation"))
     assert (len(train), len(held_out)) == (3, 1)
-    found = {problem.id: (problem, response) for problem, response in train + held_out}
-    assert sorted(found) == [f"sft-{number:07d}" for number in range(4)]
-    first, without, both, no_mark = (found[name] for name in sorted(found))
+    rows = {problem.id: (problem, response) for problem, response in train + held_out}
+    assert sorted(rows) == [f"sft-{number:07d}" for number in range(4)]
+    first, without, both, no_mark = (rows[name] for name in sorted(rows))
     assert first[1] == items[0]["conversations"][1]["value"]
     assert (first[0].images, first[0].answer) == ((png(0),), "1")
     assert (without[0].images, without[0].answer) == ((), "Two")

@@ -140,8 +140,13 @@ def test_settings_come_from_json_and_flags_and_the_flags_win(tmp_path: Path) -> 
     file = tmp_path / "settings.json"
     file.write_text('{"steps": 5, "later": "on"}')
     words = ["--settings", str(file), "--machine", '{"machine": {"workers": 2}}', "--steps", "7"]
-    found = settings_of(parser.parse_args(words), Example)
-    assert (found.steps, found.later, found.machine.workers, found.engine.name) == (7, "on", 2, "transformers")
+    read = settings_of(parser.parse_args(words), Example)
+    assert (read.steps, read.later, read.machine.workers, read.engine.name) == (
+        7,
+        "on",
+        2,
+        "transformers",
+    )
     engine = settings_of(parser.parse_args(["--engine", "{name: vllm, batch_size: 9}"]), Example).engine
     assert (engine.name, engine.settings.batch_size) == ("vllm", 9)
     file.write_text('{"step": 5}')

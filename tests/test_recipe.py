@@ -133,9 +133,9 @@ def test_data_name_a_source_and_the_papers_need_no_name() -> None:
     named = load_recipe(paper).data
     assert (named.source.name, named.rows()["problems"]) == ("mmr1", ("data.mmr1.rl.rows", 14_996))
     assert load_recipe(paper | {"data": paper["data"]["mmr1"]}).data == named
-    for found in ({"digitz": {}}, {"digits": {}, "mmr1": {}}, {}):
-        with pytest.raises(UserError, match=rf"^data: expected one of .*, with a section, found {', '.join(found)}"):
-            load_recipe(paper | {"data": found})
+    for section in ({"digitz": {}}, {"digits": {}, "mmr1": {}}, {}):
+        with pytest.raises(UserError, match=rf"^data: expected one of .*, with a section, found {', '.join(section)}"):
+            load_recipe(paper | {"data": section})
 
 
 def test_a_served_checkpoint_is_a_row_and_not_trained() -> None:

@@ -146,9 +146,9 @@ def with_verdicts(index: Index, folder: Path, seeds: int) -> Index:
 
 
 def test_samples_show_what_the_files_say(made: SyntheticResults) -> None:
-    found = samples(made.index, "tiny", "digits")
-    assert [answer.subject for answer in found[0].answers] == ["SFT", "GRPO (uniform)", "VAS, λ = 0.5"]
-    for sample in found:
+    shown = samples(made.index, "tiny", "digits")
+    assert [answer.subject for answer in shown[0].answers] == ["SFT", "GRPO (uniform)", "VAS, λ = 0.5"]
+    for sample in shown:
         before, *after = [answer.right for answer in sample.answers]
         expected = {
             "wrong before, right after": not before and all(after),
@@ -255,10 +255,10 @@ def test_an_index_survives_its_file(made: SyntheticResults, tmp_path: Path) -> N
 
 
 def test_curves_run_over_rounds_and_leave_out_nulls(made: SyntheticResults) -> None:
-    found = results.series(made.index, "tiny", "metrics", "gradient_norm")
-    assert [(one.run, one.seed) for one in found] == [("grpo", 0), ("grpo", 1), ("vas", 0), ("vas", 1)]
-    assert found[0].steps.tolist() == list(range(18))
-    assert found[0].round_starts == (0, 6, 12)
+    curve = results.series(made.index, "tiny", "metrics", "gradient_norm")
+    assert [(one.run, one.seed) for one in curve] == [("grpo", 0), ("grpo", 1), ("vas", 0), ("vas", 1)]
+    assert curve[0].steps.tolist() == list(range(18))
+    assert curve[0].round_starts == (0, 6, 12)
     assert {one.run for one in results.series(made.index, "tiny", "calibration", "ovs_correlation")} == {"vas"}
 
 

@@ -89,8 +89,8 @@ def test_reasons_say_which_rule_decided() -> None:
         r"\boxed{9^{9^{9^{9}}}}",
     ]
     with Verifier(workers=1, seconds=0.5) as verifier:
-        found = judge(["8", "8", "8", "C", "Yes", "8"], texts, verifier)
-    assert list(zip(found, map(well_formed, texts), strict=True)) == [
+        verdicts = judge(["8", "8", "8", "C", "Yes", "8"], texts, verifier)
+    assert list(zip(verdicts, map(well_formed, texts), strict=True)) == [
         (Verdict(1.0, "8", "equal"), True),
         (Verdict(0.0, "9", "different"), False),
         (Verdict(0.0, None, "no box"), False),

@@ -54,12 +54,12 @@ def test_draws_follow_the_softmax(vary: str) -> None:
         drawn = draw(LOGITS.expand(count, -1), torch.arange(count), position=3)
     else:
         drawn = torch.cat([draw(LOGITS[None], torch.tensor([7]), position) for position in range(count // 10)])
-    found = torch.bincount(drawn, minlength=len(LOGITS)).numpy()
+    counts = torch.bincount(drawn, minlength=len(LOGITS)).numpy()
     expected = LOGITS.softmax(-1).double().numpy()
-    assert found[5] == 0
+    assert counts[5] == 0
     possible = expected > 0
-    expected = expected[possible] / expected[possible].sum() * found.sum()
-    assert chisquare(found[possible], expected).pvalue > 0.001
+    expected = expected[possible] / expected[possible].sum() * counts.sum()
+    assert chisquare(counts[possible], expected).pvalue > 0.001
 
 
 def test_neighbouring_draws_are_independent() -> None:
@@ -69,10 +69,10 @@ def test_neighbouring_draws_are_independent() -> None:
     pairs = draw(logits, seeds, 0) * len(LOGITS) + draw(logits, seeds, 1)
     probabilities = LOGITS.softmax(-1).double()
     expected = torch.outer(probabilities, probabilities).flatten().numpy()
-    found = torch.bincount(pairs, minlength=len(expected)).numpy()
+    counts = torch.bincount(pairs, minlength=len(expected)).numpy()
     often = expected * count >= 5
     rest = np.append(expected[often], expected[~often].sum()) * count
-    assert chisquare(np.append(found[often], found[~often].sum()), rest * count / rest.sum()).pvalue > 0.001
+    assert chisquare(np.append(counts[often], counts[~often].sum()), rest * count / rest.sum()).pvalue > 0.001
 
 
 def test_rows_are_drawn_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

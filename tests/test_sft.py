@@ -282,9 +282,9 @@ def test_memory_does_not_grow_with_the_conversations(tiny_model_dir: Path, tmp_p
         text=True,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["file"] > 500_000_000
-    assert found["large"] - found["few"] < found["file"] / 2
+    printed = json.loads(done.stdout.splitlines()[-1])
+    assert printed["file"] > 500_000_000
+    assert printed["large"] - printed["few"] < printed["file"] / 2
 
 
 def test_the_batch_is_what_all_ranks_pass_forward_together() -> None:

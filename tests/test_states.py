@@ -222,8 +222,8 @@ def test_a_state_handed_on_is_checked_without_an_identity(two: States) -> None:
 
 def section(value: Any) -> BaseModel | None:
     """The settings inside a value: a section, or those of a plugin."""
-    found = getattr(value, "settings", value)
-    return found if isinstance(found, BaseModel) else None
+    section = getattr(value, "settings", value)
+    return section if isinstance(section, BaseModel) else None
 
 
 def leaves(model: BaseModel, machine: bool = False, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

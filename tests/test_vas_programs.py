@@ -147,15 +147,15 @@ def test_groups_are_the_same_however_the_file_is_cut(tmp_path: Path, monkeypatch
         for first in range(0, len(rows), 4):
             part = pa.Table.from_pylist(rows[first : first + 4], schema=contracts.ROLLOUTS)
             file.write_table(part)
-    found = set()
+    drawn = set()
     for at_once in (1, 2, 4, 7, 100):
         monkeypatch.setattr(groups_module, "_rows_at_once", lambda path, at_once=at_once: at_once)
         chunks = list(iter_groups(tmp_path / "r.parquet", text=True))
         assert [name for chunk in chunks for name in chunk.problem_ids] == [f"p{i}" for i in range(5)]
         scores = [diversity(*chunk.tokens, chunk.bounds, 1).tolist() for chunk in chunks]
-        found.add(tuple(value for part in scores for value in part))
+        drawn.add(tuple(value for part in scores for value in part))
         assert chunks[0].row == 0
-    assert len(found) == 1
+    assert len(drawn) == 1
 
 
 @pytest.mark.parametrize(

@@ -159,10 +159,10 @@ def run_ranks(
 def division(stage: int, offload: bool = False) -> dict[str, Any]:
     """A ZeRO configuration of the recipes, but that small weights are divided too: a tiny model has no others."""
     name = f"zero{stage}-offload.json" if offload else f"zero{stage}.json"
-    found = read_json(Path(__file__).parents[1] / "config" / "deepspeed" / name)
+    config = read_json(Path(__file__).parents[1] / "config" / "deepspeed" / name)
     if stage == 3:
-        found["zero_optimization"]["stage3_param_persistence_threshold"] = 0
-    return found
+        config["zero_optimization"]["stage3_param_persistence_threshold"] = 0
+    return config
 
 
 def small_setup(folder: Path, problems: list[Problem], family: str = "qwen2_5_vl") -> Setup:

@@ -204,9 +204,9 @@ def start_sft(cluster: Cluster, checkout: Checkout, *options: str) -> tuple[Head
 def snakemake() -> str:
     """Snakemake of the driver's environment."""
     own = REPOSITORY / ".envs/driver/bin/snakemake"
-    found = str(own) if own.exists() else shutil.which("snakemake")
-    assert found, "no snakemake: make env"
-    return found
+    snakemake = str(own) if own.exists() else shutil.which("snakemake")
+    assert snakemake, "no snakemake: make env"
+    return snakemake
 
 
 def _environment() -> dict[str, str]:

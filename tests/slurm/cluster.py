@@ -237,8 +237,8 @@ def _daemon(folder: Path, *words: str, **options: int) -> subprocess.Popen[bytes
 
 
 def _idle_nodes() -> int:
-    found = subprocess.run(["sinfo", "--noheader", "--Node", "--format=%T"], capture_output=True, text=True)
-    return found.stdout.split().count("idle")
+    listing = subprocess.run(["sinfo", "--noheader", "--Node", "--format=%T"], capture_output=True, text=True)
+    return listing.stdout.split().count("idle")
 
 
 def _devices() -> list[Path]:
