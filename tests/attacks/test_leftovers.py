@@ -107,6 +107,7 @@ def test_the_record_the_marker_and_the_digest_file_are_outputs_too(
     for path in (record, tmp_path / "out.sha256", marker, tmp_path / "x.attempt.kept.json"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(f".{path.name}.abcdefgh").mkdir()
+    (tmp_path / "out").mkdir()
     start(tmp_path / "out", record=record, attempt=marker)
     assert not [path for path in tmp_path.rglob(".*") if path.is_dir()]
 
