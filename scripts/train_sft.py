@@ -63,10 +63,12 @@ def train(args: argparse.Namespace, settings: SFTSettings, started: float, diges
     import torch  # after the arguments were checked: it takes seconds
 
     from mmr1.data.conversations import ConversationFile
-    from mmr1.models.checkpoints import check_checkpoint
+    from mmr1.models.checkpoints import check_checkpoint, count_weights
+    from mmr1.plumbing.disk import bytes_under, check_room
     from mmr1.plumbing.interruption import EXIT_CODE, Interrupted, Interruption
     from mmr1.plumbing.settings import read_text
-    from mmr1.sft.train import train_sft
+    from mmr1.plumbing.states import states_at_once
+    from mmr1.sft.train import count_saves, saved_bytes, train_sft
 
     interruption = Interruption(args.deadline_minutes, started)
     torch.set_num_threads(args.threads)
@@ -77,6 +79,10 @@ def train(args: argparse.Namespace, settings: SFTSettings, started: float, diges
             f"batch_size: expected at most {len(rows)}, as in {args.conversations}, found {settings.batch_size}"
         )
     check_checkpoint(args.model)
+    if int(os.environ.get("RANK", 0)) == 0:
+        checkpoint, state = saved_bytes(count_weights(args.model), settings)
+        states = states_at_once(count_saves(settings, len(rows))) * state
+        check_room({args.out: checkpoint, args.work: states - bytes_under(args.work)})
     prompt = read_text(args.system_prompt)
     try:
         files = args.work, args.out, args.metrics

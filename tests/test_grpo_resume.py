@@ -18,8 +18,11 @@ from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.batching import Sample, collate, plan
 from mmr1.grpo.losses import Tokens
+from mmr1.grpo.memory import saved_bytes
 from mmr1.grpo.policy import place
-from mmr1.plumbing.files import read_jsonl
+from mmr1.models.checkpoints import count_weights
+from mmr1.plumbing.disk import bytes_under
+from mmr1.plumbing.files import read_json, read_jsonl
 from trainer_harness import Setup, Trainers, division, run_ranks, small_setup, trainers
 from work_holder import held_elsewhere
 
@@ -92,6 +95,9 @@ def test_killed_anywhere_and_run_again_gives_the_same_bits(server: Trainers, set
     assert server.wait(server.start(command, setup.log(killed))) == 0
     assert setup.hashes(killed) == setup.hashes(straight)
     assert not (setup.folder / killed / "work").exists()
+    expected = saved_bytes(count_weights(setup.model), settings_of(**read_json(settings)), division(stage))
+    for name, needed in zip(("out", "state-out"), expected, strict=True):  # what is asked of the disk before
+        assert needed <= bytes_under(setup.folder / killed / name) < 1.5 * needed + (1 << 20)
 
 
 @pytest.mark.slow

@@ -19,11 +19,21 @@ from mmr1.data.conversations import ConversationFile, write_conversations
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.data.sources import digits
+from mmr1.models.checkpoints import count_weights
+from mmr1.plumbing.disk import bytes_under
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, read_jsonl, write_json
 from mmr1.plumbing.interruption import Interrupted, Interruption
 from mmr1.sft.settings import SFTSettings
-from mmr1.sft.train import IGNORED, Collator, Conversations, forward_passes, train_sft
+from mmr1.sft.train import (
+    IGNORED,
+    Collator,
+    Conversations,
+    count_saves,
+    forward_passes,
+    saved_bytes,
+    train_sft,
+)
 from work_holder import held_elsewhere
 
 ROOT = Path(__file__).parents[1]
@@ -109,6 +119,13 @@ def test_the_best_checkpoint_is_the_one_that_is_kept(straight: Path) -> None:
     )
     assert kept.keys() == saved.keys()
     assert all(torch.equal(kept[name], saved[name]) for name in kept)
+
+
+def test_what_is_saved_is_as_large_as_was_said_before(straight: Path, tiny_model_dir: Path) -> None:
+    checkpoint, state = saved_bytes(count_weights(tiny_model_dir), SETTINGS)
+    assert checkpoint <= bytes_under(straight / "out") < 1.2 * checkpoint
+    assert state <= bytes_under(straight / "work" / "checkpoint-4") < 1.2 * state
+    assert count_saves(SETTINGS, 16) == len(list((straight / "work").iterdir()))
 
 
 def test_a_killed_run_goes_on_from_its_state_to_the_same_weights(

@@ -20,7 +20,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from benchmark_fixtures import Call
 from mmr1.data import contracts
+from mmr1.data.conversations import write_conversations
+from mmr1.data.problems import Problem, write_problems
+from mmr1.models.checkpoints import count_weights
 from mmr1.plumbing import disk
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.files import atomic, read_json, write_json, write_jsonl
@@ -203,6 +207,38 @@ def test_what_will_not_fit_is_told_before_the_work(small: Path, tmp_path: Path) 
     )
     with pytest.raises(UserError, match=line):
         disk.check_room({small / "checkpoint": 547.5 * 1024, small / "work" / "x": 600 << 10, tmp_path / "out": 1})
+
+
+def test_a_checkpoint_and_its_states_that_will_not_fit_are_told_before_training(
+    call: Call, small: Path, tiny_model_dir: Path, digit_problems: list[Problem], tmp_path: Path
+) -> None:
+    """A fresh start needs a checkpoint and three states of it; what an earlier start left of them counts."""
+    write_conversations(tmp_path / "c.parquet", [(problem, "7") for problem in digit_problems])
+    words = [
+        "--model",
+        tiny_model_dir,
+        "--conversations",
+        tmp_path / "c.parquet",
+        "--validation",
+        tmp_path / "c.parquet",
+    ]
+    paths = ["--out", small / "out", "--metrics", small / "metrics.jsonl", "--work", small / "work"]
+    settings = ["--batch-size", "4", "--precision", "fp32", "--save-every", "1", "--evaluate-every", "1"]
+    needed = disk.size(4 * count_weights(tiny_model_dir) * (1 + 3 * 3))
+    line = rf"^{small}/work \(with {small}/out\): expected at least {needed} free on the disk, found .* are missing$"
+    with pytest.raises(UserError, match=line):
+        call("train_sft", *words, *paths, *settings)
+    assert not list(small.iterdir())
+
+
+def test_rollouts_that_will_not_fit_are_told_before_a_model_is_loaded(
+    call: Call, small: Path, tiny_model_dir: Path, digit_problems: list[Problem], tmp_path: Path
+) -> None:
+    write_problems(tmp_path / "problems.parquet", digit_problems)
+    words = ["--model", tiny_model_dir, "--problems", tmp_path / "problems.parquet", "--out", small / "r.parquet"]
+    with pytest.raises(UserError, match=rf"^{small}/r.parquet: expected at least 31.2 MiB free on the disk, found 1.0"):
+        call("generate", *words, "--n", "500", "--temperature", "1", "--max-tokens", "8192", "--seed", "0")
+    assert not list(small.iterdir())
 
 
 def test_an_error_that_is_of_something_else_stays_what_it_is(tmp_path: Path) -> None:

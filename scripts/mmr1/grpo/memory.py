@@ -1,4 +1,4 @@
-"""An estimate of the memory that each rank needs, made before anything is loaded."""
+"""Estimates of the memory that each rank needs and of the room on the disk, made before anything is loaded."""
 
 from typing import Any
 
@@ -54,6 +54,16 @@ def estimate(
     }
     parts |= settings.engine.module.memory(settings.engine.settings, width * weights, device_bytes)
     return {name: round(value) for name, value in parts.items() if value}
+
+
+def saved_bytes(weights: int, settings: GRPOSettings, deepspeed: dict[str, Any]) -> tuple[int, int]:
+    """The bytes of a checkpoint and of a trainer's state, all ranks together.
+
+    A state holds the optimizer's float32 weights and moments and, under ZeRO-2, the policy's weights beside them.
+    """
+    width = 2 if settings.precision == "bf16" else 4
+    beside = width if deepspeed["zero_optimization"]["stage"] == 2 else 0
+    return weights * width, weights * (MASTER_BYTES + MOMENT_BYTES + beside)
 
 
 def activations(config: PreTrainedConfig, settings: GRPOSettings) -> float:

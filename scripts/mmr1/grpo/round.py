@@ -1,6 +1,7 @@
 """One round from files to files: read the inputs, set the parts up, go on from a saved state, train, write."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,23 @@ from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import rewards_schema
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.loop import train
-from mmr1.grpo.memory import estimate, lines
+from mmr1.grpo.memory import estimate, lines, saved_bytes
 from mmr1.grpo.policy import Policy, Reference
 from mmr1.grpo.replay import ReplayEngine
 from mmr1.grpo.sampling import Collector
 from mmr1.grpo.settings import GRPOSettings, TrainerSettings
 from mmr1.grpo.state import Work, copy_state, folder_digest, load_state
 from mmr1.models.action_space import suppressed_tokens
-from mmr1.models.checkpoints import check_checkpoint
+from mmr1.models.checkpoints import check_checkpoint, count_weights
 from mmr1.models.family import family_file
 from mmr1.plumbing.code import code_digest
+from mmr1.plumbing.disk import bytes_under, check_room
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256, write_jsonl
 from mmr1.plumbing.interruption import Interruption
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.settings import numbers, plugin_files, read_text
-from mmr1.plumbing.states import check_state, read_manifest
+from mmr1.plumbing.states import check_state, read_manifest, states_at_once
 from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.engines import Limits
 from mmr1.rollout.make import make_engine, ranks_of
@@ -61,8 +63,10 @@ def train_round(
     first, last = sampler.steps[0], sampler.steps[-1]
     if ranks.size % (shared_by := ranks_of(settings.engine)):
         raise UserError(f"engine.tensor_parallel: expected a divisor of the {ranks.size} ranks, found {shared_by}")
-    if ranks.first:
-        say_memory(args.model, settings, deepspeed, ranks)
+    with ranks.one_mistake_is_all():
+        if ranks.first:
+            say_memory(args.model, settings, deepspeed, ranks)
+            check_room(room_needed(args, settings, deepspeed, last + 1 - first))
 
     suppressed = suppressed_of(args.model)
     policy = Policy(args.model, settings, suppressed, deepspeed)
@@ -140,6 +144,18 @@ def say_memory(model: Path, settings: GRPOSettings, deepspeed: dict[str, Any], r
     config = AutoConfig.from_pretrained(model)
     for line in lines(estimate(config, settings, deepspeed, ranks.size, device), device):
         log(line)
+
+
+def room_needed(
+    args: argparse.Namespace, settings: TrainerSettings, deepspeed: dict[str, Any], steps: int
+) -> dict[Path, float]:
+    """Bytes that a round of so many steps writes: the checkpoint, and the states that no start before has left.
+
+    The state that is handed on is one of them under another name.
+    """
+    checkpoint, state = saved_bytes(count_weights(args.model), settings, deepspeed)
+    saves = math.ceil(steps / settings.machine.save_every)
+    return {args.out: checkpoint, args.work: states_at_once(saves) * state - bytes_under(args.work)}
 
 
 def read_deepspeed(settings: GRPOSettings) -> dict[str, Any]:

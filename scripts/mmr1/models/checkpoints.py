@@ -1,5 +1,6 @@
 """Checkpoint folders: what every program that loads a model asks of one."""
 
+import math
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -35,6 +36,16 @@ def check_checkpoint(folder: str | Path, family: str | None = None) -> None:
         )
     for path in _weight_files(folder):
         _check_weights(path)
+
+
+def count_weights(folder: Path) -> int:
+    """How many numbers a checkpoint's weights are, by the headers of its files."""
+    total = 0
+    for path in _weight_files(folder):
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            total += sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+    return total
 
 
 def load_processor(folder: str | Path) -> ProcessorMixin:

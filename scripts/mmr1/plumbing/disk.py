@@ -4,7 +4,6 @@ Standard library only: records are written in the driver's environment, too.
 """
 
 import errno
-import json
 import os
 import re
 import shutil
@@ -103,11 +102,6 @@ def bytes_under(path: Path) -> int:
     return total or (path.stat().st_size if path.is_file() else 0)
 
 
-def count_weights(checkpoint: Path) -> int:
-    """How many numbers the safetensors files of a checkpoint hold, by their headers."""
-    return sum(_count_in(file) for file in checkpoint.glob("*.safetensors"))
-
-
 def size(number: float) -> str:
     """Bytes as people say them: `14.2 GiB`."""
     units = ["B", "KiB", "MiB", "GiB", "TiB"]
@@ -115,19 +109,6 @@ def size(number: float) -> str:
         number /= 1024
         del units[0]
     return f"{number:.0f} B" if units[0] == "B" else f"{number:.1f} {units[0]}"
-
-
-def _count_in(file: Path) -> int:
-    with file.open("rb") as opened:
-        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-    total = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            numbers = 1
-            for length in tensor["shape"]:
-                numbers *= length
-            total += numbers
-    return total
 
 
 def _describe(path: Path, reason: str, written: int) -> str:

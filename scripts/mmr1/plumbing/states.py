@@ -122,6 +122,11 @@ class States:
         remove(self.path(step))
 
 
+def states_at_once(saves: int) -> int:
+    """How many states of a job that saves so often lie on the disk at a time: those kept and the one being written."""
+    return min(saves, KEPT_STATES + 1)
+
+
 def numbered(folder: Path, prefix: str = "", digits: int = 1) -> dict[int, Path]:
     """What in a folder is named `prefix` and a number of at least `digits` digits, in the order of numbers."""
     paths = {}

@@ -210,6 +210,21 @@ def identify(
     }
 
 
+def saved_bytes(weights: int, settings: SFTSettings) -> tuple[int, int]:
+    """The bytes of a checkpoint and of a state, all ranks together.
+
+    A state is a checkpoint and AdamW's two moments, which have the weights' precision; under DeepSpeed they and a copy
+    of the weights are float32.
+    """
+    width = 2 if settings.precision == "bf16" else 4
+    return weights * width, weights * (width + (12 if settings.deepspeed else 2 * width))
+
+
+def count_saves(settings: SFTSettings, rows: int) -> int:
+    """How often a training on so many conversations saves a state, at least: the last step saves one."""
+    return max(1, int(settings.epochs * (rows // settings.batch_size)) // settings.save_every)
+
+
 def forward_passes(settings: SFTSettings, ranks: int) -> int:
     """How many forward passes of each rank make one optimizer step. Raises UserError if none add up to the batch."""
     at_once = settings.micro_batch_size * ranks
