@@ -23,7 +23,8 @@ JSON = {"Content-Type": "application/json"}
 class Hub:
     """A hub, every repository of which has two commits with the same content: that of `repositories`, else `files`.
 
-    Of what is `large` it tells the sha256; what is in `damaged` is sent with its first byte changed.
+    Of what is `large` it tells the sha256; what is in `damaged` is sent with its first byte changed. Once `refusal` is
+    set, that is what it answers: a status and headers.
     """
 
     def __init__(self) -> None:
@@ -32,9 +33,14 @@ class Hub:
         self.large: set[str] = set()
         self.damaged: set[str] = set()
         self.fetched: list[str] = []
+        self.refusal: tuple[int, dict[str, str]] | None = None
+        self.asked = 0
 
     def answer(self, path: str, whole: bool) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body for a path; the body of a file only if it is asked for as a `whole`."""
+        self.asked += 1
+        if self.refusal is not None:
+            return *self.refusal, b""
         asked = PATH.fullmatch(path)
         if asked is None:
             return 404, {}, b""

@@ -85,13 +85,3 @@ def test_a_model_must_be_a_checkpoint(hub: Hub, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "expected a checkpoint, found no tokenizer_config.json" in done.stderr
     assert not (tmp_path / "out").exists()
-
-
-def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmr1.data import hub as module
-    from mmr1.plumbing.errors import UserError
-
-    monkeypatch.setattr(module, "FIRST_WAIT", 0)
-    monkeypatch.setattr(module, "HfApi", lambda: (_ for _ in ()).throw(ConnectionError("no route to host")))
-    with pytest.raises(UserError, match=r"^the hub: ConnectionError: no route to host$"):
-        module.resolve("some/thing", "model", "abc")

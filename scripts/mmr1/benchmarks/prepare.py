@@ -59,7 +59,10 @@ def hub_rows(source: Source, commit: str) -> Iterator[dict[str, Any]]:
 
     from mmr1.data.hub import reached
 
-    data = reached(lambda: load_dataset(source.repository, source.config, split=source.split, revision=commit))
+    data = reached(
+        source.repository,
+        lambda: load_dataset(source.repository, source.config, split=source.split, revision=commit),
+    )
     if len(data) != source.rows:
         raise UserError(f"{source.repository}@{commit}: expected {source.rows} rows, found {len(data)}")
     return iter(encoded(data))
