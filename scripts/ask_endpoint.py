@@ -17,6 +17,7 @@ from mmr1.plumbing.errors import run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import add_job_arguments, job
+from mmr1.plumbing.secrets import check_url
 from mmr1.plumbing.settings import read_text
 from mmr1.rollout.endpoint import Endpoint
 from mmr1.rollout.served import KEY_VARIABLE, responses
@@ -27,6 +28,7 @@ def main() -> None:
     args = parse_arguments()
     inputs = {"problems": args.problems, "system_prompt": args.system_prompt}
     settings = settings_of(args, AskSettings)
+    check_url("--url", args.url, f"${KEY_VARIABLE}")
     with job(args, inputs=inputs, outputs={"out": args.out}, settings=settings) as work:
         problems = read_problems(args.problems, allow_empty_answer=True)
         prompt, position = read_text(args.system_prompt), settings.prompt_position

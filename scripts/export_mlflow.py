@@ -6,11 +6,11 @@ environment. Passwords come from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PA
 
 import argparse
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.errors import run
 from mmr1.plumbing.files import write_json
 from mmr1.plumbing.record import add_job_arguments, job
+from mmr1.plumbing.secrets import check_url
 from mmr1.provenance.tracking.export import export, exportable
 
 
@@ -27,8 +27,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     tracking_uri = vars(args).pop("tracking_uri")  # where it is shown is no part of what is computed
-    if urlsplit(tracking_uri).password:
-        raise UserError("--tracking-uri: found a password; give it in MLFLOW_TRACKING_PASSWORD, for URIs are recorded")
+    check_url("--tracking-uri", tracking_uri, "$MLFLOW_TRACKING_USERNAME and $MLFLOW_TRACKING_PASSWORD, or _TOKEN")
     records = [record.path for record in exportable(args.results)]
     with job(args, inputs={"records": records}, outputs={"out": args.out}, unrepeated=["out"]) as work:
         exported = export(args.results, tracking_uri, args.artifacts)

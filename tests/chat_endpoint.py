@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -15,13 +15,14 @@ class Endpoint(BaseHTTPRequestHandler):
     requests: ClassVar[list[dict[str, Any]]] = []
     reply: ClassVar[str | None] = None
     failing: ClassVar[set[str]] = set()
+    echo: ClassVar[Callable[[str], str]] = str
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         type(self).requests.append({**body, "key": self.headers["Authorization"]})
         if type(self).failures > 0:
             type(self).failures -= 1
-            self._send(500, {"error": {"message": f"no, {self.headers['Authorization']}"}})
+            self._send(500, {"error": {"message": f"no, {type(self).echo(self.headers['Authorization'])}"}})
             return
         asked = str(body["messages"])
         if any(text in asked for text in type(self).failing):
@@ -48,6 +49,7 @@ class Endpoint(BaseHTTPRequestHandler):
 def serving() -> Iterator[str]:
     """The URL of an endpoint that has not been asked anything yet."""
     Endpoint.failures, Endpoint.requests, Endpoint.reply, Endpoint.failing = 0, [], None, set()
+    Endpoint.echo = str
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"

@@ -297,7 +297,7 @@ def test_an_output_that_was_edited_since_is_not_shown(changed: Store) -> None:
     [
         ("sqlite:///relative.db", "expected an absolute path"),
         ("sqlite:////dev/null/mlflow.db", "cannot write to MLflow"),
-        ("http://someone:secret@localhost:1", "found a password"),
+        ("http://someone:secret@localhost:1", "found a user name, password or key"),
         ("http://127.0.0.1:1", "cannot write to MLflow"),
     ],
 )

@@ -34,6 +34,7 @@ PLUMBING = {
         "program",
         "progress",
         "record",
+        "secrets",
         "settings",
         "states",
         "usage",

@@ -74,7 +74,11 @@ def test_every_recipe_is_valid(file: Path) -> None:
         ("runs.vas", {"sft": {"epochs": 2}}, "runs.vas.sft: all runs of a model share it"),
         ("models.tiny.overrides", {"evaluation": {"benchmarks": ["digits"]}}, "overrides.evaluation.benchmarks: all"),
         ("mlflow", "sqlite:///mlflow.db", "mlflow: expected an absolute path, as in sqlite:////home/you/mlflow.db"),
-        ("mlflow", "http://me:secret@host", "mlflow: found a password; give it in MLFLOW_TRACKING_PASSWORD"),
+        (
+            "mlflow",
+            "http://me:secret@host",
+            "mlflow: found a user name, password or key in it; give it in MLFLOW_TRACKING_USERNAME",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_its_path(path: str, value: object, message: str) -> None:

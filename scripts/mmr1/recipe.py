@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -30,6 +29,7 @@ from mmr1.models.settings import FOLDER, HUB, Base, ColdStart, Family, HubModel,
 from mmr1.plugins import Plugin
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.fields import all_different
+from mmr1.plumbing.secrets import has_secret
 from mmr1.plumbing.settings import Section, describe, merged
 from mmr1.rollout.settings import Rollout
 from mmr1.sft.settings import SFTSettings
@@ -44,8 +44,8 @@ def _a_name(value: str) -> str:
 
 def _a_tracking_uri(value: str) -> str:
     """What the export would refuse, said before days of training."""
-    if urlsplit(value).password:
-        raise ValueError("found a password; give it in MLFLOW_TRACKING_PASSWORD, for URIs are recorded")
+    if has_secret(value):
+        raise ValueError("found a user name, password or key in it; give it in MLFLOW_TRACKING_USERNAME and the like")
     if value.startswith("sqlite:") and not Path(value.removeprefix("sqlite:///")).is_absolute():
         raise ValueError(f"expected an absolute path, as in sqlite:////home/you/mlflow.db, found {value}")
     return value

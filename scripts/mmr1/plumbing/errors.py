@@ -1,6 +1,7 @@
 """A person's mistake is one line on stderr and exit code 2; anything else is a bug and keeps its traceback."""
 
 import sys
+import traceback
 from collections.abc import Callable
 
 
@@ -13,14 +14,19 @@ class UserError(Exception):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call a program's `main` and turn a `UserError`, or a full disk, into one line on stderr and exit code 2."""
-    from mmr1.plumbing.disk import explained  # which raises errors of this module
+    """Call a program's `main` and turn a `UserError`, or a full disk, into one line on stderr and exit code 2.
+
+    Secrets reach neither the line nor a traceback.
+    """
+    from mmr1.plumbing.disk import explained  # these two raise errors of this module
+    from mmr1.plumbing.secrets import blotted
 
     try:
         main()
     except Exception as error:
         told = explained(error, [])
         if not isinstance(told, UserError):
-            raise
-        print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {' '.join(str(told).split())}", file=sys.stderr)
+            sys.stderr.write(blotted(traceback.format_exc()))
+            sys.exit(1)
+        print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {blotted(' '.join(str(told).split()))}", file=sys.stderr)
         sys.exit(2)

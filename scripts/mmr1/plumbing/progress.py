@@ -8,14 +8,16 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmr1.plumbing.secrets import blotted
+
 Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
 def log(message: str) -> None:
-    """Say something on stderr, where logs go, with the time of day."""
-    print(f"[{time.strftime('%H:%M:%S')}] {message}", file=sys.stderr, flush=True)
+    """Say something on stderr, where logs go, with the time of day and without secrets."""
+    print(f"[{time.strftime('%H:%M:%S')}] {blotted(message)}", file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:

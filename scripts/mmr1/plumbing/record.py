@@ -41,6 +41,7 @@ from mmr1.plumbing.files import (
 )
 from mmr1.plumbing.folders import digest_file, write_digests
 from mmr1.plumbing.orphan import end_orphan
+from mmr1.plumbing.secrets import blotted_values
 from mmr1.plumbing.usage import Usage, nodes
 
 if TYPE_CHECKING:  # programs without settings need no pydantic
@@ -125,8 +126,8 @@ def job(
                 **_rule_and_wildcards(args.record),
                 "program": program,
                 **({"limited": args.limited} if getattr(args, "limited", None) else {}),
-                "params": _params(args, named_inputs, named_outputs),
-                "settings": said["numbers"],
+                "params": blotted_values(_params(args, named_inputs, named_outputs)),
+                "settings": blotted_values(said["numbers"]),
                 "inputs": hashed_inputs,
                 "code": {"sha256": code_digest(program, plugins), "files": computing_files(program, plugins)},
             }
@@ -145,12 +146,14 @@ def job(
                 "outputs": written,
                 "parents": parents(hashed_inputs, _records_root(args.record)),
                 "metrics": work.metrics,
-                "notes": work.notes,
-                "execution": {
-                    **_execution(start, usage, marker["earlier"]),
-                    "machine": said["machine"],
-                    "plumbing": plumbing_files(program, plugins),
-                },
+                "notes": blotted_values(work.notes),
+                "execution": blotted_values(
+                    {
+                        **_execution(start, usage, marker["earlier"]),
+                        "machine": said["machine"],
+                        "plumbing": plumbing_files(program, plugins),
+                    }
+                ),
             }
             write_json(args.record, sealed(record))
     except BaseException as error:
@@ -377,7 +380,7 @@ def _mark(args: argparse.Namespace, marker: dict[str, Any]) -> None:
 
 def _write_marker(path: Path, marker: dict[str, Any]) -> None:
     """Write a marker. What a job says in the end fits the room that its running marker has, if the disk is full."""
-    text = as_text(marker)
+    text = as_text(blotted_values(marker))
     running = marker["state"] == "running"
     try:
         with atomic(path) as temporary:

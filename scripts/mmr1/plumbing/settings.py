@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
+from mmr1.plumbing.secrets import blotted
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -171,7 +172,7 @@ def read_settings(path: str | Path, model: type[Model]) -> Model:
 
 def describe(error: ValidationError) -> str:
     """A validation error in one line: `vas.mix: 1.4 is not in [0, 1]`, further ones after a semicolon."""
-    return "; ".join(_describe_one(dict(one)) for one in error.errors())
+    return blotted("; ".join(_describe_one(dict(one)) for one in error.errors()))
 
 
 def read_text(path: Path | None) -> str | None:

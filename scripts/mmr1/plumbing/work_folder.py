@@ -1,4 +1,4 @@
-"""The folder in which a program keeps what it goes on from after a kill: for one program at a time."""
+"""The folder, or the file, in which a program keeps what it goes on from after a kill: for one program at a time."""
 
 import errno
 import fcntl
@@ -47,6 +47,13 @@ class WorkFolder:
         os.ftruncate(self._held, 0)
         os.pwrite(self._held, holder.encode(), 0)
 
+    def let_go(self) -> None:
+        """Let other programs in."""
+        if self._held is not None:
+            self.lock.unlink(missing_ok=True)
+            os.close(self._held)
+            self._held = None
+
     def remove(self) -> None:
         """Remove the folder, and let go of it."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -54,10 +61,8 @@ class WorkFolder:
 
     def leave(self) -> None:
         """Let go of the folder if nothing was saved in it: a program that ends early leaves nothing behind."""
-        if self._held is not None and not self.folder.exists():
-            self.lock.unlink(missing_ok=True)
-            os.close(self._held)
-            self._held = None
+        if not self.folder.exists():
+            self.let_go()
 
     def _locked(self, file: int) -> bool:
         """Lock the file; false where the file system has no locks. Raises UserError if another process has done so."""

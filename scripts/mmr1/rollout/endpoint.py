@@ -1,20 +1,25 @@
 """An OpenAI-compatible endpoint: many questions at once, each answer kept under the hash of what was asked.
 
-What is kept is read first, so that a job that failed goes on from there. An endpoint that stays down fails the job. The
-key comes from the environment and goes into the request's header only.
+What is kept is read first, by one program at a time, so that a job that failed goes on from there; a damaged line is
+asked again. An endpoint that stays down fails the job. The key comes from the environment and
+goes into the request's header only: what the endpoint says is kept without it.
 """
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mmr1.plumbing.disk import writing
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import read_jsonl
-from mmr1.plumbing.progress import track
+from mmr1.plumbing.files import atomic, digest
+from mmr1.plumbing.progress import log, track
+from mmr1.plumbing.secrets import blotted
+from mmr1.plumbing.work_folder import WorkFolder
 
 SECONDS = 600.0  # for one answer
 MESSAGE_LENGTH = 300  # of an error: some quote a whole answer or page
@@ -47,17 +52,26 @@ class Endpoint:
         reply = self._client.chat.completions.create(model=self.model, messages=messages, **sampling)
         if not reply.choices:
             raise NoAnswer("expected a choice, found none")
-        return reply.choices[0].message.content or "", reply.choices[0].finish_reason or "stop"
+        text = blotted(reply.choices[0].message.content or "", [self._key])
+        return text, reply.choices[0].finish_reason or "stop"
 
     def ask_all(self, what: str, questions: Mapping[str, Callable[[], Any]], cache: Path) -> dict[str, Any]:
         """The answer to each question, by its name (a hash of all that it depends on): from `cache`, else asked.
 
-        Raises UserError if the endpoint gives none; what it gave by then is kept in `cache` (JSON lines).
+        Raises UserError if the endpoint gives none; what it gave by then is kept in `cache` (JSON lines). Raises it at
+        once if another program is at work with `cache`.
         """
+        work = WorkFolder(cache)
+        work.hold()
+        try:
+            return self._ask_all(what, questions, cache)
+        finally:
+            work.let_go()
+
+    def _ask_all(self, what: str, questions: Mapping[str, Callable[[], Any]], cache: Path) -> dict[str, Any]:
         known = _kept(cache)
-        cache.parent.mkdir(parents=True, exist_ok=True)
         failure: Exception | None = None
-        with ThreadPoolExecutor(self._at_once) as pool, cache.open("a") as lines:
+        with writing(cache), cache.open("a") as lines, _pool(self._at_once) as pool:
             asked: dict[Future[Any], str] = {
                 pool.submit(question): name for name, question in questions.items() if name not in known
             }
@@ -71,7 +85,7 @@ class Endpoint:
                     for other in asked:  # those under way are awaited and kept, the others are not begun
                         other.cancel()
                     continue
-                lines.write(json.dumps({"asked": asked[future], "answer": known[asked[future]]}) + "\n")
+                lines.write(_line(asked[future], known[asked[future]]))
                 lines.flush()
         if failure is not None:
             raise UserError(
@@ -90,16 +104,43 @@ class Endpoint:
 
     def _safe(self, error: Exception) -> str:
         """An error's text in one line, without the key, which some servers repeat; cut last, lest half a key stay."""
-        message = " ".join(f"{type(error).__name__}: {error}".split())
-        return (message.replace(self._key, "…") if self._key else message)[:MESSAGE_LENGTH]
+        return blotted(" ".join(f"{type(error).__name__}: {error}".split()), [self._key])[:MESSAGE_LENGTH]
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads to ask in; if the body fails, nothing is asked any more."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _line(asked: str, answer: Any) -> str:
+    return json.dumps({"asked": asked, "answer": answer, "sha256": digest([asked, answer])}) + "\n"
 
 
 def _kept(cache: Path) -> dict[str, Any]:
-    """What a cache holds; a last line that a killed job left half-written is removed."""
+    """The answers in a cache, by name. Lines that are not as they were written are removed, and asked again."""
     if not cache.exists():
         return {}
-    data = cache.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if whole != data:
-        cache.write_bytes(whole)
-    return {row["asked"]: row["answer"] for row in read_jsonl(cache)}
+    try:
+        lines = cache.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise UserError(f"{cache}: expected a file of answers: {error.strerror}") from None
+    answers, whole = {}, []
+    for line in lines:
+        try:
+            row = json.loads(line)
+            good = line.endswith(b"\n") and row["sha256"] == digest([row["asked"], row["answer"]])
+        except (ValueError, LookupError, TypeError, RecursionError):
+            good = False
+        if good:
+            answers[row["asked"]] = row["answer"]
+            whole.append(line)
+    if (damaged := len(lines) - len(whole)) > 0:
+        log(f"warning: {cache}: {damaged} of {len(lines)} lines are damaged or cut off; asked again")
+        with atomic(cache) as temporary:
+            temporary.write_bytes(b"".join(whole))
+    return answers
