@@ -141,7 +141,8 @@ def run_trl(folder: Path, model_folder: Path, steps: int) -> None:
     from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    from mmr1.data.problems import IMAGE_MARK, open_image
+    from mmr1.data.images import open_image
+    from mmr1.data.problems import IMAGE_MARK
     from mmr1.models.action_space import suppressed_tokens
     from mmr1.rewards.accuracy import judge
     from mmr1.rewards.format import well_formed

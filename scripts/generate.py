@@ -38,7 +38,7 @@ def main() -> None:
     with job(args, inputs=inputs, outputs={"out": args.out}, settings=settings) as work:
         torch.set_num_threads(args.threads)
         disable_progress_bar()
-        problems = read_problems(args.problems)
+        problems = read_problems(args.problems, allow_empty_answer=args.purpose == "eval")
         check_room({args.out: expected_bytes(len(problems), settings, args.shard)})
         encoder = PromptEncoder(
             load_processor(args.model),

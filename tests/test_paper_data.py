@@ -82,10 +82,10 @@ def test_rl_rows_become_problems_in_their_order(tmp_path: Path, tiny_model_dir: 
 
 
 BROKEN = {
-    "answer: expected a gold answer, found none": rl_row(answer=" "),
+    "answer: expected a text, found an empty one": rl_row(answer=" "),
     "expected one <image> mark per image, found 2 marks and 1 images": rl_row(problem="<image><image>?"),
     "images[0]: expected encoded bytes, found none": rl_row(images=[{"bytes": None, "path": "a.png"}]),
-    "images[0]: 5 bytes that do not decode": rl_row(images=[{"bytes": b"nopng"}]),
+    "images[0]: expected an image, found 5 bytes that do not decode": rl_row(images=[{"bytes": b"nopng"}]),
     "expected a prompt of at most 60 tokens, found": rl_row(problem="<image>" + "long " * 50),
 }
 

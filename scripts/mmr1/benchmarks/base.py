@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmr1.data.problems import IMAGE_MARK, Problem
+from mmr1.data.rows import is_null
 from mmr1.plugins import load
 from mmr1.plumbing.errors import UserError
 
@@ -95,21 +96,33 @@ def value(row: Row, name: str) -> Any:
     return row[name]
 
 
+def blank(content: Any) -> bool:
+    """Whether a cell is empty, in any of the ways in which benchmarks write that: null, NaN, "", "nan", []."""
+    if isinstance(content, str):
+        return content.strip().lower() in ("", "nan")
+    return is_null(content) or (isinstance(content, list | tuple) and not content)
+
+
 def text(row: Row, name: str) -> str:
     """A field of a row that must be a text (numbers are taken as their text)."""
     content = value(row, name)
-    if isinstance(content, bool) or not isinstance(content, str | int | float):
+    if isinstance(content, bool) or not isinstance(content, str | int | float) or is_null(content):
         raise UserError(f"{name}: expected a text, found {content!r}")
     return str(content)
 
 
+def optional_text(row: Row, name: str) -> str:
+    """A field that is a text; an empty one where it is missing or blank."""
+    return "" if blank(row.get(name)) else text(row, name)
+
+
 def optional_texts(row: Row, name: str) -> tuple[str, ...] | None:
-    """A field that is a list of texts; None where it is missing, null or empty."""
+    """A field that is a list of texts; None where it is missing, or blank."""
     texts = row.get(name)
-    if texts is None or len(texts) == 0:
+    if blank(texts):
         return None
-    if isinstance(texts, str) or not all(isinstance(item, str) for item in texts):
-        raise UserError(f"{name}: expected a list of texts, found {texts!r}")
+    if not isinstance(texts, list | tuple) or not all(isinstance(item, str) for item in texts):
+        raise UserError(f"{name}: expected a list of texts, found {texts!r:.60}")
     return tuple(texts)
 
 

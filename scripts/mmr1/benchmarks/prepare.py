@@ -9,6 +9,7 @@ from typing import Any, Literal
 from mmr1.benchmarks.base import Benchmark, Row, Source, with_image
 from mmr1.benchmarks.load import to_problem
 from mmr1.data.problems import Problem
+from mmr1.data.rows import file_of
 from mmr1.plumbing.errors import UserError
 
 Prompt = Literal["bare", "official"]
@@ -45,9 +46,8 @@ def image(benchmark: Benchmark, row: Row, folder: Path) -> bytes:
             return cell["bytes"]
         path = cell.get("path") if isinstance(cell, dict) else cell
         if isinstance(path, str) and path:
-            for candidate in (folder / path, folder / Path(path).name):
-                if candidate.is_file():
-                    return candidate.read_bytes()
+            if file := file_of(folder, path) or file_of(folder, Path(path).name):
+                return file.read_bytes()
             raise UserError(f"{name}: expected an image file {path} under {folder}, found none")
     raise UserError(f"{preferred}: expected an image, found none (columns: {', '.join(row)})")
 

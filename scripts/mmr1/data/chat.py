@@ -8,14 +8,14 @@ from mmr1.plumbing.fields import PromptPosition
 
 def chat_turns(problem: Problem, system_prompt: str | None, position: PromptPosition) -> list[dict[str, Any]]:
     """The chat turns for a problem, each `<image>` mark a part of its own, with the system prompt in its place."""
-    question = shown_question(problem)
+    texts = shown_question(problem).split(IMAGE_MARK)
     turns = []
     if system_prompt and position == "system":
         turns.append({"role": "system", "content": [{"type": "text", "text": system_prompt}]})
     elif system_prompt:
-        question = f"{system_prompt} {question}"
+        texts[0] = f"{system_prompt} {texts[0]}"  # a mark in the prompt stands for no image
     parts: list[dict[str, Any]] = []
-    for index, text in enumerate(question.split(IMAGE_MARK)):
+    for index, text in enumerate(texts):
         if index:
             parts.append({"type": "image"})
         if text:

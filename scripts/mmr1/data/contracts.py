@@ -226,6 +226,31 @@ def writer(path: str | Path, schema: pa.Schema, *, statistics: bool = True) -> I
         yield parquet
 
 
+def as_rows(path: str | Path, first_row: int, table: pa.Table | pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a part of `path`, whose first is row `first_row`. Raises UserError for a text that is not UTF-8."""
+    try:
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except UnicodeDecodeError:
+        _check_texts(path, first_row, table)
+        raise
+    return rows
+
+
+def _check_texts(path: str | Path, first_row: int, table: pa.Table | pa.RecordBatch) -> None:
+    """Raises UserError, with row and column, for a text that is not UTF-8, which Arrow does not look for by itself."""
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:
+            for row, cell in enumerate(column):
+                try:
+                    cell.as_py()
+                except UnicodeDecodeError as error:
+                    raise UserError(
+                        f"{path}: row {first_row + row}: {name}: expected a text in UTF-8: {error.reason}"
+                    ) from None
+
+
 def _compatible(actual: pa.DataType, expected: pa.DataType) -> bool:
     if pa.types.is_list(expected):
         return (pa.types.is_list(actual) or pa.types.is_large_list(actual) or pa.types.is_null(actual)) and (
@@ -242,6 +267,11 @@ def _compatible(actual: pa.DataType, expected: pa.DataType) -> bool:
     return pa.types.is_floating(actual) or pa.types.is_integer(actual) or pa.types.is_null(actual)
 
 
+def holds_text(kind: pa.DataType) -> bool:
+    """Whether a column holds texts, or lists of them."""
+    return pa.types.is_string(kind) or (pa.types.is_list(kind) and pa.types.is_string(kind.value_type))
+
+
 def _checked(path: str | Path, first_row: int, table: pa.Table, schema: pa.Schema) -> pa.Table:
     table = table.select(schema.names)
     for field in schema:
@@ -249,4 +279,6 @@ def _checked(path: str | Path, first_row: int, table: pa.Table, schema: pa.Schem
         if not field.nullable and column.null_count:
             row = first_row + column.is_null().to_pylist().index(True)
             raise UserError(f"{path}: row {row}: {field.name}: expected a value, found null")
+    texts = [name for name in schema.names if holds_text(schema.field(name).type)]
+    _check_texts(path, first_row, table.select(texts))
     return table.cast(schema)

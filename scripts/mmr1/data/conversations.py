@@ -8,7 +8,16 @@ from typing import Any
 import pyarrow as pa
 
 from mmr1.data import contracts
-from mmr1.data.problems import IMAGE_MARK, Problem, check_images, check_texts, problem_rows, row_problem
+from mmr1.data.problems import (
+    IMAGE_MARK,
+    BrokenRow,
+    Problem,
+    check_row,
+    check_texts,
+    check_words,
+    problem_rows,
+    row_problem,
+)
 from mmr1.plumbing.errors import UserError
 
 CONVERSATIONS = contracts.PROBLEMS.append(pa.field("response", pa.string(), nullable=False))
@@ -41,21 +50,25 @@ class ConversationFile:
         return len(self._rows)
 
     def __getitem__(self, row: int) -> tuple[Problem, str]:
-        """Raises UserError, with the row, for marks that do not match the images, or an image that does not decode."""
+        """Raises UserError, with the row, for marks that do not match the images, or an image that is refused."""
         conversation = self._rows[row]
         problem = row_problem(self.path, row, conversation)
-        check_images(self.path, row, problem)
+        check_row(self.path, row, problem, conversation["response"])
         return problem, conversation["response"]
 
     def _check_group(self, group: int) -> pa.Array:
         """The ids of a row group, whose texts are checked, and that it has as many images as marks."""
         numbers = self._rows.rows_of(group)
-        table = self._rows.read_group(group, ["id", "question", "answer", "metadata", "response"])
+        table = self._rows.read_group(group, ["id", "question", "choices", "answer", "metadata", "response"])
         rows = table.to_pylist()
         for number, row in zip(numbers, rows, strict=True):
             check_texts(self.path, number, row)
             if not row["response"].strip():
                 raise UserError(f"{self.path}: row {number}: response: expected a text, found an empty string")
+            try:
+                check_words(row["question"], row["answer"], row["choices"], row["response"])
+            except BrokenRow as reason:
+                raise UserError(f"{self.path}: row {number}: {reason}") from None
         # The file's index counts the images of a group, without reading them; which row is wrong, the rows say.
         marks = [row["question"].count(IMAGE_MARK) for row in rows]
         if sum(max(1, count) for count in marks) != self._rows.count_entries(group, "images"):

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 
 from mmr1.data import contracts
 from mmr1.data.conversations import conversation_writer
-from mmr1.data.problems import Problem, problem_rows
-from mmr1.data.rows import BrokenRow, checked, in_blocks, marked
+from mmr1.data.problems import BrokenRow, Problem, problem_rows
+from mmr1.data.rows import file_of, in_blocks, is_null, marked, one_form, text_of, whole
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import read_jsonl
+from mmr1.plumbing.files import parse_json, read_jsonl
 from mmr1.plumbing.progress import log
 from mmr1.rewards.reading.extract import extract_answer
 from mmr1.seeds import generator
@@ -47,7 +47,7 @@ class Reader:
 
     def problems(self) -> Iterator[tuple[int, Problem]]:
         """Each problem with the number of its row, without the broken ones, of which `settle` has the last word."""
-        return self._read(lambda row, name: problem(row, name, self._folder))
+        return self._read(lambda row, name: whole(problem(row, name, self._folder)))
 
     def conversations(self) -> Iterator[tuple[int, tuple[Problem, str]]]:
         """The same of problems with the responses to learn."""
@@ -163,22 +163,21 @@ def problem(row: Row, name: str, folder: Path, answer: str | None = None) -> Pro
 
     Raises BrokenRow, with the field, for what breaks the contract.
     """
-    asked = "problem" if row.get("question") is None and "problem" in row else "question"
-    shown = "image" if row.get("images") is None and row.get("image") is not None else "images"
-    given = row.get(shown)
-    images = [_image(f"{shown}[{index}]", one, folder) for index, one in enumerate(_listed(shown, given))]
-    question = _text(row, asked, blank=bool(images))
+    asked = "problem" if is_null(row.get("question")) and "problem" in row else "question"
+    shown = "image" if is_null(row.get("images")) and not is_null(row.get("image")) else "images"
+    images = [_image(f"{shown}[{index}]", one, folder) for index, one in enumerate(_listed(shown, row.get(shown)))]
+    question = text_of(row, asked, blank=bool(images))
     try:
         question = marked(question, len(images))
     except BrokenRow as reason:
         raise BrokenRow(f"{asked}: {reason}") from None
     return Problem(
-        id=name if row.get("id") is None else _text(row, "id"),
-        source="files" if row.get("source") is None else _text(row, "source"),
+        id=one_form(name if is_null(row.get("id")) else text_of(row, "id")),
+        source="files" if is_null(row.get("source")) else text_of(row, "source"),
         question=question,
-        images=checked(images),
-        answer=answer if answer is not None and not _given(row, "answer") else _text(row, "answer"),
-        answer_type="text" if row.get("answer_type") is None else _text(row, "answer_type"),
+        images=tuple(images),
+        answer=answer if answer is not None and not _given(row, "answer") else text_of(row, "answer"),
+        answer_type="text" if is_null(row.get("answer_type")) else text_of(row, "answer_type"),
         choices=_choices(row.get("choices")),
         metadata=_metadata(row.get("metadata")),
     )
@@ -186,9 +185,9 @@ def problem(row: Row, name: str, folder: Path, answer: str | None = None) -> Pro
 
 def conversation(row: Row, name: str, folder: Path) -> tuple[Problem, str]:
     """A row as a problem and the response to learn, whose boxed answer stands in for one that the row does not have."""
-    response = _text(row, "response")
+    response = text_of(row, "response")
     boxed = extract_answer(response)[0] or response.strip().splitlines()[-1]
-    return problem(row, name, folder, boxed), response
+    return whole(problem(row, name, folder, boxed), response), response
 
 
 def named(one: Problem, source: str | None) -> Problem:
@@ -210,7 +209,7 @@ def _parquet(files: list[Path]) -> tuple[int, Callable[[], Iterator[tuple[str, R
         for path, file in opened:
             number = 0
             for batch in file.iter_batches(ROWS_AT_A_TIME):
-                for row in batch.to_pylist():
+                for row in contracts.as_rows(path, number, batch):
                     yield f"{path}: row {number}", row
                     number += 1
 
@@ -229,31 +228,19 @@ def _saved(path: Path) -> tuple[int, Callable[[], Iterator[tuple[str, Row]]]]:
     stored = data.with_format("arrow")
 
     def rows() -> Iterator[tuple[str, Row]]:
-        blocks = (block.to_pylist() for block in stored.iter(ROWS_AT_A_TIME))
-        return ((f"{path}: row {number}", row) for number, row in enumerate(chain.from_iterable(blocks)))
+        blocks = enumerate(stored.iter(ROWS_AT_A_TIME))
+        read = (contracts.as_rows(path, number * ROWS_AT_A_TIME, block) for number, block in blocks)
+        return ((f"{path}: row {number}", row) for number, row in enumerate(chain.from_iterable(read)))
 
     return len(data), rows
 
 
 def _given(row: Row, field: str) -> bool:
-    return row.get(field) is not None and bool(str(row[field]).strip())
-
-
-def _text(row: Row, field: str, *, blank: bool = False) -> str:
-    """A field that must be a text; numbers are taken as their text."""
-    content = row.get(field)
-    if content is None and not (blank and field in row):
-        raise BrokenRow(f"{field}: expected a text, found {'null' if field in row else 'no such field'}")
-    if content is not None and (isinstance(content, bool) or not isinstance(content, str | int | float)):
-        raise BrokenRow(f"{field}: expected a text, found {type(content).__name__}")
-    text = "" if content is None else str(content)
-    if not text.strip() and not blank:
-        raise BrokenRow(f"{field}: expected a text, found an empty one")
-    return text
+    return not is_null(row.get(field)) and bool(str(row[field]).strip())
 
 
 def _listed(field: str, given: Any) -> list[Any]:
-    if given is None:
+    if is_null(given):
         return []
     if field == "image":
         return [given]
@@ -268,27 +255,30 @@ def _image(field: str, given: Any, folder: Path) -> bytes:
     data = given if isinstance(given, bytes) else data
     if data:
         return bytes(data)
-    if not isinstance(path, str) or not path:
-        raise BrokenRow(f"{field}: expected bytes or a path, found {'null' if given is None else given!r:.60}")
-    if not (folder / path).is_file():
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise BrokenRow(f"{field}: expected bytes or a path, found {'null' if is_null(given) else given!r:.60}")
+    file = file_of(folder, path)
+    if file is None:
         raise BrokenRow(f"{field}: expected an image file, found none at {folder / path}")
-    return (folder / path).read_bytes()
+    return file.read_bytes()
 
 
 def _choices(given: Any) -> tuple[str, ...] | None:
-    if given is None or given == []:
+    if is_null(given) or given in ([], ""):
         return None
-    if not isinstance(given, list) or not all(isinstance(one, str | int | float) for one in given):
+    if not isinstance(given, list) or not all(isinstance(one, str | int | float) and not is_null(one) for one in given):
         raise BrokenRow(f"choices: expected a list of texts, found {given!r:.60}")
     return tuple(map(str, given))
 
 
 def _metadata(given: Any) -> dict[str, Any]:
-    if isinstance(given, str):
-        try:
-            given = json.loads(given)
-        except json.JSONDecodeError as error:
-            raise BrokenRow(f"metadata: expected JSON: {error}") from None
-    if given is not None and not isinstance(given, dict):
+    try:
+        given = parse_json(given) if isinstance(given, str) else given
+        json.dumps(given)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BrokenRow(f"metadata: expected JSON: {error}") from None
+    if is_null(given):
+        return {}
+    if not isinstance(given, dict):
         raise BrokenRow(f"metadata: expected an object, found {type(given).__name__}")
-    return dict(given or {})
+    return dict(given)

@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmr1.data.problems import Problem
-from mmr1.data.rows import BrokenRow, Dropped, checked, marked
+from mmr1.data import contracts
+from mmr1.data.problems import BrokenRow, Problem
+from mmr1.data.rows import Dropped, marked, text_of, whole
 from mmr1.plumbing.errors import UserError
 
 # What the source has; the images of a row are encoded bytes beside the path that they had.
@@ -38,7 +39,7 @@ def rl_rows(folder: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
                 raise UserError(f"{path}: expected a column {name}, found {', '.join(file.schema_arrow.names)}")
         in_file = 0
         for batch in file.iter_batches(ROWS_AT_A_TIME, columns=list(COLUMNS)):
-            for row in batch.to_pylist():
+            for row in contracts.as_rows(path, in_file, batch):
                 yield number, f"{path}: row {in_file}", row
                 number, in_file = number + 1, in_file + 1
 
@@ -51,15 +52,14 @@ def rl_problem(number: int, row: dict[str, Any]) -> Problem:
         if not data:
             raise BrokenRow(f"images[{index}]: expected encoded bytes, found none")
         images.append(data)
-    answer = (row["answer"] or "").strip()
-    if not answer:
-        raise BrokenRow("answer: expected a gold answer, found none")
-    return Problem(
-        id=f"rl-{number:05d}",
-        source="MMR1/MMR1-RL",
-        question=marked(row["problem"] or "", len(images)),
-        images=checked(images),
-        answer=answer,
+    return whole(
+        Problem(
+            id=f"rl-{number:05d}",
+            source="MMR1/MMR1-RL",
+            question=marked(text_of(row, "problem", blank=True), len(images)),
+            images=tuple(images),
+            answer=text_of(row, "answer").strip(),
+        )
     )
 
 

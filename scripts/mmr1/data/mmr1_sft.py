@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
-from mmr1.data.problems import IMAGE_MARK, Problem
-from mmr1.data.rows import BrokenRow, checked, marked
+from mmr1.data.problems import IMAGE_MARK, BrokenRow, Problem
+from mmr1.data.rows import marked, one_form, whole
 from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import UTF_8, integer
 from mmr1.rewards.reading.extract import extract_answer
 
 CHARACTERS_AT_A_TIME = 1 << 20
@@ -34,28 +35,37 @@ def conversation_file(folder: Path) -> Path:
 
 def iter_items(path: Path) -> Iterator[Item]:
     """The objects of a JSON list, one at a time. Raises UserError, with the item, for anything else."""
-    decoder, number = json.JSONDecoder(), 0
-    with path.open(encoding="utf-8") as file:
-        text = file.read(CHARACTERS_AT_A_TIME).lstrip()
-        if not text.startswith("["):
-            raise UserError(f"{path}: expected a JSON list, found {text[:20]!r}")
-        text = text[1:]
-        while True:
-            text = text.lstrip().removeprefix(",").lstrip() if number else text.lstrip()
-            if text.startswith("]"):
-                return
-            try:
-                item, end = decoder.raw_decode(text)
-            except json.JSONDecodeError as error:
-                more = file.read(max(CHARACTERS_AT_A_TIME, len(text)))
-                if not more:
-                    raise UserError(f"{path}: item {number}: expected JSON: {error}") from None
-                text += more
-                continue
-            if not isinstance(item, dict):
-                raise UserError(f"{path}: item {number}: expected an object, found {type(item).__name__}")
-            yield item
-            text, number = text[end:], number + 1
+    try:
+        with path.open(encoding=UTF_8) as file:
+            yield from _items(path, file)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: expected a text in UTF-8: {error}") from None
+
+
+def _items(path: Path, file: TextIO) -> Iterator[Item]:
+    decoder, number = json.JSONDecoder(parse_int=integer), 0
+    text = file.read(CHARACTERS_AT_A_TIME).lstrip()
+    if not text.startswith("["):
+        raise UserError(f"{path}: expected a JSON list, found {text[:20]!r}")
+    text = text[1:]
+    while True:
+        text = text.lstrip().removeprefix(",").lstrip() if number else text.lstrip()
+        if text.startswith("]"):
+            return
+        try:
+            item, end = decoder.raw_decode(text)
+        except json.JSONDecodeError as error:
+            more = file.read(max(CHARACTERS_AT_A_TIME, len(text)))
+            if not more:
+                raise UserError(f"{path}: item {number}: expected JSON: {error}") from None
+            text += more
+            continue
+        except RecursionError:
+            raise UserError(f"{path}: item {number}: expected JSON: lists or objects nested too deeply") from None
+        if not isinstance(item, dict):
+            raise UserError(f"{path}: item {number}: expected an object, found {type(item).__name__}")
+        yield item
+        text, number = text[end:], number + 1
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ class ImageStore:
 
     def find(self, name: str) -> Member | None:
         """The member of that name, or the only one with that file name."""
-        return self._members.get(_normal(name)) or self._by_file_name.get(PurePosixPath(name).name)
+        return self._members.get(_normal(name)) or self._by_file_name.get(PurePosixPath(_normal(name)).name)
 
     def read(self, name: str) -> bytes:
         """An image's encoded bytes. Raises BrokenRow if no tar holds it."""
@@ -152,22 +162,26 @@ def conversation(number: int, item: Item, key: str | None, images: ImageStore) -
     """An item as a problem and the response to learn. Its id is its number in the list. Raises BrokenRow."""
     question, response = _turns(item)
     names = item.get(key) if key else None
-    data = [images.read(name) for name in ([names] if isinstance(names, str) else names or [])]
+    names = [names] if isinstance(names, str) else names or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BrokenRow(f"{key}: expected names of images, found {names!r:.60}")
+    data = [images.read(name) for name in names]
     boxed = extract_answer(response)[0]
     problem = Problem(
         id=f"sft-{number:07d}",
         source="MMR1/MMR1-SFT",
         question=marked(question, len(data)),
-        images=checked(data),
+        images=tuple(data),
         answer=boxed or response.strip().splitlines()[-1],
         metadata={"boxed": bool(boxed)},
     )
-    return problem, response
+    return whole(problem, response), response
 
 
 def _turns(item: Item) -> tuple[str, str]:
     turns = item.get("conversations")
-    said = [(turn.get("from"), turn.get("value")) for turn in turns or [] if isinstance(turn, dict)]
+    turns = turns if isinstance(turns, list) else []
+    said = [(turn.get("from"), turn.get("value")) for turn in turns if isinstance(turn, dict)]
     spoken = [(who, text) for who, text in said if who != "system"]
     if [who for who, _ in spoken] not in (["human", "gpt"], ["user", "assistant"]):
         raise BrokenRow(f"conversations: expected a human's turn and an answer, found {[who for who, _ in said]}")
@@ -178,7 +192,7 @@ def _turns(item: Item) -> tuple[str, str]:
 
 
 def _begins_with_a_list(path: Path) -> bool:
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding=UTF_8, errors="replace") as file:
         return file.read(64).lstrip().startswith("[")
 
 
@@ -196,4 +210,4 @@ def _names_images(value: Any, images: ImageStore) -> bool:
 
 
 def _normal(name: str) -> str:
-    return name.removeprefix("./").lstrip("/")
+    return one_form(name).removeprefix("./").lstrip("/")

@@ -1,18 +1,22 @@
 """Problems: one question with its images and gold answer, checked when they are read (docs/design.md §4)."""
 
-import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
 from mmr1.data import contracts
+from mmr1.data.images import BrokenImage, open_image
+from mmr1.models.family import special_texts
 from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import parse_json
 
 IMAGE_MARK = "<image>"
+
+
+class BrokenRow(Exception):
+    """A row that makes no problem; the message says which field, what was expected and what was found."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,11 @@ class Problem:
 def read_problems(path: str | Path, *, images: bool = True, allow_empty_answer: bool = False) -> list[Problem]:
     """The problems of a `problems.parquet`, in its order.
 
-    `images=False` skips decoding (scoring needs none). `allow_empty_answer` is for benchmarks, one of which has an item
-    without a gold that stays in its denominator. Raises UserError naming file, row and field for: a missing or
-    truncated file, an empty or duplicate id, marks that do not match the images, an image that does not decode, an
-    empty gold, metadata that is not a JSON object, an empty table.
+    `images=False` skips what a model's view of them needs, the images and `check_words` (scoring needs none).
+    `allow_empty_answer` is for benchmarks, one of which has an item without a gold that stays in its denominator.
+    Raises UserError naming file, row and field for: a missing or truncated file, an empty or duplicate id, marks that
+    do not match the images, an image that `open_image` refuses, a special token in a text, an empty gold, metadata that
+    is not a JSON object, an empty table.
     """
     rows = contracts.read(path, contracts.PROBLEMS).to_pylist()
     return rows_problems(path, rows, images=images, allow_empty_answer=allow_empty_answer)
@@ -59,7 +64,7 @@ def rows_problems(
     check_ids(path, problems)
     if images:
         for number, problem in enumerate(problems):
-            check_images(path, number, problem)
+            check_row(path, number, problem)
     return problems
 
 
@@ -94,14 +99,6 @@ def problem_rows(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     ]
 
 
-def open_image(data: bytes) -> Image.Image:
-    """Decode an image's bytes to RGB, whatever mode they are in. Raises what Pillow raises for damaged ones."""
-    try:
-        return Image.open(io.BytesIO(data)).convert("RGB")
-    except UnidentifiedImageError:  # Pillow's text names the object in memory
-        raise UnidentifiedImageError("in no known format") from None
-
-
 def row_problem(path: str | Path, number: int, row: dict[str, Any], allow_empty_answer: bool = False) -> Problem:
     """A row of `path` as a problem. Raises UserError as `read_problems` does for what one row can show."""
     where = f"{path}: row {number}"
@@ -134,21 +131,42 @@ def check_texts(path: str | Path, number: int, row: dict[str, Any], allow_empty_
     if not row["answer"].strip() and not allow_empty_answer:
         raise UserError(f"{where}: answer: expected a gold answer, found an empty string")
     try:
-        metadata = json.loads(row["metadata"])
-    except json.JSONDecodeError as error:
+        metadata = parse_json(row["metadata"])
+    except ValueError as error:
         raise UserError(f"{where}: metadata: expected JSON: {error}") from None
     if not isinstance(metadata, dict):
         raise UserError(f"{where}: metadata: expected a JSON object, found {type(metadata).__name__}")
     return metadata
 
 
-def check_images(path: str | Path, number: int, problem: Problem) -> None:
-    """Decode the images of row `number` once. Raises UserError for one that cannot be."""
+def check_row(path: str | Path, number: int, problem: Problem, response: str = "") -> None:
+    """Raises UserError with file, row and field where `check_shown` raises BrokenRow."""
+    try:
+        check_shown(problem, response)
+    except BrokenRow as reason:
+        raise UserError(f"{path}: row {number}: {reason}") from None
+
+
+def check_shown(problem: Problem, response: str = "") -> None:
+    """Raises BrokenRow for a problem that no model can be shown: see `check_words` and `open_image`."""
+    check_words(problem.question, problem.answer, problem.choices, response)
     for index, data in enumerate(problem.images):
         try:
-            open_image(data).load()
-        except Exception as error:  # Pillow raises many types for damaged data
-            raise UserError(
-                f"{path}: row {number}: images[{index}]: expected an image, found {len(data)} bytes that do not decode "
-                f"({type(error).__name__}: {error})"
-            ) from None
+            open_image(data)
+        except BrokenImage as reason:
+            raise BrokenRow(f"images[{index}]: {reason}") from None
+
+
+def check_words(question: str, answer: str, choices: Sequence[str] | None, response: str = "") -> None:
+    """Raises BrokenRow for a special token in a text, and for an image mark in a choice.
+
+    A tokenizer would read the token as its own: `<|image_pad|>` asks for pixels that are not there, and `<|im_end|>`
+    ends the turn.
+    """
+    named = {f"choices[{index}]": choice for index, choice in enumerate(choices or ())}
+    for where, text in {"question": question, "answer": answer, "response": response, **named}.items():
+        if special := special_texts().search(text):
+            raise BrokenRow(f"{where}: expected a text without a model's special tokens, found {special[0]}")
+    for where, choice in named.items():
+        if IMAGE_MARK in choice:
+            raise BrokenRow(f"{where}: expected a text, found {IMAGE_MARK}, which marks an image in a question")

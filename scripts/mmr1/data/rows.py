@@ -1,17 +1,19 @@
 """Rows from outside become problems: what is broken in one is said, and a bounded number of them may be left out."""
 
-from collections.abc import Iterable, Iterator
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
-from mmr1.data.problems import IMAGE_MARK, open_image
+from mmr1.data.problems import IMAGE_MARK, BrokenRow, Problem, check_shown, problem_rows
 from mmr1.plumbing.errors import UserError
 
 Item = TypeVar("Item")
 
-
-class BrokenRow(Exception):
-    """A row that makes no problem; the message says why."""
+SURROGATE = re.compile("[\ud800-\udfff]")  # half of a pair, which JSON can hold and UTF-8 cannot
 
 
 def marked(question: str, images: int) -> str:
@@ -29,14 +31,49 @@ def marked(question: str, images: int) -> str:
     return question
 
 
-def checked(images: list[bytes]) -> tuple[bytes, ...]:
-    """The images, after each was decoded once. Raises BrokenRow for one that cannot be."""
-    for index, data in enumerate(images):
-        try:
-            open_image(data).load()
-        except Exception as error:  # Pillow raises many types for damaged data
-            raise BrokenRow(f"images[{index}]: {len(data)} bytes that do not decode: {error}") from None
-    return tuple(images)
+def whole(problem: Problem, response: str = "") -> Problem:
+    """The problem, if a table can hold it and a model can be shown it. Raises BrokenRow, with the field, otherwise."""
+    row = problem_rows([problem])[0] | {"response": response}
+    texts = {name: text for name, text in row.items() if isinstance(text, str)}
+    texts |= {f"choices[{index}]": choice for index, choice in enumerate(problem.choices or ())}
+    for name, text in texts.items():
+        if half := SURROGATE.search(text):
+            raise BrokenRow(f"{name}: expected Unicode, found half of a surrogate pair as character {half.start()}")
+    check_shown(problem, response)
+    return problem
+
+
+def text_of(row: Mapping[str, Any], field: str, *, blank: bool = False) -> str:
+    """A field that must be a text; numbers are taken as their text. Raises BrokenRow for null, a NaN among them.
+
+    With `blank` the field may be empty or null.
+    """
+    content = row.get(field)
+    null = is_null(content)
+    if null and not (blank and field in row):
+        raise BrokenRow(f"{field}: expected a text, found {'null' if field in row else 'no such field'}")
+    if not null and (isinstance(content, bool) or not isinstance(content, str | int | float) or content == math.inf):
+        raise BrokenRow(f"{field}: expected a text, found {type(content).__name__}")
+    text = "" if null else str(content)
+    if not text.strip() and not blank:
+        raise BrokenRow(f"{field}: expected a text, found an empty one")
+    return text
+
+
+def is_null(content: Any) -> bool:
+    """Whether a cell is empty: None, or the NaN that pandas writes for it."""
+    return content is None or (isinstance(content, float) and math.isnan(content))
+
+
+def one_form(name: str) -> str:
+    """A name in Unicode's composed form (NFC), so that one that was written on another system is the same."""
+    return unicodedata.normalize("NFC", name)
+
+
+def file_of(folder: Path, name: str) -> Path | None:
+    """The file of that name, whether the disk has it composed (NFC) or, as from macOS, decomposed (NFD)."""
+    forms = (name, one_form(name), unicodedata.normalize("NFD", name))
+    return next((folder / form for form in forms if (folder / form).is_file()), None)
 
 
 def in_blocks(problems: Iterable[Item], size: int) -> Iterator[list[Item]]:

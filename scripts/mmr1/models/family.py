@@ -1,5 +1,6 @@
 """Which family a checkpoint, a config or a processor is of."""
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,13 @@ def family_name(folder: str | Path) -> str:
 def family_file(folder: str | Path) -> str:
     """The file of a checkpoint's family, as a path under `scripts/`: a part of the code that computes with it."""
     return f"mmr1/{FOLDER}/{family_name(folder)}.py"
+
+
+@cache
+def special_texts() -> re.Pattern[str]:
+    """Matches what a tokenizer of any family reads as a special token wherever it stands in a text."""
+    texts = {text for name in names(FOLDER) for text in family(name).SPECIAL}
+    return re.compile("|".join(map(re.escape, sorted(texts))))
 
 
 @cache

@@ -22,6 +22,8 @@ from mmr1.plumbing.errors import UserError
 NOT_CONTENT = {".snakemake_timestamp"}
 # In the temporary folder of `atomic`: locked for as long as its program lives. The system's lock, as of a work folder.
 HELD = ".held"
+# Of files that people bring: with or without a byte-order mark.
+UTF_8 = "utf-8-sig"
 
 
 @contextmanager
@@ -122,13 +124,35 @@ def digest(value: Any) -> str:
 
 
 def read_json(path: str | Path) -> Any:
-    """A JSON file's value. Raises UserError if it is missing or is not JSON."""
+    """A JSON file's value (UTF-8). Raises UserError if it is missing or is not JSON."""
     try:
-        return json.loads(Path(path).read_text())
+        return parse_json(Path(path).read_bytes().decode(UTF_8))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UserError(f"{path}: expected JSON: {error}") from None
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text. An integer of more digits than Python converts stays the text of them.
+
+    Raises ValueError, in one line, for what is no JSON, and for lists or objects nested more deeply than Python reads.
+    """
+    try:
+        return json.loads(text, parse_int=integer)
+    except RecursionError:
+        raise ValueError("lists or objects nested too deeply") from None
+    except ValueError as error:
+        page = text.lstrip()
+        raise ValueError(f"{error}, found {page[:40]!r}" if page.startswith("<") else str(error)) from None
+
+
+def integer(digits: str) -> int | str:
+    """The number, or its digits where they are more than Python converts (4,300)."""
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
 
 
 def as_text(value: Any) -> str:
@@ -150,7 +174,7 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     rows = []
     try:
         data = Path(path).read_bytes()
-        text = (gzip.decompress(data) if Path(path).suffix == ".gz" else data).decode()
+        text = (gzip.decompress(data) if Path(path).suffix == ".gz" else data).decode(UTF_8)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
@@ -159,8 +183,8 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     lines = text.removesuffix("\n").split("\n") if text else []
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
+            row = parse_json(line)
+        except ValueError as error:
             raise UserError(f"{path}: line {number}: expected JSON: {error}") from None
         if not isinstance(row, dict):
             raise UserError(f"{path}: line {number}: expected a JSON object, found {type(row).__name__}")

@@ -79,7 +79,7 @@ def _read(text: str) -> Any:
     """A flag's text as YAML, as it would stand in a recipe: numbers, lists, null, {name: …}."""
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # no YAML, a number too long or lists too deep for Python
         return text
 
 

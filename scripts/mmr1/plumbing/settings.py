@@ -11,7 +11,6 @@ Three kinds of keys:
   digest, so that adding it makes nothing due.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import read_json
+from mmr1.plumbing.files import UTF_8, parse_json, read_json
 from mmr1.plumbing.secrets import blotted
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -152,8 +151,8 @@ def given(text: str, option: str) -> dict[str, Any]:
     """
     if text.lstrip().startswith("{"):
         try:
-            value = json.loads(text)
-        except json.JSONDecodeError as error:
+            value = parse_json(text)
+        except ValueError as error:
             raise UserError(f"{option}: expected JSON: {error}") from None
     else:
         value = read_json(text)
@@ -176,8 +175,11 @@ def describe(error: ValidationError) -> str:
 
 
 def read_text(path: Path | None) -> str | None:
-    """A prompt file's text without the newline at its end; None for no file."""
-    return None if path is None else path.read_text().strip()
+    """A prompt file's text without the newline at its end; None for no file. Raises UserError if it is not UTF-8."""
+    try:
+        return None if path is None else path.read_text(encoding=UTF_8).strip()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: expected a text in UTF-8: {error}") from None
 
 
 def _describe_one(error: dict) -> str:

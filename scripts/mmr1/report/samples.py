@@ -5,10 +5,10 @@ import io
 from dataclasses import dataclass
 
 import pyarrow as pa
-from PIL import Image
 
 from mmr1.data import contracts
-from mmr1.data.problems import IMAGE_MARK, Problem, open_image, read_problems
+from mmr1.data.images import open_image, shown_everywhere
+from mmr1.data.problems import IMAGE_MARK, Problem, check_row, read_problems
 from mmr1.report.accuracy import verdicts
 from mmr1.report.index import Evaluation, Index
 
@@ -61,14 +61,16 @@ def samples(index: Index, model: str, benchmark: str) -> list[Sample]:
     if len(chosen) < 2 or chosen[0].subject != "sft":
         return []
     right = [dict(verdicts(one.items, index.accuracy)) for one in chosen if one.items is not None]
-    problems = read_problems(index.benchmarks[benchmark])
+    path = index.benchmarks[benchmark]
+    problems = read_problems(path, images=False, allow_empty_answer=True)
     left = dict(KINDS)
     picked: list[tuple[str, Problem]] = []
-    for problem in problems:
+    for number, problem in enumerate(problems):
         if all(problem.id in one for one in right):
             kind = _kind([one[problem.id] for one in right])
             if kind is not None and left[kind] > 0:
                 left[kind] -= 1
+                check_row(path, number, problem)
                 picked.append((kind, problem))
     picked.sort(key=lambda pair: list(KINDS).index(pair[0]))
     texts = [_texts(one, {problem.id for _, problem in picked}) for one in chosen]
@@ -89,11 +91,12 @@ def samples(index: Index, model: str, benchmark: str) -> list[Sample]:
 
 
 def picture(data: bytes) -> Picture:
-    """An image's bytes as a data URI, as they are or, if it is wide, as a smaller JPEG."""
-    with Image.open(io.BytesIO(data)) as image:
-        size, media = image.size, Image.MIME.get(image.format or "", "image/png")
+    """An image as a data URI, as a model is shown it: its bytes, a PNG where browsers would show another, or, if it is
+    wide, a smaller JPEG."""
+    smaller = open_image(data)
+    size = smaller.size
+    data, media = shown_everywhere(data)
     if max(size) > WIDEST_IMAGE:
-        smaller = open_image(data)
         smaller.thumbnail((WIDEST_IMAGE, WIDEST_IMAGE))
         buffer = io.BytesIO()
         smaller.save(buffer, format="JPEG", quality=85)

@@ -1,14 +1,12 @@
 """Answers to problems from a model behind an endpoint, as rows of a rollouts table."""
 
 import base64
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from mmr1.data.chat import chat_turns
+from mmr1.data.images import shown_everywhere
 from mmr1.data.problems import Problem
 from mmr1.plumbing.fields import PromptPosition
 from mmr1.plumbing.files import digest
@@ -62,8 +60,7 @@ def turns(problem: Problem, system_prompt: str | None, position: PromptPosition)
 def _with_image(part: dict[str, Any], images: Any) -> dict[str, Any]:
     if part["type"] != "image":
         return part
-    data = next(images)
-    kind = Image.MIME[Image.open(io.BytesIO(data)).format or "PNG"]
+    data, kind = shown_everywhere(next(images))
     return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{base64.b64encode(data).decode()}"}}
 
 

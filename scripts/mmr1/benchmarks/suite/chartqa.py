@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, Source, by, text, value, with_image
+from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, Source, blank, by, text, value, with_image
 from mmr1.benchmarks.rules import reader
 from mmr1.benchmarks.rules.extract import extract
 from mmr1.data.problems import Problem
@@ -23,11 +23,11 @@ def to_problem(row: Row, number: int) -> Problem:
     if kind not in KINDS:
         raise UserError(f"human_or_machine: expected 0 or 1, found {kind!r}")
     return Problem(
-        id=str(row.get("id", number)),
+        id=str(number) if blank(row.get("id")) else text(row, "id"),
         source="chartqa",
         question=with_image(text(row, "query")),
         images=(),
-        answer=str(labels[0]),
+        answer=text({"label": labels[0]}, "label"),
         answer_type="open",
         metadata={"kind": KINDS[kind]},
     )

@@ -2,7 +2,19 @@
 
 import re
 
-from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, Source, by, text, with_image
+from mmr1.benchmarks.base import (
+    Benchmark,
+    Decision,
+    Response,
+    Row,
+    Source,
+    blank,
+    by,
+    optional_text,
+    text,
+    value,
+    with_image,
+)
 from mmr1.benchmarks.rules import reader
 from mmr1.benchmarks.rules.clean import clean
 from mmr1.benchmarks.rules.extract import extract
@@ -21,10 +33,10 @@ _MARKED = re.compile(r"\(([A-Ha-h])\)|\b([A-H])\b(?=[.:)])|(?:^|\s)([B-H])(?=\s*
 
 def to_problem(row: Row, number: int) -> Problem:
     """A row with question, answer, skill and broad_capability; its id is its key, or the name of its image."""
-    question, answer = str(row.get("question", "")), text(row, "answer")
+    question, answer = optional_text(row, "question"), "" if blank(value(row, "answer")) else text(row, "answer")
     choices = _listed(question) if re.fullmatch("[A-H]", answer) else None
     return Problem(
-        id=str(row.get("id") or text(row, "imagename").rsplit(".", 1)[0]),
+        id=text(row, "imagename").rsplit(".", 1)[0] if blank(row.get("id")) else text(row, "id"),
         source="logicvista",
         question=with_image(question.strip()),
         images=(),
@@ -89,5 +101,5 @@ BENCHMARK = Benchmark(
     official=official,
     reader=reader.rule,
     breakdowns={"skill": by("skill"), "capability": by("capability")},
-    official_prompt=lambda row: str(row.get("question", "")),
+    official_prompt=lambda row: optional_text(row, "question"),
 )

@@ -7,7 +7,18 @@ for the official score.
 import re
 from dataclasses import replace
 
-from mmr1.benchmarks.base import Benchmark, Row, Source, by, optional_texts, text, value, with_image
+from mmr1.benchmarks.base import (
+    Benchmark,
+    Row,
+    Source,
+    blank,
+    by,
+    optional_text,
+    optional_texts,
+    text,
+    value,
+    with_image,
+)
 from mmr1.benchmarks.rules import reader
 from mmr1.benchmarks.rules.clean import clean
 from mmr1.benchmarks.rules.letters import letter
@@ -22,13 +33,13 @@ _CHOICE = re.compile(r"^\s*([A-H])\s*[:.]\s*", re.MULTILINE)
 
 def to_problem(row: Row, number: int) -> Problem:
     """A row with sample_index, problem_index, problem_version, question, answer, question_type and metadata."""
-    question, answer = text(row, "question"), text(row, "answer")
-    details = dict(row.get("metadata") or {})
+    question, answer = optional_text(row, "question"), text(row, "answer")
+    details = {} if blank(row.get("metadata")) else dict(row["metadata"])
     listed = optional_texts(row, "choices")
     choices = _listed(question) if listed is None else tuple(_CHOICE.sub("", choice, count=1) for choice in listed)
     metadata = {
         "version": text(row, "problem_version"),
-        "problem_index": str(row.get("problem_index", text(row, "sample_index"))),
+        "problem_index": text(row, "sample_index" if blank(row.get("problem_index")) else "problem_index"),
         "question_type": text(row, "question_type").replace("_", "-"),
         "subject": details.get("subject", details.get("subjects")),
         "subfield": details.get("subfield", details.get("subfields")),

@@ -1,6 +1,17 @@
 """MathVision (test): competition problems whose gold is a letter, or a number where there are no options."""
 
-from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, Source, by, optional_texts, text, with_image
+from mmr1.benchmarks.base import (
+    Benchmark,
+    Decision,
+    Response,
+    Row,
+    Source,
+    by,
+    optional_text,
+    optional_texts,
+    text,
+    with_image,
+)
 from mmr1.benchmarks.rules import mathvision_rules
 from mmr1.data.problems import Problem
 
@@ -20,7 +31,7 @@ def to_problem(row: Row, number: int) -> Problem:
     return Problem(
         id=text(row, "id"),
         source="mathvision",
-        question=with_image(str(row.get("question", ""))),
+        question=with_image(optional_text(row, "question")),
         images=(),
         answer=text(row, "answer"),
         answer_type="letter" if choices else "open",
@@ -51,7 +62,7 @@ def _official_prompt(row: Row) -> str:
     listed = (
         "" if options == tuple("ABCDE") else "".join(f"({'ABCDE'[i]}) {option}\n" for i, option in enumerate(options))
     )
-    return f"{PROMPT}\n{text(row, 'question')}\n{listed}"
+    return f"{PROMPT}\n{optional_text(row, 'question')}\n{listed}"
 
 
 BENCHMARK = Benchmark(

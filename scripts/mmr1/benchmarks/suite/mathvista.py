@@ -3,7 +3,20 @@
 import re
 from fractions import Fraction
 
-from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, Source, by, optional_texts, text, value, with_image
+from mmr1.benchmarks.base import (
+    Benchmark,
+    Decision,
+    Response,
+    Row,
+    Source,
+    blank,
+    by,
+    optional_text,
+    optional_texts,
+    text,
+    value,
+    with_image,
+)
 from mmr1.benchmarks.rules import reader
 from mmr1.benchmarks.rules.clean import clean
 from mmr1.benchmarks.rules.extract import extract
@@ -18,18 +31,18 @@ BREAKDOWNS = ("question_type", "answer_type", "language", "source", "category", 
 def to_problem(row: Row, number: int) -> Problem:
     """A row with pid, question, choices, unit, precision, answer, question_type, answer_type and metadata."""
     question_type, answer_type = text(row, "question_type"), text(row, "answer_type")
-    precision = row.get("precision")
-    metadata = dict(row.get("metadata") or {})
+    precision, unit = (None if blank(row.get(name)) else row[name] for name in ("precision", "unit"))
+    metadata = {} if blank(row.get("metadata")) else dict(row["metadata"])
     metadata |= {
         "question_type": question_type,
         "answer_type": answer_type,
-        "unit": row.get("unit"),
+        "unit": unit,
         "precision": None if precision is None else int(precision),
     }
     return Problem(
-        id=text(row, "pid" if "pid" in row else "id"),
+        id=text(row, "id" if blank(row.get("pid")) else "pid"),
         source="mathvista",
-        question=with_image(str(row.get("question", ""))),
+        question=with_image(optional_text(row, "question")),
         images=(),
         answer=text(row, "answer"),
         answer_type="choice" if question_type == "multi_choice" else answer_type,

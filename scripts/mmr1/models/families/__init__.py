@@ -27,6 +27,7 @@ class Family(ABC):
 
     MODEL_TYPES: tuple[str, ...]  # `model_type` in config.json
     PROCESSORS: tuple[str, ...]  # the names of the processor's classes
+    SPECIAL: tuple[str, ...]  # the special tokens of chat and images, which no problem's text may hold
 
     @abstractmethod
     def image_token(self, config: Any) -> int:

@@ -32,23 +32,22 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
-SPECIAL = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|vision_pad|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-)
-
 
 class Qwen25VL(Family):
     """See the module."""
 
     MODEL_TYPES: tuple[str, ...] = ("qwen2_5_vl",)
     PROCESSORS: tuple[str, ...] = ("Qwen2_5_VLProcessor",)
+    SPECIAL: tuple[str, ...] = (
+        "<|endoftext|>",
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|vision_start|>",
+        "<|vision_end|>",
+        "<|vision_pad|>",
+        "<|image_pad|>",
+        "<|video_pad|>",
+    )
     PATCH = 14  # pixels of a patch's side in tiny models
     MERGE = 2
 
@@ -133,7 +132,7 @@ class Qwen25VL(Family):
         from mmr1.models.characters import character_tokenizer
 
         return character_tokenizer(
-            SPECIAL,
+            self.SPECIAL,
             eos_token="<|im_end|>",
             pad_token="<|endoftext|>",
             extra_special_tokens={"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
