@@ -113,7 +113,7 @@ BROKEN = {
     "answer: expected a text, found null": {"answer": None},
     "images: expected a list, found str": {"images": "a.png"},
     "images[0]: expected an image file, found none at ": {"images": ["nowhere.png"]},
-    "images[0]: expected an image, found 2 bytes that do not decode (in none of the formats PNG, ": {"images": ["no.png"]},
+    "images[0]: expected an image, found 2 bytes that do not decode (in none ": {"images": ["no.png"]},
     "question: expected one <image> mark per image, found 2 marks and 1 images": {"question": "<image><image>?"},
     "choices: expected a list of texts, found 'A'": {"choices": "A"},
     "metadata: expected an object, found list": {"metadata": [1]},

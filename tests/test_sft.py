@@ -253,7 +253,7 @@ def test_a_short_run_that_is_never_evaluated_is_evaluated_at_its_end(
         {},
     )
     (row,) = read_jsonl(tmp_path / "m.jsonl")
-    assert metrics == {"steps": 1.0, "eval_loss": row["eval_loss"]}
+    assert metrics == {"steps": 1.0, "eval_loss": row["eval_loss"], "cut": 0.0, "left_out": 0.0}
 
 
 def test_a_file_that_is_read_by_the_row_trains_the_same_weights(

@@ -56,6 +56,15 @@ class ConversationFile:
         check_row(self.path, row, problem, conversation["response"])
         return problem, conversation["response"]
 
+    def texts(self) -> Iterator[tuple[Problem, str]]:
+        """Every conversation in order, with empty bytes in place of its images, which are not read."""
+        names = [name for name in CONVERSATIONS.names if name != "images"]
+        for group in range(self._rows.groups):
+            rows = self._rows.read_group(group, names).to_pylist()
+            for number, row in zip(self._rows.rows_of(group), rows, strict=True):
+                images = [b""] * row["question"].count(IMAGE_MARK)
+                yield row_problem(self.path, number, {**row, "images": images}), row["response"]
+
     def _check_group(self, group: int) -> pa.Array:
         """The ids of a row group, whose texts are checked, and that it has as many images as marks."""
         numbers = self._rows.rows_of(group)

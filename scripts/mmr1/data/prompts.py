@@ -58,6 +58,15 @@ class PromptEncoder:
         self._cached_problems = cached_problems
         self._cache: dict[str, tuple[Problem, EncodedPrompt]] = {}
 
+    @property
+    def most_visual_tokens(self) -> int:
+        """The most tokens that an image can take, whatever its size."""
+        return self.family.most_visual_tokens(self.processor, self.images_kwargs)
+
+    def count_visual_tokens(self, width: int, height: int) -> int:
+        """How many tokens an image of this size takes."""
+        return self.family.count_visual_tokens(self.processor, height, width, self.images_kwargs)
+
     def messages(self, problem: Problem) -> list[dict[str, Any]]:
         """The chat turns for a problem, each `<image>` mark a part of its own."""
         return chat_turns(problem, self.system_prompt, self.position)

@@ -21,7 +21,7 @@ class SFTSettings(Section):
     weight_decay: float = Field(0.0, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
     max_grad_norm: float = Field(1.0, gt=0)
-    cutoff: int = Field(16_384, ge=8, description="longest conversation in tokens; longer ones are cut at the end")
+    cutoff: int = Field(16_384, ge=8, description="longest conversation in tokens; the response of a longer one is cut")
     precision: Literal["bf16", "fp32"] = "bf16"
     gradient_checkpointing: bool = True
     deepspeed: dict[str, Any] | Path | None = Field(

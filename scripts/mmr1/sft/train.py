@@ -22,8 +22,6 @@ from transformers import (
     set_seed,
 )
 
-from mmr1.data.conversations import ConversationFile
-from mmr1.data.problems import Problem
 from mmr1.data.prompts import EncodedPrompt, PromptEncoder
 from mmr1.grpo.distributed import PATIENCE, Ranks, join
 from mmr1.models.family import family_file, family_of
@@ -34,23 +32,32 @@ from mmr1.plumbing.interruption import Interrupted, Interruption
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.settings import numbers, plugin_files
 from mmr1.plumbing.states import States
+from mmr1.sft.cutoff import Fit, Rows, fit
 from mmr1.sft.settings import SFTSettings
 
 IGNORED = -100
 
-Rows = list[tuple[Problem, str]] | ConversationFile
-
 
 class Conversations(Dataset):
-    """Problems with the response to learn: each item is its token ids, labels and pixels."""
+    """Problems with the response to learn: each item is its token ids, labels and pixels.
 
-    def __init__(self, rows: Rows, encoder: PromptEncoder, cutoff: int) -> None:
+    `kept` are the numbers of the rows that the cutoff leaves (`mmr1.sft.cutoff`); all without it.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        encoder: PromptEncoder,
+        cutoff: int,
+        kept: Sequence[int] | None = None,
+    ) -> None:
         self.rows = rows
         self.encoder = encoder
         self.cutoff = cutoff
+        self.kept = range(len(rows)) if kept is None else kept
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.kept)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`input_ids` and `labels` int64 [T] (the prompt is not learned), and the prompt's pixels."""
@@ -58,7 +65,7 @@ class Conversations(Dataset):
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         """A batch at once, as torch's fetcher asks for it."""
-        rows = [self.rows[index] for index in indices]
+        rows = [self.rows[self.kept[index]] for index in indices]
         prompts = self.encoder.encode_many([problem for problem, _ in rows])
         return [self._item(prompt, response) for prompt, (_, response) in zip(prompts, rows, strict=True)]
 
@@ -133,20 +140,20 @@ def train_sft(
     interruption: Interruption,
     inputs: Mapping[str, str],
 ) -> dict[str, float]:
-    """Fine-tune and save the checkpoint with the best validation loss; returns the last metrics.
+    """Fine-tune and save the checkpoint with the best validation loss; returns the last metrics, and how many
+    conversations the cutoff cut and left out.
 
     `work` keeps Trainer's own states, from which a killed run goes on, if the settings, the seed, the code, the number
     of threads and ranks, and `inputs`, a digest for each thing that is read, are the same. Writes `out`, a Hugging Face
     folder with the processor, and `metrics`, one object a logged step. Under torchrun every rank calls this, and the
     first one writes; it alone needs the `inputs`.
 
-    Raises Interrupted once a state is saved, if any rank was asked to stop before the last step.
+    Raises Interrupted once a state is saved, if any rank was asked to stop before the last step, and UserError if the
+    cutoff leaves no conversation, or fewer than a batch.
     """
     set_seed(seed)
     arguments = _arguments(settings, seed, work)  # before the model: under ZeRO-3 it is divided while it is loaded
     processor = AutoProcessor.from_pretrained(model_folder)
-    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-    model = AutoModelForImageTextToText.from_pretrained(model_folder, dtype=dtype)
     encoder = PromptEncoder(
         processor,
         system_prompt,
@@ -156,13 +163,16 @@ def train_sft(
         cached_problems=0,  # a conversation comes once an epoch
     )
     ranks = _ranks(arguments)
+    fits = _fits(train, validation, encoder, settings, ranks)
+    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    model = AutoModelForImageTextToText.from_pretrained(model_folder, dtype=dtype)
     identity = identify(settings, inputs, seed, ranks, [family_file(model_folder)])
     states = States(work, identity, prefix="checkpoint-")
     trainer = _Trainer(
         model=model,
         args=arguments,
-        train_dataset=Conversations(train, encoder, settings.cutoff),
-        eval_dataset=Conversations(validation, encoder, settings.cutoff),
+        train_dataset=Conversations(train, encoder, settings.cutoff, fits[0].kept),
+        eval_dataset=Conversations(validation, encoder, settings.cutoff, fits[1].kept),
         data_collator=Collator(processor.tokenizer.pad_token_id, model.config),
         callbacks=[_Lines(), _Seal(states, ranks), _Leave(interruption, ranks)],
     )
@@ -187,7 +197,27 @@ def train_sft(
             (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle with paths and times of this run
     ranks.barrier()  # another may still read the best state, and the first one removes it
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
-    return {"eval_loss": float(min(losses)), "steps": float(trainer.state.global_step)}
+    return {
+        "eval_loss": float(min(losses)),
+        "steps": float(trainer.state.global_step),
+        "cut": float(fits[0].cut),
+        "left_out": float(fits[0].left_out),
+    }
+
+
+def _fits(train: Rows, validation: Rows, encoder: PromptEncoder, settings: SFTSettings, ranks: Ranks) -> list[Fit]:
+    """What the cutoff does to both sets, found by the first rank for all."""
+    fits: list[Fit] = []
+    with ranks.one_mistake_is_all():
+        if ranks.first:
+            sets = {"conversations": train, "validation": validation}
+            fits = [fit(name, rows, encoder, settings.cutoff) for name, rows in sets.items()]
+            if (left := len(fits[0].kept)) < min(settings.batch_size, len(train)):
+                raise UserError(
+                    f"batch_size: expected at most {left}, the conversations that fit the cutoff of {settings.cutoff} "
+                    f"tokens, found {settings.batch_size}"
+                )
+    return ranks.gather(fits)[0]  # type: ignore[no-any-return]
 
 
 def _ranks(arguments: TrainingArguments) -> Ranks:

@@ -46,6 +46,10 @@ class Family(ABC):
         """How many visual tokens an image of this size takes, in pixels, without processing it."""
 
     @abstractmethod
+    def most_visual_tokens(self, processor: Any, images_kwargs: dict[str, Any]) -> int:
+        """A bound on `count_visual_tokens` for all sizes that `mmr1.data.images` lets pass."""
+
+    @abstractmethod
     def blank_image(self, config: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """`pixel_values` float32 and grid int64 [1, 3] of an image of one visual token, as the processor gives them."""
 

@@ -6,8 +6,10 @@ time, height and width (multimodal RoPE).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+from mmr1.data.images import MAX_ASPECT
 from mmr1.models.families import Family, Features
 
 if TYPE_CHECKING:
@@ -75,6 +77,14 @@ class Qwen25VL(Family):
         size, images = images_kwargs["size"], processor.image_processor
         bounds = {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
         return int(images.get_number_of_image_patches(height, width, bounds)) // images.merge_size**2
+
+    def most_visual_tokens(self, processor: Any, images_kwargs: dict[str, Any]) -> int:
+        images = processor.image_processor
+        token = (images.patch_size * images.merge_size) ** 2  # pixels
+        low, high = (images_kwargs["size"][edge] / token for edge in ("shortest_edge", "longest_edge"))
+        # Sides are rounded: down to `high`, but to one token at least, or up from `low`.
+        up = low + (MAX_ASPECT + 1) / MAX_ASPECT**0.5 * low**0.5 + 1
+        return math.ceil(max(high, (MAX_ASPECT * high) ** 0.5, up))
 
     def blank_image(self, config: Any) -> tuple[torch.Tensor, torch.Tensor]:
         import torch

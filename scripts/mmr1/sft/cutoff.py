@@ -1,0 +1,87 @@
+"""The cutoff: a response that is too long is cut at its end; a conversation whose prompt leaves no room for one is left
+out. A prompt is never cut: it ends in the question, and the tokens of an image have to be as many as its features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmr1.data.chat import shown_question
+from mmr1.data.conversations import ConversationFile
+from mmr1.data.images import open_image
+from mmr1.data.problems import IMAGE_MARK, Problem
+from mmr1.data.prompts import PromptEncoder
+from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.progress import log, track
+
+Rows = Sequence[tuple[Problem, str]] | ConversationFile
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Which conversations are trained on, by their numbers in order, and what the cutoff does to all of them."""
+
+    kept: Sequence[int]
+    cut: int  # of those that are kept, how many lose the end of their response
+    left_out: int
+
+
+def fit(name: str, rows: Rows, encoder: PromptEncoder, cutoff: int) -> Fit:
+    """What a cutoff of so many tokens does to conversations, told in a line where it does anything.
+
+    Most are known to fit by bounds, the bytes of their texts and the most visual tokens that an image can take; images
+    are read only where those do not decide. Raises UserError if no conversation is left.
+    """
+    left_out: list[int] = []
+    cut = 0
+    texts = rows.texts() if isinstance(rows, ConversationFile) else rows
+    lengths = Lengths(rows, encoder, cutoff)
+    for number, (problem, response) in enumerate(track(texts, f"lengths of {name}", len(rows))):
+        prompt, answer = lengths(number, problem, response)
+        if prompt >= cutoff:
+            left_out.append(number)
+        elif prompt + answer > cutoff:
+            cut += 1
+    if len(left_out) == len(rows):
+        raise UserError(
+            f"{name}: cutoff: expected room for a prompt and at least one token of its response, found none in any of "
+            f"{len(rows)} conversations ({cutoff} tokens)"
+        )
+    if cut or left_out:
+        first = f", the first of them row {left_out[0]}" if left_out else ""
+        log(
+            f"{name}: of {len(rows)} conversations {cut} end at the cutoff of {cutoff} tokens, and {len(left_out)} are "
+            f"left out, for their prompts alone are longer{first}"
+        )
+    missing = set(left_out)
+    kept = [number for number in range(len(rows)) if number not in missing] if missing else range(len(rows))
+    return Fit(kept, cut, len(left_out))
+
+
+class Lengths:
+    """The tokens of a prompt and of the response with its end; bounds from above where these show that all fits."""
+
+    def __init__(self, rows: Rows, encoder: PromptEncoder, cutoff: int) -> None:
+        self.rows, self.encoder, self.cutoff = rows, encoder, cutoff
+        self.most = encoder.most_visual_tokens
+        self.frame = self._bytes("")
+        self.mark = self._bytes(IMAGE_MARK) - self.frame
+
+    def __call__(self, number: int, problem: Problem, response: str) -> tuple[int, int]:
+        # A token is a byte at least.
+        images, shown = len(problem.images), shown_question(problem)
+        prompt = self.frame + images * (self.mark + self.most) + len(shown.encode())
+        answer = len(response.encode()) + 1
+        if prompt + answer <= self.cutoff:
+            return prompt, answer
+        tokenizer = self.encoder.processor.tokenizer
+        texts = [self.encoder.text(problem), response]
+        prompt, answer = (len(ids) for ids in tokenizer(texts, add_special_tokens=False).input_ids)
+        answer += 1
+        if prompt + images * self.most + answer <= self.cutoff:
+            return prompt + images * self.most, answer
+        sizes = [open_image(data).size for data in self.rows[number][0].images]
+        return prompt + sum(self.encoder.count_visual_tokens(*size) - 1 for size in sizes), answer
+
+    def _bytes(self, question: str) -> int:
+        images = (b"",) * question.count(IMAGE_MARK)
+        return len(self.encoder.text(Problem("", "", question, images, "")).encode())
