@@ -26,7 +26,7 @@ from mmr1.rollout.engines import Limits
 from mmr1.rollout.make import make_engine
 from mmr1.rollout.requests import Engine, Request, Rollout, Sampling, group_requests
 from mmr1.rollout.transformers_engine import TransformersEngine
-from mmr1.rollout.vllm_engine import VllmEngine, prompt_length
+from mmr1.rollout.vllm_engine import VllmEngine
 
 SAMPLED = Sampling(temperature=0.8, max_tokens=24)
 GREEDY = Sampling(temperature=0.0, max_tokens=24)
@@ -296,7 +296,7 @@ def test_more_images_than_announced_are_refused(vllm_engine: VllmEngine, problem
 
 def test_prompt_length_without_pixels(encoder: PromptEncoder, problems: list[Problem]) -> None:
     for problem in problems:
-        assert prompt_length(encoder, problem) == len(encoder.encode(problem).input_ids)
+        assert encoder.length(problem) == len(encoder.encode(problem).input_ids)
 
 
 def test_notes_name_the_engine(engine: Engine) -> None:

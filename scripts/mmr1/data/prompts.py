@@ -63,9 +63,14 @@ class PromptEncoder:
         """The most tokens that an image can take, whatever its size."""
         return self.family.most_visual_tokens(self.processor, self.images_kwargs)
 
-    def count_visual_tokens(self, width: int, height: int) -> int:
-        """How many tokens an image of this size takes."""
-        return self.family.count_visual_tokens(self.processor, height, width, self.images_kwargs)
+    def length(self, problem: Problem) -> int:
+        """The number of tokens of a problem's prompt, from its text and its images' sizes; no pixels are processed."""
+        visual = [
+            self.family.count_visual_tokens(self.processor, image.height, image.width, self.images_kwargs)
+            for image in self.images(problem)
+        ]
+        text = self.processor.tokenizer(self.text(problem), add_special_tokens=False)["input_ids"]
+        return len(text) + sum(count - 1 for count in visual)  # the text has one token an image
 
     def messages(self, problem: Problem) -> list[dict[str, Any]]:
         """The chat turns for a problem, each `<image>` mark a part of its own."""

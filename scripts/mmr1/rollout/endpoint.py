@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mmr1.data.rows import SURROGATE
 from mmr1.plumbing.disk import writing
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import atomic, digest
@@ -48,12 +49,22 @@ class Endpoint:
         self._client = openai.OpenAI(base_url=url, api_key=self._key or "none", max_retries=retries, timeout=SECONDS)
 
     def chat(self, messages: Sequence[dict[str, Any]], **sampling: Any) -> tuple[str, str]:
-        """The reply to some turns, and why it ended ("stop", "length", …). `sampling` as the API names it."""
-        reply = self._client.chat.completions.create(model=self.model, messages=messages, **sampling)
-        if not reply.choices:
-            raise NoAnswer("expected a choice, found none")
-        text = blotted(reply.choices[0].message.content or "", [self._key])
-        return text, reply.choices[0].finish_reason or "stop"
+        """The reply to some turns, and why it ended ("stop", "length", …). `sampling` as the API names it.
+
+        Raises NoAnswer for a body that is no chat completion, such as a page of HTML with status 200.
+        """
+        try:
+            reply = self._client.chat.completions.create(model=self.model, messages=messages, **sampling)
+        except (ValueError, RecursionError) as error:  # a body that is no JSON, or nested more deeply than Python reads
+            raise NoAnswer(f"expected JSON, found {type(error).__name__}: {error}") from None
+        try:
+            choice = reply.choices[0]
+            said, reason = choice.message.content or "", choice.finish_reason or "stop"
+        except (AttributeError, IndexError, TypeError, KeyError):  # the client takes any value for a completion
+            raise NoAnswer(f"expected a chat completion with a choice, found {str(reply)!r}") from None
+        if not isinstance(said, str) or not isinstance(reason, str):
+            raise NoAnswer(f"expected a text, found {said!r}")
+        return blotted(SURROGATE.sub("\ufffd", said), [self._key]), reason
 
     def ask_all(self, what: str, questions: Mapping[str, Callable[[], Any]], cache: Path) -> dict[str, Any]:
         """The answer to each question, by its name (a hash of all that it depends on): from `cache`, else asked.

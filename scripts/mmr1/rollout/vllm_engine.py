@@ -172,7 +172,7 @@ class VllmEngine:
         return prompt
 
     def _check_length(self, problem: Problem) -> None:
-        length = prompt_length(self.encoder, problem)
+        length = self.encoder.length(problem)
         if length > (self.max_prompt_tokens or length):
             raise UserError(
                 f"problem {problem.id}: expected a prompt of at most {self.max_prompt_tokens} tokens, found {length}"
@@ -204,16 +204,6 @@ class VllmEngine:
             finish_reason="stop" if ids[-1] == self._end else "length",
             logprobs=np.asarray(logprobs, dtype=np.float32),
         )
-
-
-def prompt_length(encoder: PromptEncoder, problem: Problem) -> int:
-    """The number of tokens of a problem's prompt, from its text and its images' sizes, without processing pixels."""
-    tokens = [
-        encoder.family.count_visual_tokens(encoder.processor, image.height, image.width, encoder.images_kwargs)
-        for image in encoder.images(problem)
-    ]
-    text = encoder.processor.tokenizer(encoder.text(problem), add_special_tokens=False)["input_ids"]
-    return len(text) + sum(count - 1 for count in tokens)  # the text has one token an image
 
 
 def _import_vllm(batch_invariant: bool) -> Any:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from mmr1.data.chat import shown_question
 from mmr1.data.conversations import ConversationFile
-from mmr1.data.images import open_image
 from mmr1.data.problems import IMAGE_MARK, Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.plumbing.errors import UserError
@@ -79,8 +78,7 @@ class Lengths:
         answer += 1
         if prompt + images * self.most + answer <= self.cutoff:
             return prompt + images * self.most, answer
-        sizes = [open_image(data).size for data in self.rows[number][0].images]
-        return prompt + sum(self.encoder.count_visual_tokens(*size) - 1 for size in sizes), answer
+        return self.encoder.length(self.rows[number][0]), answer
 
     def _bytes(self, question: str) -> int:
         images = (b"",) * question.count(IMAGE_MARK)
