@@ -1,6 +1,7 @@
 """Images: encoded bytes become RGB as a viewer shows them; what no model can be shown is refused with the reason."""
 
 import io
+import warnings
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -12,6 +13,7 @@ EVERYWHERE = ("PNG", "JPEG", "WEBP", "GIF")
 PLAIN = ("1", "L", "P", "RGB")
 
 MAX_PIXELS = 1 << 26  # 8192 × 8192; decoding takes up to 12 bytes a pixel, whatever the file's own size is
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # Pillow's own bound is a higher one
 MAX_ASPECT = 200  # the image processors of Qwen2.5-VL and Qwen3-VL refuse a side of more than 200 times the other
 
 ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
