@@ -221,7 +221,7 @@ def values_of(file: Path) -> str | None:
 
 def table_digest(file: Path) -> str:
     """The sha256 of a Parquet table's column names, types and rows."""
-    parquet = pq.ParquetFile(file)
+    parquet = pq.ParquetFile(file, page_checksum_verification=True)
     schema = parquet.schema_arrow.remove_metadata().to_string(show_field_metadata=False)
     rows = hashlib.sha256(schema.encode())
     for batch in parquet.iter_batches(batch_size=256):

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from agreement import rank_correlation, top_overlap  # noqa: E402
 from evaluation_tables import write  # noqa: E402
+from mmr1.data import contracts  # noqa: E402
 from mmr1.recipe import Recipe, load_recipe  # noqa: E402
 from mmr1.vas.refreshes.stale import Settings as StaleSettings  # noqa: E402
 from mmr1.vas.refreshes.stale import pass_rate_deviation  # noqa: E402
@@ -35,6 +36,7 @@ from mmr1.vas.scores import beta_ovs, plain_ovs  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "vas.md"
 MODEL = "tiny"
+STEP = pa.schema([contracts.TRAINING_ROLLOUTS.field("step")])
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Trained:
     def training_rollouts(self) -> list[int]:
         """Rollouts of each training step, those that DAPO's filter passed over included."""
         files = [self.round(r) / "train_rollouts.parquet" for r in self.rounds]
-        steps = np.concatenate([pq.read_table(file, columns=["step"])["step"].to_numpy() for file in files])
+        steps = np.concatenate([contracts.read(file, STEP)["step"].to_numpy() for file in files])
         return np.unique(steps, return_counts=True)[1].tolist()
 
     def curve(self) -> list[tuple[int, float]]:
@@ -155,7 +157,7 @@ def criteria_table(full: list[Trained]) -> str:
     for one in full:
         half_life = StaleSettings().half_life
         for r in one.rounds[1:]:
-            before = pq.read_table(one.round(r - 1) / "scores.parquet").sort_by("problem_id")
+            before = contracts.read(one.round(r - 1) / "scores.parquet", contracts.SCORES).sort_by("problem_id")
             n, passes = before["n"].to_numpy(), before["n"].to_numpy() * before["pass_rate"].to_numpy()
             old, new = (vps(one, one.round(number) / "scores.parquet") for number in (r - 1, r))
             truth = vps(one, reference(one, r))
@@ -200,7 +202,7 @@ def ovs_deviation(passes: np.ndarray, n: np.ndarray, age: np.ndarray, half_life:
 def vps(trained: Trained, path: Path, estimate: str = "plain") -> np.ndarray:
     """The VPS of a scores file (problems,), in the order of ids, under one estimate of p(1-p)."""
     weights = trained.recipe.resolve(MODEL, trained.run).vas
-    scores = pq.read_table(path).sort_by("problem_id")
+    scores = contracts.read(path, contracts.SCORES).sort_by("problem_id")
     n = scores["n"].to_numpy()
     ovs = {"plain": plain_ovs, "beta": beta_ovs}[estimate](scores["pass_rate"].to_numpy() * n, n)
     return weights.outcome_weight * ovs + weights.diversity_weight * scores["tds"].to_numpy()
@@ -279,7 +281,7 @@ def within(curve: Sequence[tuple[int, float]], budget: int) -> float:
 
 
 def rows(path: Path) -> int:
-    return int(pq.read_metadata(path).num_rows)
+    return int(contracts.open_any(path).metadata.num_rows)
 
 
 def spread(values: Sequence[float], digits: int) -> str:

@@ -13,7 +13,7 @@ from mmr1.data import contracts
 from mmr1.data.problems import Problem, write_problems
 from mmr1.data.sources import digits
 from mmr1.plumbing.files import digest, files_under, sha256, write_json, write_jsonl
-from mmr1.plumbing.record import SCHEMA_VERSION, sealed
+from mmr1.plumbing.seal import SCHEMA_VERSION, sealed
 from mmr1.report.index import Evaluation, Index, Round, Sft, Training
 from mmr1.seeds import generator
 

@@ -11,7 +11,8 @@ import pytest
 
 from mmr1.plumbing.files import read_json, sha256, write_json
 from mmr1.plumbing.folders import contents, digest_file
-from mmr1.plumbing.record import job, sealed
+from mmr1.plumbing.record import job
+from mmr1.plumbing.seal import sealed
 from mmr1.provenance.adoption import Planned, disagreement, made_files, restore_digest_files
 
 

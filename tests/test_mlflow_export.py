@@ -22,7 +22,7 @@ from chat_endpoint import Endpoint, serving
 from mmr1.benchmarks.judge import KEY_VARIABLE as JUDGE_KEY
 from mmr1.data.problems import Problem, write_problems
 from mmr1.plumbing.files import read_json, read_jsonl, write_json, write_jsonl
-from mmr1.plumbing.record import sealed
+from mmr1.plumbing.seal import sealed
 from mmr1.rollout.served import KEY_VARIABLE as ENDPOINT_KEY
 from synthetic_results import SyntheticResults, hashed
 

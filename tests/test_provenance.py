@@ -14,7 +14,7 @@ import pytest
 from mmr1.plumbing import code
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, write_json
-from mmr1.plumbing.record import sealed
+from mmr1.plumbing.seal import sealed
 from mmr1.provenance.ledger import locate, read_attempts, read_records
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
@@ -204,26 +204,20 @@ def test_a_record_of_the_first_wave_is_refused_by_its_version(place: Workplace) 
         read_records(place.folder / "results")
 
 
-def test_parents_are_the_records_of_the_inputs(place: Workplace) -> None:
-    first = place.done(place.write("a.txt", "ab"), "b.txt", "first")
-    assert first["parents"] == []  # data from outside
-    second = place.done("b.txt", "c.txt", "second")
+def test_parents_are_the_records_of_the_inputs_and_the_rest_are_sources(place: Workplace) -> None:
+    first = place.done(place.write("a.txt", "ab"), "results/b.txt", "first")
+    assert first["parents"] == []
+    assert first["sources"] == [{"path": "a.txt", "sha256": first["key"]["inputs"]["text"][0]["sha256"]}]
+    second = place.done("results/b.txt", "results/c.txt", "second")
     assert second["parents"] == [{"record": "results/records/repeat/first.json", "name": first["name"]}]
+    assert second["sources"] == second["changed_inputs"] == []
 
 
 def test_making_the_same_bytes_again_heals_the_chain(place: Workplace) -> None:
-    place.done(place.write("a.txt", "ab"), "b.txt", "first")
-    second = place.done("b.txt", "c.txt", "second")
-    (place.folder / "b.txt").unlink()
-    assert place.done("a.txt", "b.txt", "first")["name"] == second["parents"][0]["name"]
-
-
-def test_an_input_that_was_changed_after_it_was_made_has_a_parent_without_digest(place: Workplace) -> None:
-    place.done(place.write("a.txt", "ab"), "b.txt", "first")
-    place.write("b.txt", "edited")
-    assert place.done("b.txt", "c.txt", "second")["parents"] == [
-        {"record": "results/records/repeat/first.json", "name": None}
-    ]
+    place.done(place.write("a.txt", "ab"), "results/b.txt", "first")
+    second = place.done("results/b.txt", "results/c.txt", "second")
+    (place.folder / "results/b.txt").unlink()
+    assert place.done("a.txt", "results/b.txt", "first")["name"] == second["parents"][0]["name"]
 
 
 def test_the_temporary_files_of_other_jobs_are_no_records(place: Workplace) -> None:

@@ -1,9 +1,13 @@
-"""The tables between stages (docs/design.md §4): their columns, and readers that refuse what breaks the contract."""
+"""The tables between stages (docs/design.md §4): their columns, and readers that refuse what breaks the contract.
+
+Every page of a table that is written here has a checksum, and every reader compares it: a damaged byte is an error in
+one line, never another value. Nothing else of the package opens a Parquet file.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -81,6 +85,11 @@ SCHEDULE = pa.schema(
 )
 
 
+Part = TypeVar("Part")
+
+# What all tables are written with.
+WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+
 # Bytes. To read a row is to read its row group: one may be this large, and those that were read last are kept.
 LARGEST_GROUP = 256 << 20
 KEPT_GROUPS = 64 << 20
@@ -91,13 +100,7 @@ def open_parquet(path: str | Path, schema: pa.Schema) -> pq.ParquetFile:
 
     Raises UserError if the file is missing, is truncated, or lacks a column or has it in another type.
     """
-    try:
-        # Read as it is needed: by default Arrow keeps all that it has read of a file, whole column chunks at a time.
-        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20)
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path}: no such file") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: not a complete Parquet file: {str(error).splitlines()[0]}") from None
+    file = open_any(path)
     columns = file.schema_arrow
     for field in schema:
         index = columns.get_field_index(field.name)
@@ -108,30 +111,66 @@ def open_parquet(path: str | Path, schema: pa.Schema) -> pq.ParquetFile:
     return file
 
 
+def open_any(path: str | Path) -> pq.ParquetFile:
+    """Open a Parquet file of any columns; read it by `batches`. Raises UserError if it is missing or truncated."""
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file")
+    with damage_named(path, "not a complete Parquet file"):
+        # Read as it is needed: by default Arrow keeps all that it has read of a file, whole column chunks at a time.
+        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20, page_checksum_verification=True)
+        file.schema_arrow.names  # noqa: B018  # a damaged name is found out here
+    return file
+
+
+@contextmanager
+def damage_named(path: str | Path, problem: str = "expected whole pages, found damage") -> Iterator[None]:
+    """Turn what Arrow says of damaged bytes into a UserError of one line that begins with the file and the problem."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UserError(f"{path}: {problem}: {str(error).splitlines()[0]}") from None
+
+
+def batches(path: str | Path, file: pq.ParquetFile, rows: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """The rows of an open file, at most `rows` at a time. Raises UserError for damaged bytes, or a missing column."""
+    count = 0
+    for batch in _undamaged(path, file.iter_batches(rows, columns=columns)):
+        if missing := [name for name in columns or () if name not in batch.schema.names]:
+            raise UserError(f"{path}: expected a column {missing[0]}, found {', '.join(batch.schema.names)}")
+        count += len(batch)
+        yield pa.Table.from_batches([batch])
+    _check_rows(path, count, file.metadata.num_rows)
+
+
 def read(path: str | Path, schema: pa.Schema) -> pa.Table:
     """The columns of `schema` from a Parquet file, in that order and with those types; see `open_parquet` for errors.
 
-    Also raises UserError, with the row, for a null in a column that may not hold one.
+    Also raises UserError for damaged bytes and, with the row, for a null in a column that may not hold one.
     """
-    return _checked(path, 0, open_parquet(path, schema).read(columns=schema.names), schema)
+    file = open_parquet(path, schema)
+    with damage_named(path):
+        table = file.read(columns=schema.names)
+    _check_rows(path, len(table), file.metadata.num_rows)
+    return _checked(path, 0, table, schema)
 
 
 def iter_row_groups(path: str | Path, schema: pa.Schema) -> Iterator[pa.Table]:
     """Like `read`, one row group at a time, so that memory stays flat in the length of the table."""
     file = open_parquet(path, schema)
     first = 0
-    for group in range(file.num_row_groups):
-        table = file.read_row_group(group, columns=schema.names)
+    groups = (file.read_row_group(group, columns=schema.names) for group in range(file.num_row_groups))
+    for table in _undamaged(path, groups):
         yield _checked(path, first, table, schema)
         first += len(table)
+    _check_rows(path, first, file.metadata.num_rows)
 
 
 def iter_batches(path: str | Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
     """Like `iter_row_groups`, at most `rows` rows at a time, however large the file's row groups are."""
     first = 0
-    for batch in open_parquet(path, schema).iter_batches(rows, columns=schema.names):
-        yield _checked(path, first, pa.Table.from_batches([batch]), schema)
-        first += len(batch)
+    for table in batches(path, open_parquet(path, schema), rows, schema.names):
+        yield _checked(path, first, table, schema)
+        first += len(table)
 
 
 class RowReader:
@@ -181,11 +220,9 @@ class RowReader:
     def read_group(self, group: int, names: Sequence[str] | None = None) -> pa.Table:
         """A group's columns, all or those of `names`. Raises UserError for damaged bytes, or a null, as `read` does."""
         schema = pa.schema([field for field in self.schema if names is None or field.name in names])
-        try:
+        with damage_named(self.path, f"row group {group}: expected a whole one, found damage"):
             table = self._file.read_row_group(group, columns=schema.names)
-        except (pa.ArrowInvalid, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{self.path}: row group {group}: expected a whole one, found damage: {reason}") from None
+        _check_rows(f"{self.path}: row group {group}", len(table), len(self.rows_of(group)))
         return _checked(self.path, self.rows_of(group).start, table, schema)
 
     def _keep_group(self, group: int) -> pa.Table:
@@ -212,7 +249,7 @@ def write(path: str | Path, rows: pa.Table | Iterable[Mapping[str, Any]], schema
     """
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
     with atomic(path) as temporary:
-        pq.write_table(table.select(schema.names).cast(schema), temporary, compression="zstd")
+        pq.write_table(table.select(schema.names).cast(schema), temporary, **WRITING)
 
 
 @contextmanager
@@ -221,8 +258,10 @@ def writer(path: str | Path, schema: pa.Schema, *, statistics: bool = True) -> I
 
     Without `statistics` (each group's least and largest texts) the index of many groups is a tenth as large.
     """
-    options = {"compression": "zstd", "write_statistics": statistics}
-    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as parquet:
+    with (
+        atomic(path) as temporary,
+        pq.ParquetWriter(temporary, schema, write_statistics=statistics, **WRITING) as parquet,
+    ):
         yield parquet
 
 
@@ -249,6 +288,22 @@ def _check_texts(path: str | Path, first_row: int, table: pa.Table | pa.RecordBa
                     raise UserError(
                         f"{path}: row {first_row + row}: {name}: expected a text in UTF-8: {error.reason}"
                     ) from None
+
+
+def _undamaged(path: str | Path, parts: Iterator[Part]) -> Iterator[Part]:
+    """Parts of a file as they are read; `damage_named` for the reading of each."""
+    while True:
+        with damage_named(path):
+            part = next(parts, None)
+        if part is None:
+            return
+        yield part
+
+
+def _check_rows(where: str | Path, found: int, expected: int) -> None:
+    """Raises UserError where there are not as many rows as the file says: no checksum covers a page's count."""
+    if found != expected:
+        raise UserError(f"{where}: expected {expected} rows, as it says itself, found {found}")
 
 
 def _compatible(actual: pa.DataType, expected: pa.DataType) -> bool:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmr1.data import contracts
 from mmr1.data.conversations import conversation_writer
@@ -198,17 +197,12 @@ def named(one: Problem, source: str | None) -> Problem:
 
 
 def _parquet(files: list[Path]) -> tuple[int, Callable[[], Iterator[tuple[str, Row]]]]:
-    opened = []
-    for path in files:
-        try:
-            opened.append((path, pq.ParquetFile(path, pre_buffer=False)))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(f"{path}: not a complete Parquet file: {str(error).splitlines()[0]}") from None
+    opened = [(path, contracts.open_any(path)) for path in files]
 
     def rows() -> Iterator[tuple[str, Row]]:
         for path, file in opened:
             number = 0
-            for batch in file.iter_batches(ROWS_AT_A_TIME):
+            for batch in contracts.batches(path, file, ROWS_AT_A_TIME):
                 for row in contracts.as_rows(path, number, batch):
                     yield f"{path}: row {number}", row
                     number += 1

@@ -5,9 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from mmr1.data import contracts
 from mmr1.data.problems import BrokenRow, Problem
 from mmr1.data.rows import Dropped, marked, text_of, whole
@@ -30,15 +27,12 @@ def rl_rows(folder: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """Each row of the data set with its number over all files, and where it stands for error messages."""
     number = 0
     for path in source_files(folder):
-        try:
-            file = pq.ParquetFile(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(f"{path}: not a complete Parquet file: {str(error).splitlines()[0]}") from None
+        file = contracts.open_any(path)
         for name in COLUMNS:
             if name not in file.schema_arrow.names:
                 raise UserError(f"{path}: expected a column {name}, found {', '.join(file.schema_arrow.names)}")
         in_file = 0
-        for batch in file.iter_batches(ROWS_AT_A_TIME, columns=list(COLUMNS)):
+        for batch in contracts.batches(path, file, ROWS_AT_A_TIME, list(COLUMNS)):
             for row in contracts.as_rows(path, in_file, batch):
                 yield number, f"{path}: row {in_file}", row
                 number, in_file = number + 1, in_file + 1

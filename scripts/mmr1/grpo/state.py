@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmr1.data import contracts
 from mmr1.grpo.distributed import Ranks
@@ -82,7 +81,7 @@ class Work:
         with atomic(self.steps / f"{step:0{DIGITS}d}") as folder:
             folder.mkdir()
             for name, table in tables.items():
-                pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+                contracts.write(folder / f"{name}.parquet", table, table.schema)
             write_json(folder / "logs.json", logs)
 
     def logs(self, steps: Iterable[int]) -> list[dict[str, Any]]:
@@ -97,7 +96,7 @@ class Work:
 
     def table(self, step: int, name: str, schema: pa.Schema) -> pa.Table:
         """A table of a finished step."""
-        return pq.read_table(self.steps / f"{step:0{DIGITS}d}" / f"{name}.parquet", schema=schema)
+        return contracts.read(self.steps / f"{step:0{DIGITS}d}" / f"{name}.parquet", schema)
 
     def _newest(self) -> int | None:
         """The steps of the newest good state; the results of later steps are removed."""

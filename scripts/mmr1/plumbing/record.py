@@ -5,7 +5,9 @@ is the same wherever and whenever it runs; its `execution` says when, where and 
 
 A record has two digests. Its `name` is of the key and the outputs: of bytes, not of where they lie, and without what
 need not repeat (times). Records name their parents by it, so that making the same bytes again heals a chain. Its
-`integrity` is of the whole record: a reader computes it again and refuses a record that was changed.
+`integrity` is of the whole record: a reader computes it again and refuses a record that was changed (`seal`).
+
+Before the work the inputs are compared with the records of the jobs that made them (`makers`).
 """
 
 import argparse
@@ -20,6 +22,7 @@ import sys
 import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -40,14 +43,14 @@ from mmr1.plumbing.files import (
     write_json,
 )
 from mmr1.plumbing.folders import digest_file, write_digests
+from mmr1.plumbing.makers import RECORDS, Changed, check_origins, results_folder, write_makers
 from mmr1.plumbing.orphan import end_orphan
+from mmr1.plumbing.seal import SCHEMA_VERSION, sealed
 from mmr1.plumbing.secrets import blotted_values
 from mmr1.plumbing.usage import Usage, nodes
 
 if TYPE_CHECKING:  # programs without settings need no pydantic
     from pydantic import BaseModel
-
-SCHEMA_VERSION = 2
 
 # Spaces behind a marker that says running: what it says in the end must fit its place when the disk is full.
 MARKER_ROOM, LONGEST_ERROR = 8192, 2000
@@ -78,6 +81,7 @@ class Job:
         self.notes: dict[str, Any] = {}
         self.plugins: list[str] = []  # files that compute, under `scripts/`, beyond those that the settings name
         self.inputs: dict[str, str] = {}  # a digest of the bytes of each input, wherever it lies
+        self.changed_inputs: list[Changed] = []  # those that are not as they were made, where that is allowed
 
 
 @contextmanager
@@ -94,12 +98,12 @@ def job(
     `inputs` and `outputs` map a name to a path, several paths, or None where an option was not given; folders are
     hashed file by file. Every other argument is a parameter. `settings` are the program's, if it has any: what of them
     can change a number is part of the key, as are the plugins that they name. `unrepeated` are the outputs that hold
-    times and the like: they are no part of the name. Raises UserError at once for a missing input, and where installed
-    packages are not the lock's.
+    times and the like: they are no part of the name. Raises UserError at once for a missing input, for one that is not
+    as its maker wrote it, and where installed packages are not the lock's.
     """
     check_environment()
     if args.record is not None:
-        _records_root(args.record)  # a wrong path is found now, not after hours of work
+        results_folder(args.record)  # a wrong path is found now, not after hours of work
     named_inputs, named_outputs = _as_lists(inputs), _as_lists(outputs)
     for name, paths in named_inputs.items():
         for path in paths:
@@ -116,6 +120,8 @@ def job(
     try:
         hashed_inputs = {name: _hashed(paths) for name, paths in named_inputs.items()}
         work.inputs = {name: _bytes_digest(named_inputs[name], files) for name, files in hashed_inputs.items()}
+        origins = check_origins(named_inputs, hashed_inputs, args.record)
+        work.changed_inputs = origins.changed
         with Usage() as usage:
             yield work
         if args.record is not None:
@@ -144,7 +150,9 @@ def job(
                 "name": digest({"key": key | {"inputs": work.inputs}, "outputs": repeated}),
                 "key": key,
                 "outputs": written,
-                "parents": parents(hashed_inputs, _records_root(args.record)),
+                "parents": [{"record": path, "name": name} for path, name in sorted(origins.parents.items())],
+                "sources": [{"path": path, "sha256": value} for path, value in sorted(origins.sources.items())],
+                "changed_inputs": [asdict(one) for one in origins.changed],
                 "metrics": work.metrics,
                 "notes": blotted_values(work.notes),
                 "execution": blotted_values(
@@ -155,6 +163,7 @@ def job(
                     }
                 ),
             }
+            write_makers([path for paths in named_outputs.values() for path in paths], args.record)
             write_json(args.record, sealed(record))
     except BaseException as error:
         told = disk.explained(error, _places(args, named_outputs))
@@ -168,59 +177,6 @@ def job(
 def kept_marker(attempt: Path) -> Path:
     """Where a start marker stays: Snakemake keeps a failed job's logs, and removes them before its next attempt."""
     return attempt.with_suffix(".kept.json")
-
-
-def sealed(record: dict[str, Any]) -> dict[str, Any]:
-    """A record with its integrity: the sha256 of all else that it says."""
-    said = {name: value for name, value in record.items() if name != "integrity"}
-    return {**said, "integrity": digest(said)}
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """A record that is as it was written.
-
-    Raises UserError in one line: for a file that is missing or no JSON object, for another schema version, and for a
-    record whose integrity is not that of its content.
-    """
-    record = read_json(path)
-    if not isinstance(record, dict):
-        raise UserError(f"{path}: expected a JSON object, found {type(record).__name__}")
-    version = record.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{path}: schema_version: expected {SCHEMA_VERSION}, found {version}: another version of this package "
-            "wrote it; make it again, or read it with that version"
-        )
-    expected, actual = sealed(record)["integrity"], record.get("integrity")
-    if expected != actual or path.read_text() != as_text(record):
-        raise UserError(
-            f"{path}: integrity: expected {expected[:12]}… for what it says, found {str(actual)[:12]}…: it was changed "
-            "after it was written; make it again"
-        )
-    return record
-
-
-def parents(hashed_inputs: Mapping[str, list[dict[str, Any]]], root: Path) -> list[dict[str, Any]]:
-    """The records of the jobs that made the inputs: for each input path its record's path and name.
-
-    An input that no record lists (data from outside) has no parent. An input whose bytes differ from what its record
-    says has `name` null: it was changed after it was made.
-    """
-    makers = {
-        file["path"]: (path, record.get("name"), file["sha256"])
-        for path, record in _records_under(root)
-        for files in record["outputs"].values()
-        for file in files
-    }
-    by_record: dict[str, dict[str, Any]] = {}
-    for files in hashed_inputs.values():
-        for file in files:
-            if file["path"] in makers:
-                path, name, expected = makers[file["path"]]
-                known = by_record.setdefault(str(path), {"record": str(path), "name": name})
-                if expected != file["sha256"]:
-                    known["name"] = None
-    return [by_record[name] for name in sorted(by_record)]
 
 
 def _said(settings: "BaseModel | None") -> dict[str, Any]:
@@ -283,22 +239,8 @@ def _params(args: argparse.Namespace, *named: Mapping[str, list[Path]]) -> dict[
 
 def _rule_and_wildcards(record: Path) -> dict[str, str]:
     """`…/records/<rule>/<wildcards>.json` names what was asked for."""
-    rule, *wildcards = record.relative_to(_records_root(record)).with_suffix("").parts
+    rule, *wildcards = record.relative_to(results_folder(record) / RECORDS).with_suffix("").parts
     return {"rule": rule, "wildcards": "/".join(wildcards)}
-
-
-def _records_root(record: Path) -> Path:
-    for folder in record.parents:
-        if folder.name == "records":
-            return folder
-    raise UserError(f"--record {record}: expected a path of the form …/records/<rule>/<name>.json")
-
-
-def _records_under(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Finished records: what other jobs are writing lies in folders whose names begin with a dot."""
-    for path in sorted(root.rglob("*.json")):
-        if not any(part.startswith(".") for part in path.relative_to(root).parts):
-            yield path, read_json(path)
 
 
 def _execution(start: datetime, used: Usage, earlier: list[dict[str, Any]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import files_under, read_json, sha256
 from mmr1.plumbing.folders import digest_file, digests
-from mmr1.plumbing.record import SCHEMA_VERSION, read_record
+from mmr1.plumbing.seal import SCHEMA_VERSION, read_record
 
 
 @dataclass(frozen=True)

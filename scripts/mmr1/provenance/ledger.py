@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
-from mmr1.plumbing.record import read_record
+from mmr1.plumbing.makers import record_files
+from mmr1.plumbing.seal import read_record
 from mmr1.plumbing.settings import describe
 
 ATTEMPT_SUFFIX = ".attempt.json"
@@ -61,10 +62,20 @@ class Execution(Part):
 
 
 class Parent(Part):
-    """A record that made inputs of this one, and its name; `name` is None if the inputs were changed since."""
+    """A record that made inputs of this one, and its name (None in old records, of an input that was changed since)."""
 
     record: str
     name: str | None
+
+
+class ChangedInput(Part):
+    """An input that was not as its maker's record says and that the job was told to use; see `mmr1.plumbing.makers`."""
+
+    path: str
+    expected: str | None
+    found: str | None
+    record: str | None
+    problem: str
 
 
 class Record(Part):
@@ -76,6 +87,7 @@ class Record(Part):
     key: Key
     outputs: dict[str, list[File]]
     parents: list[Parent]
+    changed_inputs: list[ChangedInput] = []
     metrics: dict[str, float | None] = {}
     notes: dict[str, Any] = {}
     execution: Execution
@@ -112,12 +124,12 @@ class Attempt(Part):
 
 
 def read_records(results: str | Path) -> list[Record]:
-    """Every record under `results/records`, in the order in which the jobs ended.
+    """Every record under `results/records`, in the order in which the jobs ended, while others may be written anew.
 
     Raises UserError if there is none, or naming the file and field of one that is broken.
     """
     root = Path(results) / "records"
-    records = [_record(path) for path in _json_files(root)]
+    records = [record for path in record_files(root) if (record := _record(path)) is not None]
     if not records:
         raise UserError(f"{root}: expected the records of finished jobs, found none")
     return sorted(records, key=lambda record: (record.execution.end, record.path))
@@ -130,7 +142,7 @@ def read_attempts(results: str | Path) -> list[Attempt]:
     """
     root = Path(results) / "logs"
     attempts = []
-    for path in _json_files(root):
+    for path in record_files(root):
         if path.name.endswith(ATTEMPT_SUFFIX):
             rule, *rest = path.relative_to(root).parts
             name = {"rule": rule, "wildcards": "/".join(rest).removesuffix(ATTEMPT_SUFFIX)}
@@ -152,15 +164,15 @@ def locate(path: str, results: str | Path) -> Path | None:
     return None
 
 
-def _json_files(root: Path) -> list[Path]:
-    """Finished files only: a running job's temporary ones lie in folders whose names begin with a dot."""
-    return sorted(
-        path for path in root.rglob("*.json") if not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
-
-
-def _record(path: Path) -> Record:
-    return _checked(Record, path, read_record(path), {"path": path})
+def _record(path: Path) -> Record | None:
+    """A record; None if it was taken away since it was listed, because its job is being done again."""
+    try:
+        record = read_record(path)
+    except UserError:
+        if path.exists():
+            raise
+        return None
+    return _checked(Record, path, record, {"path": path})
 
 
 def _checked(model: type[Any], path: Path, value: Any, more: dict[str, Any]) -> Any:
