@@ -40,6 +40,7 @@ class SyntheticResults:
         self.record("prepare_data", "data", {}, {"problems": [problems]}, seconds=2)
         held_out = self.root / f"data/benchmarks/{BENCHMARK}.parquet"
         write_problems(held_out, self.problems)
+        self.record("prepare_benchmark", f"benchmarks/{BENCHMARK}", {}, {"problems": [held_out]})
         sft_checkpoint, sft_metrics = self._sft()
         evaluations = [self._evaluation("base", None, 0.0, held_out), self._evaluation("sft", None, 0.45, held_out)]
         trainings = []

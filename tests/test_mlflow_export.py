@@ -349,16 +349,16 @@ def test_the_keys_of_endpoints_do_not_reach_mlflow(
 
 
 def _ask_endpoint(store: Store, url: str, problems: list[Problem]) -> int:
-    write_problems(store.results / "problems.parquet", problems)
+    write_problems(store.folder / "problems.parquet", problems)
     sampling = ["--n", "1", "--temperature", "0", "--max-tokens", "8", "--seed", "0", "--retries", "0"]
-    files = {"problems": "problems.parquet", "cache": "answers.jsonl", "out": "asked.parquet"}
+    files = {"problems": "../../problems.parquet", "cache": "answers.jsonl", "out": "asked.parquet"}
     return _job(store, "ask_endpoint", "asked", files, "--url", url, "--model", "m", *sampling)
 
 
 def _judge(store: Store, url: str, place: str) -> int:
-    json_lines(store.results / "charts.jsonl", CHARTS)
-    json_lines(store.results / "answered.jsonl", [{"id": id, "response": text} for id, text in ANSWERS.items()])
-    files = {"problems": "charts.jsonl", "predictions": "answered.jsonl", "out": f"{place}/scores.json"}
+    json_lines(store.folder / "charts.jsonl", CHARTS)
+    json_lines(store.folder / "answered.jsonl", [{"id": id, "response": text} for id, text in ANSWERS.items()])
+    files = {"problems": "../../charts.jsonl", "predictions": "../../answered.jsonl", "out": f"{place}/scores.json"}
     files |= {"judge-cache": "verdicts.jsonl"}
     judge = ["--judge", f"{{url: '{url}', model: m}}", "--judge-retries", "1"]
     return _job(store, "score_benchmark", place, files, "--benchmark", "chartqa", *judge)

@@ -40,8 +40,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> SyntheticResults:
 @pytest.fixture(scope="module")
 def report(made: SyntheticResults) -> Path:
     """The report as its program makes it; its figures lie beside it."""
-    write_json(made.root / "index.json", made.index.model_dump(mode="json"))
-    done = make_report(made.root / "index.json", made.root)
+    index = made.root.parents[1] / "index.json"
+    write_json(index, made.index.model_dump(mode="json"))
+    done = make_report(index, made.root)
     assert done.returncode == 0, done.stderr
     return made.root / "report.html"
 
