@@ -29,8 +29,9 @@ def main() -> None:
     args = parse_arguments()
     index = read_index(args.index)
     inputs = {"index": args.index, "files": index.files(), "template": relpath(TEMPLATE)}
-    with job(args, inputs=inputs, outputs={"out": args.out, "figures": args.figures}, unrepeated=["out", "figures"]):
-        html, figures = build(index, read_records(index.results))
+    outputs = {"out": args.out, "figures": args.figures}
+    with job(args, inputs=inputs, outputs=outputs, unrepeated=["out", "figures"]) as work:
+        html, figures = build(index, read_records(index.results), work.changed_inputs)
         with atomic(args.figures) as folder:
             folder.mkdir()
             for name, png in figures.items():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from mmr1.data import contracts
 from mmr1.data.problems import Problem, write_problems
 from mmr1.data.sources import digits
 from mmr1.plumbing.files import digest, files_under, sha256, write_json, write_jsonl
+from mmr1.plumbing.makers import Changed, write_makers
 from mmr1.plumbing.seal import SCHEMA_VERSION, sealed
 from mmr1.report.index import Evaluation, Index, Round, Sft, Training
 from mmr1.seeds import generator
@@ -166,6 +168,7 @@ class SyntheticResults:
         seconds: float = 1.0,
         program: str | None = None,
         settings: Settings | None = None,
+        changed: Iterable[Changed] = (),
     ) -> Path:
         """Write the record of one job, in the form of mmr1.plumbing.record, one job after another in time."""
         path = self.root / "records" / rule / f"{place}.json"
@@ -189,10 +192,13 @@ class SyntheticResults:
             "key": key,
             "outputs": written,
             "parents": parents,
+            "sources": [],
+            "changed_inputs": [asdict(one) for one in changed],
             "metrics": {"seconds_of_work": seconds},
             "notes": {},
             "execution": self._execution(end, seconds),
         }
+        write_makers([file for files in outputs.values() for file in files], path)
         write_json(path, sealed(record))
         self.made |= {str(file): (path, record["name"]) for files in outputs.values() for file in files}
         self.clock = end

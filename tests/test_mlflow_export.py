@@ -22,12 +22,15 @@ from chat_endpoint import Endpoint, serving
 from mmr1.benchmarks.judge import KEY_VARIABLE as JUDGE_KEY
 from mmr1.data.problems import Problem, write_problems
 from mmr1.plumbing.files import read_json, read_jsonl, write_json, write_jsonl
+from mmr1.plumbing.makers import Changed
 from mmr1.plumbing.seal import sealed
 from mmr1.rollout.served import KEY_VARIABLE as ENDPOINT_KEY
 from synthetic_results import SyntheticResults, hashed
 
 ROOT = Path(__file__).resolve().parents[1]
 DRIVER = Path(os.environ.get("MMR1_DRIVER_PYTHON", ROOT / ".envs/driver/bin/python"))
+
+CHANGED = "mmr1.changed_inputs"
 
 pytestmark = pytest.mark.skipif(not DRIVER.exists(), reason=f"no {DRIVER}: `make env` builds the driver's environment")
 
@@ -98,7 +101,9 @@ def report(made: SyntheticResults) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(path.name.encode())
     made.record("make_report", "report", {}, {"out": [page], "figures": [figure]})
-    made.record("make_tables", "accuracy", {}, {"csv": [table]})
+    metrics = "results/digits/tiny/grpo/seed0/round0/metrics.jsonl"
+    changed = Changed(metrics, "a" * 64, "b" * 64, "results/digits/records/train_grpo/x.json", "in words")
+    made.record("make_tables", "accuracy", {}, {"csv": [table]}, changed=[changed])
 
 
 @pytest.fixture
@@ -130,6 +135,13 @@ def test_mlflow_says_what_its_runs_are(store: Store) -> None:
     described = {name: run["tags"]["mlflow.note.content"] for name, run in store.runs("parent").items()}
     assert described["tiny/vas/seed0"].startswith("RL of tiny by the recipe's run vas, seed0")
     assert "SFT" in described["shared"]
+
+
+def test_a_run_whose_inputs_were_changed_says_so_and_so_does_its_parent(store: Store) -> None:
+    tagged = [run for kind in ("record", "parent") for run in store.runs(kind).values() if CHANGED in run["tags"]]
+    assert [run["tags"]["mmr1.name"] for run in tagged[1:]] == ["shared"]
+    assert tagged[0]["tags"]["mmr1.rule"] == "make_tables"
+    assert {run["tags"][CHANGED] for run in tagged} == {"results/digits/tiny/grpo/seed0/round0/metrics.jsonl"}
 
 
 def test_run_ids_are_written_by_record_digest(store: Store) -> None:

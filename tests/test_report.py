@@ -18,7 +18,8 @@ from mmr1.benchmarks.intervals import bootstrap
 from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, write_json, write_jsonl
-from mmr1.provenance.ledger import read_records
+from mmr1.plumbing.makers import Changed
+from mmr1.provenance.ledger import ChangedInput, read_records
 from mmr1.report import cost, results
 from mmr1.report.accuracy import verdicts
 from mmr1.report.figures import Palette, curves, moving_mean
@@ -160,6 +161,17 @@ def test_samples_show_what_the_files_say(made: SyntheticResults) -> None:
         assert expected[sample.kind]
         for answer in sample.answers:
             assert (f"\\boxed{{{sample.gold}}}" in answer.text) == answer.right
+
+
+def test_jobs_that_used_changed_files_stand_at_the_top(made: SyntheticResults) -> None:
+    records = read_records(made.root)
+    assert 'id="changed"' not in build(made.index, records)[0]
+    checkpoint = "results/digits/tiny/sft/checkpoint/model.safetensors"
+    changed = {"path": checkpoint, "expected": "a" * 64, "found": "b" * 64, "record": "r.json", "problem": "in words"}
+    records[5].changed_inputs = [ChangedInput(**changed)]
+    text = Page(build(made.index, records, [Changed(**changed | {"path": "scores.json"})])[0]).text
+    assert "this report: scores.json" in text
+    assert f"{records[5].rule} {records[5].place}: {checkpoint}" in text
 
 
 def test_what_a_model_says_is_shown_as_text(made: SyntheticResults, tmp_path: Path) -> None:

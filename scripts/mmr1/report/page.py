@@ -13,6 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from mmr1 import plugins
+from mmr1.plumbing.makers import Changed
 from mmr1.provenance.ledger import Record
 from mmr1.report import cost, figures, results
 from mmr1.report.figures import Palette
@@ -98,8 +99,11 @@ class ModelSection:
         return [*self.curves, *shown, *self.calibration]
 
 
-def build(index: Index, records: Sequence[Record]) -> tuple[str, dict[str, bytes]]:
-    """The page as HTML, and its figures as PNG bytes by name. The same files make the same page."""
+def build(index: Index, records: Sequence[Record], changed: Sequence[Changed] = ()) -> tuple[str, dict[str, bytes]]:
+    """The page as HTML, and its figures as PNG bytes by name. The same files make the same page.
+
+    `changed` are the files of the report itself that are not as their makers wrote them.
+    """
     runs = list(dict.fromkeys(run for model in index.models() for run in index.runs(model)))
     palette = Palette(runs)
     sections = [_section(index, model, palette) for model in index.models()]
@@ -112,6 +116,7 @@ def build(index: Index, records: Sequence[Record]) -> tuple[str, dict[str, bytes
         sections=sections,
         benchmarks=[index.label(name) for name in index.benchmarks],
         tables=[_fragment(path) for path in index.tables],
+        changed=_changed(records, changed),
         stages=stages,
         total=cost.total(stages),
         passes=[(_pass_label(index, one.run), one) for one in cost.vps_passes(records)],
@@ -286,6 +291,13 @@ def _fragment(path: Path) -> Markup:
 def _pass_label(index: Index, place: str) -> str:
     model, run, seed = place.split("/")
     return f"{index.label(model)}, {index.label(run)}, {seed.replace('seed', 'seed ')}"
+
+
+def _changed(records: Sequence[Record], of_report: Sequence[Changed]) -> list[tuple[str, Sequence[Any]]]:
+    """The jobs that were told to use files that are not as they were made, with these; the report's own first."""
+    jobs: list[tuple[str, Sequence[Any]]] = [("this report", of_report)]
+    jobs += [(f"{record.rule} {record.place}", record.changed_inputs) for record in records]
+    return [(job, inputs) for job, inputs in jobs if inputs]
 
 
 def _provenance(records: Sequence[Record]) -> dict[str, Any]:

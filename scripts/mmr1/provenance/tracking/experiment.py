@@ -47,7 +47,7 @@ class Experiment:
 
     def set_tag(self, run_id: str, name: str, value: str) -> None:
         """Set or replace a tag of a run."""
-        self.client.set_tag(run_id, name, value)
+        self.client.set_tag(run_id, name, value[:TAG_LENGTH])
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Log parameters; those that are None are not said. Values that are no strings are logged as JSON."""

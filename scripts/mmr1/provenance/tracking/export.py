@@ -76,6 +76,8 @@ class _Export:
         for parent in parents:
             for attempt in parent.unfinished:
                 self._show_unfinished(attempt, parent)
+            for name, value in tags.of_changed(parent.records).items():
+                self.experiment.set_tag(self.exported.parents[parent.name], name, value)
             self.experiment.end_run(self.exported.parents[parent.name], parent.status, parent.end)
         self.exported.created = self.experiment.created_runs
         return self.exported
@@ -99,6 +101,8 @@ class _Export:
         run, parent_id = self.existing.records[record.name], self.exported.parents[parent.name]
         if run.data.tags.get(tags.PARENT) != parent_id:
             self.experiment.set_tag(run.info.run_id, tags.PARENT, parent_id)
+        for name, value in tags.of_changed([record]).items():
+            self.experiment.set_tag(run.info.run_id, name, value)
         self.exported.records[record.name] = run.info.run_id
 
     def _create_child(self, record: Record, parent: ParentRun) -> None:

@@ -1,5 +1,6 @@
 """What a run says of its job in tags: how it is found again, where it belongs, and what its record's hashes are."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from mmr1.provenance.ledger import Record
@@ -8,6 +9,7 @@ from mmr1.provenance.tracking.runs import SHARED, ParentRun, Unfinished
 
 # Names of tags. A run is known by its kind and its name: that of a parent, or the name of a record or an attempt.
 KIND, NAME, SUPERSEDED, PARENT = "mmr1.kind", "mmr1.name", "mmr1.superseded", "mlflow.parentRunId"
+CHANGED = "mmr1.changed_inputs"
 PARENT_RUN, RECORD_RUN, ATTEMPT_RUN = "parent", "record", "attempt"  # kinds
 
 DESCRIPTION = "mlflow.note.content"
@@ -53,10 +55,20 @@ def of_record(record: Record, parent_id: str) -> Tags:
         "mlflow.source.name": f"scripts/{record.key.program}.py",
         "mlflow.source.type": "LOCAL",
         **({"mlflow.source.git.commit": execution.git["commit"]} if execution.git.get("commit") else {}),
+        **of_changed([record]),
         **{f"mmr1.slurm.{name}": value for name, value in execution.slurm.items()},
         **{f"mmr1.input.{name}": files_digest(files) for name, files in record.key.inputs.items()},
         **{f"mmr1.output.{name}": files_digest(files) for name, files in record.outputs.items()},
     }
+
+
+def of_changed(records: Iterable[Record]) -> Tags:
+    """The files that jobs were told to use though they are not as their makers wrote them; no tag where there are none.
+
+    Parent runs have it too, so that a run with such a job is seen in the list of runs.
+    """
+    paths = sorted({one.path for record in records for one in record.changed_inputs})
+    return {CHANGED: ", ".join(paths)} if paths else {}
 
 
 def of_unfinished(unfinished: Unfinished, parent_id: str) -> Tags:
