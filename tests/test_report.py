@@ -181,9 +181,12 @@ def test_what_a_model_says_is_shown_as_text(made: SyntheticResults, tmp_path: Pa
     contracts.write(tmp_path / "p.parquet", [row | {"text": hostile} for row in rows], contracts.ROLLOUTS)
     changed = sft.model_copy(update={"predictions": tmp_path / "p.parquet"})
     evaluations = (made.index.evaluations[0], changed, *made.index.evaluations[2:])
-    index = made.index.model_copy(update={"evaluations": evaluations, "trainings": ()})
+    names = {name: f"{name} $\\frac$ {hostile}" for name in ("tiny", "vas", "digits")}  # no mathematics either
+    more = {"title": hostile, "labels": names, "trainings": made.index.trainings[-1:]}
+    index = made.index.model_copy(update={"evaluations": evaluations, **more})
     html, _ = build(index, read_records(made.root))
     assert hostile in Page(html).text
+    assert f"vas $\\frac$ {hostile}" in Page(html).text
     assert "<script" not in html
 
 

@@ -215,7 +215,9 @@ def _finish(axes: Axes, xlabel: str, ylabel: str, percent: bool) -> None:
 def _legend(axes: Axes) -> None:
     handles, _ = axes.get_legend_handles_labels()
     if handles:
-        axes.legend(loc="best", handlelength=1.4, labelspacing=0.3, ncols=1 if len(handles) <= 6 else 2)
+        legend = axes.legend(loc="best", handlelength=1.4, labelspacing=0.3, ncols=1 if len(handles) <= 6 else 2)
+        for text in legend.get_texts():  # a name is no mathematics
+            text.set_parse_math(False)
 
 
 def _png(figure: Figure) -> bytes:
