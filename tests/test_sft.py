@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, Trainer
 
+from benchmark_fixtures import Call
 from mmr1.data.conversations import ConversationFile, write_conversations
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
@@ -24,6 +25,7 @@ from mmr1.plumbing.disk import bytes_under
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, read_jsonl, write_json
 from mmr1.plumbing.interruption import Interrupted, Interruption
+from mmr1.plumbing.work_folder import WorkFolder
 from mmr1.sft.settings import SFTSettings
 from mmr1.sft.train import (
     IGNORED,
@@ -286,6 +288,26 @@ def test_the_program_shares_its_work_folder_with_no_other_and_removes_it_at_the_
     assert "work/checkpoint-2: saved by a job that differed in inputs" in done.stderr
     assert {path.name for path in tmp_path.iterdir() if "work" in path.name} == set()
     assert read_json(tmp_path / "records/train_sft/tiny.json")["metrics"]["steps"] == 4
+
+
+def test_a_program_killed_between_its_record_and_the_removal_of_its_states_trains_no_step_again(
+    call: Call,
+    tiny_model_dir: Path,
+    pairs: list[tuple[Problem, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = written_inputs(tmp_path, tiny_model_dir, SETTINGS.model_dump(mode="json"), pairs, pairs[:4])
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as killed:
+        killed.setattr(WorkFolder, "remove", WorkFolder.leave)
+        call("train_sft", *words)
+    before = read_json(tmp_path / "records/train_sft/tiny.json")["name"]
+    assert (tmp_path / "work" / "checkpoint-4").exists()
+    monkeypatch.delattr(Trainer, "training_step")
+    call("train_sft", *words)
+    assert read_json(tmp_path / "records/train_sft/tiny.json")["name"] == before
+    assert not [path for path in tmp_path.iterdir() if "work" in path.name]
 
 
 @pytest.mark.slow

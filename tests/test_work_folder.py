@@ -1,5 +1,6 @@
 """Two programs on one work folder: the second says who holds it and leaves; one that was killed is in nobody's way."""
 
+import errno
 import os
 import signal
 import socket
@@ -51,6 +52,39 @@ def test_an_ended_job_leaves_neither_folder_nor_lock(tmp_path: Path) -> None:
     work.remove()
     assert not list((tmp_path / "job").iterdir())
     WorkFolder(folder).hold()
+
+
+def test_a_removal_that_was_cut_off_is_ended_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what is half removed has no name under which a state would be looked for."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "state").write_bytes(b"state")
+    with monkeypatch.context() as killed:
+        killed.setattr("mmr1.plumbing.states._rmtree", lambda path: None)
+        WorkFolder(folder).remove()
+    (hidden,) = tmp_path.iterdir()
+    assert hidden.name != "work"
+    WorkFolder(folder).hold()
+    assert f"{hidden}: left by a removal that was cut off; removed" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [".work.lock"]
+
+
+def test_a_folder_that_cannot_be_removed_costs_no_finished_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path, target: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (tmp_path / "work").mkdir()
+    work = WorkFolder(tmp_path / "work")
+    work.hold()
+    monkeypatch.setattr(Path, "rename", refuse)
+    work.remove()
+    line = f"warning: {tmp_path}/work: expected to be able to remove it: Permission denied"
+    assert line in capsys.readouterr().err
+    assert not work.lock.exists()
 
 
 def test_a_lock_that_its_holder_removes_meanwhile_is_not_the_lock(

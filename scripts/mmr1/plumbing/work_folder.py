@@ -3,14 +3,15 @@
 import errno
 import fcntl
 import os
-import shutil
 import socket
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import remove_leftovers
 from mmr1.plumbing.progress import log
+from mmr1.plumbing.states import remove
 
 
 class WorkFolder:
@@ -43,6 +44,8 @@ class WorkFolder:
                 self._held = file
             else:  # its holder removed it between the two
                 os.close(file)
+        for leftover in remove_leftovers(self.folder):
+            log(f"warning: {leftover}: left by a removal that was cut off; removed")
         holder = f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%F %T} UTC\n"
         os.ftruncate(self._held, 0)
         os.pwrite(self._held, holder.encode(), 0)
@@ -55,9 +58,13 @@ class WorkFolder:
             self._held = None
 
     def remove(self) -> None:
-        """Remove the folder, and let go of it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.leave()
+        """Remove the folder, and let go of it: what cannot be removed is named, for the work is done."""
+        if self.folder.exists():
+            try:
+                remove(self.folder)
+            except UserError as error:
+                log(f"warning: {error}")
+        self.let_go()
 
     def leave(self) -> None:
         """Let go of the folder if nothing was saved in it: a program that ends early leaves nothing behind."""
