@@ -33,7 +33,7 @@ def main() -> None:
         problems = read_problems(args.problems, allow_empty_answer=True)
         prompt, position = read_text(args.system_prompt), settings.prompt_position
         sampling = settings.model_dump(include={"temperature", "top_p", "max_tokens"})
-        with Endpoint(args.url, args.model, KEY_VARIABLE, **settings.machine.model_dump()) as endpoint:
+        with Endpoint(args.url, args.model, args.key_variable, **settings.machine.model_dump()) as endpoint:
             rows = responses(endpoint, problems, args.cache, prompt, position, n=settings.n, seed=args.seed, **sampling)
         contracts.write(args.out, rows, contracts.ROLLOUTS)
         truncated = sum(row["finish_reason"] == "length" for row in rows) / len(rows)
@@ -45,10 +45,11 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--url", required=True, help=f"the endpoint, up to /v1; its key is read from ${KEY_VARIABLE}")
+    add("--url", required=True, help="the endpoint, up to /v1")
     add("--model", required=True, help="the model's name at the endpoint")
     add("--problems", type=Path, required=True, help="problems.parquet")
     add("--out", type=Path, required=True, help="rollouts table to write")
+    add("--key-variable", default=KEY_VARIABLE, help=f"environment variable of its key (default: {KEY_VARIABLE})")
     add("--cache", type=Path, required=True, help="JSON lines of answers, kept and used again")
     add("--seed", type=int, required=True, help="part of each request's seed")
     add("--system-prompt", type=Path, help="text file (default: no system prompt)")

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmark_fixtures import json_lines, png
 from chat_endpoint import Endpoint, serving
+from mmr1.plumbing.files import read_json
 from project import copy_project, snakemake
+from tiny_judge import make_judge
 
 RECIPE = "tests/recipes/baselines.yaml"
 R = "results/baselines"
@@ -41,7 +44,7 @@ ROWS = {
     ],
     "chartqa": [
         {"id": "1", "query": "Which bar?", "label": ["B"], "human_or_machine": 0},
-        {"id": "2", "query": "How high?", "label": ["50"], "human_or_machine": 1},
+        {"id": "2", "query": "Which colour?", "label": ["Brown"], "human_or_machine": 1},
     ],
 }  # fmt: skip
 
@@ -96,7 +99,7 @@ def test_tables_2_and_3_have_the_baselines_beside_the_paper(project: Path) -> No
     rows = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("|")}
     assert "50.0 [" in rows["VL-Cogito-7B (ours, reader = official)"]
     assert "58.2" in rows["VL-Cogito-7B (paper)"]
-    assert "R1-VL-7B (ours, reader = official)" in rows
+    assert any(row.startswith("R1-VL-7B (ours, reader") for row in rows)
     assert any(row.startswith("base (ours, reader") for row in rows)
     assert re.search(r"VL-Cogito-7B: checkpoint some/VL-Cogito-7B at http://127\.0\.0\.1:\d+/v1", page)
     assert "prompt: config/prompts/digits.txt" in page
@@ -128,3 +131,30 @@ def test_the_official_prompt_is_asked_without_a_system_prompt(project: Path) -> 
     asked = [line for line in commands if "generate.py" in line or "ask_endpoint.py" in line]
     assert len(asked) == 3 * 5  # the base model and both baselines: SFT would be training
     assert all(f"--problems {R}/data/official/" in line and "--system-prompt" not in line for line in asked)
+
+
+@pytest.mark.usefixtures("printed")
+def test_a_judge_that_runs_here_decides_what_no_rule_could(project: Path, tiny_model_dir: Path) -> None:
+    """The served model says B, the gold is Brown: a judge that says yes to all is heard, and its controls show it."""
+    make_judge(tiny_model_dir, project / "yes", "yes")
+    scores = f"{R}/7b/eval/VL-Cogito-7B/chartqa/scores.json"
+    judge = "evaluation={judge: {path: yes, max_tokens: 8, engine: {name: transformers, batch_size: 4}}}"
+    snakemake(project, "--config", judge, "--", scores, recipe=RECIPE, ENDPOINT_API_KEY=KEY)
+    result = read_json(project / scores)
+    assert {name: score["correct"] for name, score in result["scores"].items()} == {
+        "official": 1, "reader": 1, "strict": 1, "judge": 2
+    }  # fmt: skip
+    assert result["judge"] == {"asked": 1, "no_verdict": 0, "failed_controls": 1}
+    record = read_json(project / f"{R}/records/judge/7b/VL-Cogito-7B/chartqa.json")
+    assert {name: record["key"]["settings"][name] for name in ("temperature", "n", "max_tokens")} == {
+        "temperature": 0, "n": 1, "max_tokens": 8
+    }  # fmt: skip
+    assert {path.partition("/")[0] for path in inputs(record, "model")} == {"yes"}
+    scored = read_json(project / f"{R}/records/score_benchmark/7b/VL-Cogito-7B/chartqa.json")
+    assert inputs(scored, "judge_replies") == [f"{R}/7b/eval/VL-Cogito-7B/chartqa/judge_replies.parquet"]
+
+
+def inputs(record: dict[str, Any], name: str) -> list[str]:
+    """The paths of one of a record's inputs."""
+    listed = record["key"]["inputs"][name]
+    return [file["path"] for file in listed]

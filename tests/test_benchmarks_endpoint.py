@@ -1,24 +1,22 @@
-"""What asks an endpoint: the judge, and served models. It fails, repeats the key, and is gone on from its cache."""
+"""What asks an endpoint: for a benchmark's answers, or as a judge. It fails, repeats the key; a cache goes on."""
 
 import base64
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from benchmark_fixtures import ANSWERS, BENCHMARKS, CHARTS, Call, json_lines, png
+from benchmark_fixtures import ANSWERS, CHARTS, Call, json_lines, png
 from chat_endpoint import Endpoint, serving
-from mmr1.benchmarks.base import Response
-from mmr1.benchmarks.judge import KEY_VARIABLE, Judge
-from mmr1.benchmarks.score import add_judge, judge_items, scores
-from mmr1.data.problems import Problem, write_problems
+from mmr1.benchmarks.settings import JUDGE_KEY as KEY_VARIABLE
+from mmr1.data.problems import Problem, read_problems, write_problems
 from mmr1.plumbing.errors import UserError
-from mmr1.rewards.verifier.verify import Verifier
+from mmr1.rollout.endpoint import Endpoint as Model
 from mmr1.rollout.served import KEY_VARIABLE as ENDPOINT_KEY
+from mmr1.rollout.served import responses
 from mmr1.seeds import derive
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
@@ -39,36 +37,40 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield url
 
 
-QUESTION = ("Who leads?", "Joe Biden", "President Biden")
-OTHER = ("Who leads?", "Joe Biden", "Nobody")
+def answering(url: str, problems: Sequence[Problem], cache: Path, retries: int = 0) -> list[str]:
+    """What the endpoint says to questions in words, of the words that are said again."""
+    with Model(url, "m", KEY_VARIABLE, retries=retries) as model:
+        rows = responses(model, problems, cache, None, "system", n=1, seed=0, temperature=0.0)
+    return [row["text"] for row in rows]
 
 
-def test_the_judge_answers_and_remembers(endpoint: str, tmp_path: Path) -> None:
+def question(number: int, text: str) -> Problem:
+    return Problem(str(number), "judge", text, (), "Joe Biden")
+
+
+QUESTIONS = [question(0, "President Biden?"), question(1, "Nobody?")]
+
+
+def test_an_endpoint_answers_and_is_not_asked_again(endpoint: str, tmp_path: Path) -> None:
     for _ in range(2):
-        with Judge(endpoint, "m", tmp_path / "cache.jsonl", retries=1) as judge:
-            assert judge.verdicts([QUESTION, OTHER, QUESTION]) == [True, False, True]
+        assert answering(endpoint, QUESTIONS, tmp_path / "cache.jsonl") == ["Yes.", "no"]
     assert len(Endpoint.requests) == 2
     assert Endpoint.requests[0]["key"] == "Bearer sk-a-secret"
     assert Endpoint.requests[0]["temperature"] == 0
 
 
-def test_the_judge_tries_again(endpoint: str, tmp_path: Path) -> None:
+def test_an_endpoint_is_tried_again(endpoint: str, tmp_path: Path) -> None:
     Endpoint.failures = 1
-    with Judge(endpoint, "m", tmp_path / "cache.jsonl", retries=2) as judge:
-        assert judge.verdicts([QUESTION]) == [True]
+    assert answering(endpoint, QUESTIONS[:1], tmp_path / "cache.jsonl", retries=2) == ["Yes."]
     assert len(Endpoint.requests) == 2
 
 
-def test_a_judge_that_stays_down_fails_and_keeps_what_it_has(endpoint: str, tmp_path: Path) -> None:
+def test_an_endpoint_that_stays_down_fails_and_what_it_said_is_kept(endpoint: str, tmp_path: Path) -> None:
     cache = tmp_path / "cache.jsonl"
-    with Judge(endpoint, "m", cache, retries=0) as judge:
-        judge.verdicts([QUESTION])
+    answering(endpoint, QUESTIONS[:1], cache)
     Endpoint.failures = 100
-    with (
-        Judge(endpoint, "m", cache, retries=0) as judge,
-        pytest.raises(UserError, match="1 of 2 answers are in") as caught,
-    ):
-        judge.verdicts([QUESTION, OTHER])
+    with pytest.raises(UserError, match="1 of 2 answers are in") as caught:
+        answering(endpoint, QUESTIONS, cache)
     assert "sk-a-secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(cache.read_text().splitlines()) == 1
@@ -76,97 +78,70 @@ def test_a_judge_that_stays_down_fails_and_keeps_what_it_has(endpoint: str, tmp_
 
 def test_answers_that_were_under_way_when_another_failed_are_kept(endpoint: str, tmp_path: Path) -> None:
     Endpoint.failing = {"Nobody"}
-    several = [OTHER, *((f"Who was number {index}?", "Joe Biden", "President Biden") for index in range(6))]
-    with Judge(endpoint, "m", tmp_path / "c.jsonl", retries=0) as judge, pytest.raises(UserError, match=r"\d of 7"):
-        judge.verdicts(several)
+    several = [QUESTIONS[1], *(question(number, f"President Biden, number {number}?") for number in range(2, 8))]
+    with pytest.raises(UserError, match=r"\d of 7"):
+        answering(endpoint, several, tmp_path / "c.jsonl")
     kept = len((tmp_path / "c.jsonl").read_text().splitlines())
     Endpoint.failing, Endpoint.requests = set(), []
-    with Judge(endpoint, "m", tmp_path / "c.jsonl", retries=0) as judge:
-        assert judge.verdicts(several) == [False, *[True] * 6]
+    assert answering(endpoint, several, tmp_path / "c.jsonl") == ["no", *["Yes."] * 6]
     assert len(Endpoint.requests) == 7 - kept
 
 
 def test_a_line_that_a_killed_job_left_half_written_is_asked_again(endpoint: str, tmp_path: Path) -> None:
     cache = tmp_path / "cache.jsonl"
-    with Judge(endpoint, "m", cache, retries=0) as judge:
-        judge.verdicts([QUESTION, OTHER])
+    answering(endpoint, QUESTIONS, cache)
     cache.write_bytes(cache.read_bytes()[:-10])
-    with Judge(endpoint, "m", cache, retries=0) as judge:
-        assert judge.verdicts([QUESTION, OTHER]) == [True, False]
+    assert answering(endpoint, QUESTIONS, cache) == ["Yes.", "no"]
     assert len(Endpoint.requests) == 3
 
 
-def test_a_judge_that_says_neither_word_gives_no_verdict(endpoint: str, tmp_path: Path) -> None:
-    Endpoint.reply = "maybe"
-    with (
-        Judge(endpoint, "m", tmp_path / "cache.jsonl", retries=0) as judge,
-        pytest.raises(UserError, match="expected yes or no, found 'maybe'"),
-    ):
-        judge.verdicts([QUESTION])
-    Endpoint.reply = "<think>Yes? No.</think>\n**No**"
-    with Judge(endpoint, "m", tmp_path / "cache.jsonl", retries=0) as judge:
-        assert judge.verdicts([QUESTION]) == [False]
+def test_an_answer_that_repeats_the_key_is_kept_without_it(endpoint: str, tmp_path: Path) -> None:
+    Endpoint.reply = "Your key is sk-a-secret."
+    assert answering(endpoint, QUESTIONS[:1], tmp_path / "cache.jsonl") == ["Your key is …."]
+    assert "sk-a-secret" not in (tmp_path / "cache.jsonl").read_text()
 
 
 @pytest.mark.parametrize("key", ["sk-schlüssel", "sk-one\nsk-two"])
-def test_a_key_that_is_none_is_one_line_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str) -> None:
+def test_a_key_that_is_none_is_one_line_without_it(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv(KEY_VARIABLE, key)
     with pytest.raises(UserError, match=rf"^\${KEY_VARIABLE}: expected a key that can stand in a header") as caught:
-        Judge("http://127.0.0.1:1/v1", "m", tmp_path / "cache.jsonl", retries=0)
+        Model("http://127.0.0.1:1/v1", "m", KEY_VARIABLE, retries=0)
     assert "sk-" not in str(caught.value)
-
-
-def test_the_judge_is_asked_only_where_no_rule_could_decide() -> None:
-    chartqa = BENCHMARKS["chartqa"]
-    rows = [*CHARTS, {"id": "d", "query": "How many?", "label": ["5"], "human_or_machine": 0}]
-    answers = {**ANSWERS, "d": "\\boxed{6}"}
-    pairs = [(chartqa.to_problem(row, 0), Response(answers[row["id"]])) for row in rows]
-    asked: list[tuple[str, str, str]] = []
-
-    def ask(questions: Any) -> list[bool]:
-        asked.extend(questions)
-        return [True] * len(questions)
-
-    with Verifier(1, 5) as verifier:
-        items = add_judge(judge_items(chartqa, pairs, verifier), ask)
-    assert [question[1:] for question in asked] == [("Joe Biden", "President Biden")]  # 6 for 5 is decided
-    result = scores(chartqa, items)["scores"]
-    assert (result["reader"]["correct"], result["judge"]["correct"]) == (2, 3)
 
 
 # --- the programs
 
 
-def test_the_key_reaches_no_file(
+def test_a_served_judge(
     call: Call, endpoint: str, files: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    record = tmp_path / "records" / "score_benchmark" / "x.json"
-    arguments = ["--problems", files[0], "--predictions", files[1], "--out", tmp_path / "s.json", "--record", record]
-    judge = ["--judge", f"{{url: '{endpoint}', model: m}}", "--judge-cache", tmp_path / "cache.jsonl"]
-    call("score_benchmark", "--benchmark", "chartqa", *arguments, *judge)
-    assert json.loads((tmp_path / "s.json").read_text())["scores"]["judge"]["correct"] == 3
+    """What no rule could decide is selected, asked about and scored; the key stands in no file."""
+    about = ["--benchmark", "chartqa", "--problems", files[0], "--predictions", files[1]]
+    call("select_undecided", *about, "--out", tmp_path / "u.parquet")
+    assert [problem.id for problem in read_problems(tmp_path / "u.parquet")] == ["control-yes", "control-no", "c#0"]
+    words = ["--url", endpoint, "--model", "m", "--key-variable", KEY_VARIABLE, "--temperature", "0", "--seed", "0"]
+    paths = ["--problems", tmp_path / "u.parquet", "--cache", tmp_path / "c.jsonl", "--out", tmp_path / "r.parquet"]
+    call("ask_endpoint", *words, *paths, "--record", tmp_path / "records" / "ask_judge" / "x.json")
+    call("score_benchmark", *about, "--judge-replies", tmp_path / "r.parquet", "--out", tmp_path / "s.json")
+    result = json.loads((tmp_path / "s.json").read_text())
+    assert {name: score["correct"] for name, score in result["scores"].items()}["judge"] == 3
+    assert result["judge"] == {"asked": 1, "no_verdict": 0, "failed_controls": 1}  # this judge says no to all others
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(b"sk-a-secret" in content for content in [*written, "".join(capfd.readouterr()).encode()])
 
 
-def test_the_key_reaches_no_file_of_a_job_that_fails(endpoint: str, files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_key_reaches_no_file_of_a_job_that_fails(endpoint: str, tmp_path: Path) -> None:
     """The endpoint repeats the key in its errors; the log, the record's place and the start marker do not."""
     Endpoint.failures = 100
-    record, attempt = tmp_path / "records" / "score_benchmark" / "x.json", tmp_path / "x.attempt.json"
-    words = ["--problems", files[0], "--predictions", files[1], "--out", tmp_path / "s.json", "--record", record]
-    judge = [
-        "--judge",
-        f"{{url: '{endpoint}', model: m}}",
-        "--judge-cache",
-        tmp_path / "c.jsonl",
-        "--judge-retries",
-        "0",
-    ]
-    command = [sys.executable, SCRIPTS / "score_benchmark.py", "--benchmark", "chartqa", *words, *judge]
+    write_problems(tmp_path / "u.parquet", QUESTIONS)
+    record, attempt = tmp_path / "records" / "ask_judge" / "x.json", tmp_path / "x.attempt.json"
+    words = ["--url", endpoint, "--model", "m", "--key-variable", KEY_VARIABLE, "--temperature", "0", "--seed", "0"]
+    paths = ["--problems", tmp_path / "u.parquet", "--cache", tmp_path / "c.jsonl", "--out", tmp_path / "r.parquet"]
+    command = [sys.executable, SCRIPTS / "ask_endpoint.py", *words, *paths, "--retries", "0", "--record", record]
     failed = subprocess.run([*command, "--attempt", attempt], capture_output=True)
     assert failed.returncode == 2
-    assert b"0 of 1 answers are in" in failed.stderr
-    assert not (tmp_path / "s.json").exists()  # nothing is scored by default
+    assert b"0 of 2 answers are in" in failed.stderr
+    assert not (tmp_path / "r.parquet").exists()  # no verdict by default
     assert json.loads(attempt.read_text())["state"] == "failed"
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(b"sk-a-secret" in content for content in [*written, failed.stdout, failed.stderr])
@@ -203,7 +178,16 @@ def test_a_served_model_answers_like_a_checkpoint(
     assert not any(b"sk-a-secret" in content for content in [*written, "".join(capfd.readouterr()).encode()])
 
 
-@pytest.mark.parametrize("program", ["ask_endpoint", "score_benchmark", "prepare_benchmark", "make_tables"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "ask_endpoint",
+        "select_undecided",
+        "score_benchmark",
+        "prepare_benchmark",
+        "make_tables",
+    ],
+)
 def test_what_needs_no_model_loads_no_torch(program: str) -> None:
     """These run where Snakemake does, or many at a time."""
     code = f"import sys, {program}; sys.exit('torch' in sys.modules)"

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from benchmark_fixtures import ANSWERS, CHARTS, json_lines
 from chat_endpoint import Endpoint, serving
-from mmr1.benchmarks.judge import KEY_VARIABLE as JUDGE_KEY
+from mmr1.benchmarks.settings import JUDGE_KEY
 from mmr1.data.problems import Problem, write_problems
 from mmr1.plumbing.files import read_json, read_jsonl, write_json, write_jsonl
 from mmr1.plumbing.makers import Changed
@@ -339,41 +339,33 @@ def test_the_keys_of_endpoints_do_not_reach_mlflow(
     store = Store(tmp_path)
     with serving() as url:
         Endpoint.failures = 100
-        assert _ask_endpoint(store, url, digit_problems) == 2
-        Endpoint.failures, Endpoint.reply = 0, "x" * 60 + keys[JUDGE_KEY]  # neither yes nor no
-        assert _judge(store, url, "neither") == 2
-        Endpoint.failures, Endpoint.reply = 1, None
-        assert _judge(store, url, "done") == 0
+        assert _ask(store, "asked", ENDPOINT_KEY, url, digit_problems) == 2
+        assert _ask(store, "judge", JUDGE_KEY, url, digit_problems) == 2
+        Endpoint.failures, Endpoint.reply = 0, "x" * 60 + keys[JUDGE_KEY]
+        assert _ask(store, "done", JUDGE_KEY, url, digit_problems) == 0
     assert {request["key"] for request in Endpoint.requests} == {f"Bearer {key}" for key in keys.values()}
     exported = store.export()
     assert exported.returncode == 0, exported.stderr
 
     lost = {run["tags"]["mmr1.wildcards"]: run["tags"]["mlflow.note.content"] for run in store.runs("attempt").values()}
     assert "no, Bearer …;" in lost["asked"]
-    assert "xxx…'" in lost["neither"]
+    assert "no, Bearer …;" in lost["judge"]
+    said = pq.read_table(store.results / "done.parquet")["text"].to_pylist()
+    assert set(said) == {"x" * 60 + "…"}
     kept = {path.relative_to(tmp_path).parts[0] for path in _files_that_hold(url, tmp_path)}
     assert kept == {"mlflow.db", "artifacts", "results"}, "what is said of an endpoint is found, so a key would be"
-    assert "out/scores.json" in artifacts(store, "score_benchmark", "done")
+    assert artifacts(store, "ask_endpoint", "done")
     for key in keys.values():
         for half in (key[:16], key[16:]):
             assert _files_that_hold(half, tmp_path) == []
             assert half not in exported.stdout + exported.stderr
 
 
-def _ask_endpoint(store: Store, url: str, problems: list[Problem]) -> int:
+def _ask(store: Store, place: str, key: str, url: str, problems: list[Problem]) -> int:
     write_problems(store.folder / "problems.parquet", problems)
     sampling = ["--n", "1", "--temperature", "0", "--max-tokens", "8", "--seed", "0", "--retries", "0"]
-    files = {"problems": "../../problems.parquet", "cache": "answers.jsonl", "out": "asked.parquet"}
-    return _job(store, "ask_endpoint", "asked", files, "--url", url, "--model", "m", *sampling)
-
-
-def _judge(store: Store, url: str, place: str) -> int:
-    json_lines(store.folder / "charts.jsonl", CHARTS)
-    json_lines(store.folder / "answered.jsonl", [{"id": id, "response": text} for id, text in ANSWERS.items()])
-    files = {"problems": "../../charts.jsonl", "predictions": "../../answered.jsonl", "out": f"{place}/scores.json"}
-    files |= {"judge-cache": "verdicts.jsonl"}
-    judge = ["--judge", f"{{url: '{url}', model: m}}", "--judge-retries", "1"]
-    return _job(store, "score_benchmark", place, files, "--benchmark", "chartqa", *judge)
+    files = {"problems": "../../problems.parquet", "cache": f"{place}.jsonl", "out": f"{place}.parquet"}
+    return _job(store, "ask_endpoint", place, files, "--url", url, "--model", "m", "--key-variable", key, *sampling)
 
 
 def _job(store: Store, program: str, place: str, files: dict[str, str], *words: str) -> int:

@@ -69,6 +69,11 @@ def test_a_recipe_with_checkpoints_only_evaluates_them(project: Path, tiny_model
         "write_tables_index": 1, "make_tables": 1, "write_report_index": 1, "make_report": 1, "export_mlflow": 1,
         "all": 1,
     }  # fmt: skip
+    values["evaluation"] |= {"judge": {"hub": "Qwen/Qwen2.5-VL-32B-Instruct", "revision": "7cfb30d"}}
+    judged = planned(project, values)
+    assert {name: judged[name] for name in ("download_model", "select_undecided", "judge", "score_benchmark")} == {
+        "download_model": 2, "select_undecided": 2, "judge": 2, "score_benchmark": 2
+    }  # fmt: skip
     with_everything = recipe(TINY, runs={"mine": {"checkpoint": str(tiny_model_dir)}})
     assert not planned(project, with_everything).keys() & {"train_sft", "train_grpo", "train_grpo_kept", "generate"}
 

@@ -110,9 +110,10 @@ def test_the_same_files_make_the_same_page(made: SyntheticResults, report: Path)
 
 def test_the_headline_shows_the_scores(made: SyntheticResults, report: Path) -> None:
     text = " ".join(Page(report.read_text()).text.split())
-    sft = read_json(made.root / "tiny/eval/sft/digits/scores.json")["scores"]["reader"]
+    scores = read_json(made.root / "tiny/eval/sft/digits/scores.json")["scores"]
+    sft, official = scores["reader"], 100 * scores["official"]["accuracy"]
     low, high = sft["ci95"]
-    assert f"SFT {100 * sft['accuracy']:.1f} {100 * low:.1f} to {100 * high:.1f}" in text
+    assert f"SFT {100 * sft['accuracy']:.1f} {100 * low:.1f} to {100 * high:.1f} official {official:.1f}" in text
     seeds = [read_json(made.root / f"tiny/eval/vas-seed{seed}/digits/scores.json") for seed in (0, 1)]
     mean = np.mean([one["scores"]["reader"]["accuracy"] for one in seeds])
     assert f"VAS, λ = 0.5 2 seeds {100 * mean:.1f}" in text

@@ -126,6 +126,19 @@ def test_official_scores_get_a_line_of_their_own_where_they_differ(tmp_path: Pat
     assert [line[0] for line in make("accuracy", one, PAPER).rows] == ["SFT (reader)", "SFT (official)"]
 
 
+def test_what_a_judge_did_stands_under_the_table(tmp_path: Path) -> None:
+    table_index = index(tmp_path, {("tiny", "base", None): 0.5, ("tiny", "sft", None): 0.6}, ["digits"])
+    for one, failed in zip(table_index.evaluations, (0, 1), strict=True):
+        content = json.loads(one.scores.read_text())
+        content["scores"]["judge"] = content["scores"]["official"] | {"accuracy": 0.7}
+        one.scores.write_text(json.dumps(content | {"judge": {"asked": 9, "no_verdict": 2, "failed_controls": failed}}))
+    table = make("accuracy", table_index, PAPER)
+    assert [row[0] for row in table.rows[:2]] == ["base (reader = official)", "base (judge)"]
+    told = " ".join(table.notes)
+    assert "verdicts on 18 answers that no rule could decide; 4 got none and are wrong" in told
+    assert "failed a control question in 1 of 2 evaluations" in told
+
+
 def test_digits_has_no_row_in_the_paper(tmp_path: Path) -> None:
     rows = {("tiny", "base", None): 0.01, ("tiny", "sft", None): 0.45, ("tiny", "vas", 1): 0.6}
     digits = index(tmp_path, rows, ["digits"])

@@ -60,7 +60,7 @@ RESERVED_RUNS = {"base", "sft", "eval", "initial", "settings"}
 # What is done once a model: a run that said otherwise would not be heard.
 SHARED_BY_RUNS = {"sft", "evaluation"}
 # What of the evaluation is done once for all models.
-SHARED_BY_MODELS = {"benchmarks", "official_prompt", "limit"}
+SHARED_BY_MODELS = {"benchmarks", "official_prompt", "limit", "judge"}
 
 
 class Validation(Section):
@@ -95,7 +95,9 @@ class Stages(Section):
     grpo: GRPOSettings = Field(default_factory=lambda: GRPOSettings.model_validate({}))
     validation: Validation = Field(default_factory=lambda: Validation.model_validate({}))
     evaluation: Evaluation
-    resources: dict[Literal["data", "sft", "generate", "score", "train", "evaluate", "report"], Resources] = Field({})
+    resources: dict[Literal["data", "sft", "generate", "score", "train", "evaluate", "judge", "report"], Resources] = (
+        Field({})
+    )
 
     _family: Plugin | None = PrivateAttr(None)
 
@@ -106,8 +108,9 @@ class Stages(Section):
         return self._family
 
     def stage_resources(self, stage: str) -> Resources:
-        """What a job of `stage` asks for; the defaults where the recipe says nothing."""
-        return self.resources.get(stage, Resources())  # type: ignore[call-overload]
+        """What a job of `stage` asks for; the defaults where the recipe says nothing, and for a judge `evaluate`'s."""
+        asked = self.resources.get("judge", self.resources.get("evaluate")) if stage == "judge" else None
+        return asked or self.resources.get(stage, Resources())  # type: ignore[call-overload]
 
     @model_validator(mode="after")
     def _prompts_stand_where_they_are_trained(self) -> "Stages":
@@ -372,6 +375,8 @@ def _named_files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
     for name, run in recipe.runs.items():
         if isinstance(run.checkpoint, Path):
             yield f"runs.{name}.checkpoint", run.checkpoint
+    if isinstance(recipe.evaluation.judge, LocalBase):
+        yield "evaluation.judge.path", recipe.evaluation.judge.path
     for name, model in recipe.models.items():
         if isinstance(model.base, LocalBase):
             yield f"models.{name}.base.path", model.base.path

@@ -14,7 +14,7 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256
 from mmr1.plumbing.folders import contents, digest_file
 from mmr1.plumbing.code import code_digest, code_files
-from mmr1.benchmarks.settings import Endpoint, Judging
+from mmr1.benchmarks.settings import JUDGE_KEY, Endpoint, Verifying
 from mmr1.data.settings import made_benchmarks
 from mmr1.grpo.settings import TrainerSettings
 from mmr1.plumbing.settings import machine, numbers, plugin_files, taken
@@ -146,12 +146,11 @@ def sampler_settings(sections, **responses):
     )
 
 
-def judging_settings(sections):
-    """How responses to a benchmark are judged, by as many workers as the job has threads unless the recipe says."""
-    asked = sections.evaluation.machine
-    workers = asked.workers or sections.stage_resources("score").threads
-    machine = asked.model_copy(update={"workers": workers})
-    return taken(Judging, sections.evaluation, machine=machine)
+def verifying_settings(sections):
+    """How rules decide about responses, by as many workers as the job has threads unless the recipe says."""
+    threads = sections.stage_resources("score").threads
+    machine = {"workers": sections.evaluation.machine.workers or threads}
+    return taken(Verifying, sections.evaluation, machine=machine)
 
 
 def ask_settings(sections):
@@ -159,6 +158,19 @@ def ask_settings(sections):
     return AskSettings(
         prompt_position=sections.prompts.position, **evaluation_responses(sections)
     )
+
+
+def judge_settings(sections):
+    """How a judge that runs here makes its replies: greedily, one for each question."""
+    judge = sections.evaluation.judge
+    engine = judge.engine or RECIPE.rollout.engine
+    return taken(GenerateSettings, judge, engine=engine, temperature=0)
+
+
+def ask_judge_settings(sections):
+    """How a served judge is asked for the same."""
+    retries = {"retries": sections.evaluation.machine.judge_retries}
+    return taken(AskSettings, sections.evaluation.judge, temperature=0, machine=retries)
 
 
 def draw_settings(sections):
@@ -200,7 +212,10 @@ SETTINGS = {
     "generate": generate_settings,
     "generate_predictions": prediction_settings,
     "ask_endpoint": ask_settings,
-    "score_benchmark": judging_settings,
+    "select_undecided": verifying_settings,
+    "judge": judge_settings,
+    "ask_judge": ask_judge_settings,
+    "score_benchmark": verifying_settings,
 }
 
 
@@ -219,17 +234,17 @@ def has_a_family(name):
     return not WITH_A_FAMILY.isdisjoint(code_files(name))
 
 
-def program(name, of=None, plugins=None):
+def program(name, of=None, plugins=None, family=lambda sections: sections.family):
     """What a rule's params say of its program: a digest of what computes in it, and the settings that make its numbers.
 
     `of` is the key of `SETTINGS` where a program has several uses. `plugins` is a function of wildcards that gives the
-    files of further plugins, which the wildcards name.
+    files of further plugins, which the wildcards name; `family` gives the family of the model that it loads, if any.
     """
     settings = SETTINGS.get(of or name)
 
     def chosen(sections):
         files = [] if settings is None else plugin_files(settings(sections))
-        return [*files, sections.family.file] if has_a_family(name) else files
+        return [*files, family(sections).file] if has_a_family(name) else files
 
     if plugins is None:
         code = from_sections(lambda sections: code_digest(name, chosen(sections)))

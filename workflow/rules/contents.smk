@@ -103,7 +103,7 @@ def evaluation_settings(sections):
         "responses per problem": evaluation.n,
         "max tokens": evaluation.max_tokens,
         "engine": sections.rollout.engine.name,
-    } | ({"judge": evaluation.judge.model} if evaluation.judge else {})
+    } | ({"judge": judge_name()} if JUDGE else {})
 
 
 def tables_row(model, subject):

@@ -60,10 +60,92 @@ rule ask_endpoint:
         )
 
 
+if JUDGE:
+
+    rule select_undecided:
+        input:
+            problems=evaluated_problems,
+            predictions=f"{EVAL}/predictions.parquet",
+        output:
+            questions=f"{EVAL}/undecided.parquet",
+            record=run_record("select_undecided", "{model}/{subject}/{benchmark}"),
+        conda:
+            CPU
+        threads: resource("score", "threads")
+        resources:
+            **job_resources("score"),
+            **machine_of("select_undecided"),
+        params:
+            **program("select_undecided", plugins=benchmark_file),
+        shell:
+            command(
+                "select_undecided",
+                "--benchmark {wildcards.benchmark:q} --problems {input.problems:q}"
+                " --predictions {input.predictions:q} --out {output.questions:q}",
+            )
+
+
+if JUDGE and not SERVED_JUDGE:
+
+    rule judge:
+        input:
+            **folder_input("model", judge_model()),
+            problems=f"{EVAL}/undecided.parquet",
+        output:
+            replies=f"{EVAL}/judge_replies.parquet",
+            record=run_record("judge", "{model}/{subject}/{benchmark}"),
+        conda:
+            STACK
+        threads: resource("judge", "threads")
+        resources:
+            **job_resources("judge"),
+            **machine_of("judge"),
+        params:
+            **program("generate", of="judge", family=lambda sections: JUDGE.family),
+            seed=RECIPE.seed,
+            threads=resource("judge", "threads"),
+        shell:
+            command(
+                "generate",
+                "--model {input.model:q} --problems {input.problems:q} --out {output.replies:q}"
+                " --seed {params.seed} --purpose eval --threads {params.threads}",
+            )
+
+
+if SERVED_JUDGE:
+
+    rule ask_judge:
+        input:
+            problems=f"{EVAL}/undecided.parquet",
+        output:
+            replies=f"{EVAL}/judge_replies.parquet",
+            record=run_record("ask_judge", "{model}/{subject}/{benchmark}"),
+        localrule: True
+        conda:
+            CPU
+        resources:
+            **machine_of("ask_judge"),
+            url=getattr(JUDGE, "url", None),
+        params:
+            **program("ask_endpoint", of="ask_judge"),
+            model=getattr(JUDGE, "model", None),
+            key=JUDGE_KEY,
+            seed=RECIPE.seed,
+            cache=f"{R}/work/ask_judge/{{model}}/{{subject}}/{{benchmark}}.jsonl",
+        shell:
+            command(
+                "ask_endpoint",
+                "--url {resources.url:q} --model {params.model:q} --key-variable {params.key}"
+                " --problems {input.problems:q} --out {output.replies:q} --cache {params.cache:q}"
+                " --seed {params.seed}",
+            )
+
+
 rule score_benchmark:
     input:
         problems=evaluated_problems,
         predictions=f"{EVAL}/predictions.parquet",
+        replies=judge_replies,
     output:
         scores=f"{EVAL}/scores.json",
         verdicts=f"{EVAL}/items.parquet",
@@ -74,11 +156,11 @@ rule score_benchmark:
         **machine_of("score_benchmark"),
     params:
         **program("score_benchmark", plugins=benchmark_file),
-        cache=f"{R}/work/judge/{{model}}/{{subject}}/{{benchmark}}.jsonl",
+        replies=judge_option,
     shell:
         command(
             "score_benchmark",
             "--benchmark {wildcards.benchmark:q} --problems {input.problems:q}"
             " --predictions {input.predictions:q} --out {output.scores:q} --items {output.verdicts:q}"
-            " --judge-cache {params.cache:q}",
+            " {params.replies}",
         )

@@ -47,6 +47,32 @@ def endpoint(name):
     )
 
 
+# Who decides what no rule can: a model that runs here, or one that is served somewhere. One for all checkpoints.
+JUDGE = RECIPE.evaluation.judge
+SERVED_JUDGE = isinstance(JUDGE, Endpoint)
+
+
+def judge_model():
+    """The folder of a judge that runs here."""
+    path = getattr(JUDGE, "path", f"{R}/{JUDGE_PLACE}")
+    return str(path)
+
+
+def judge_name():
+    """What tables say of the judge: its repository and commit, its folder, or its name at an endpoint."""
+    return JUDGE.model if SERVED_JUDGE else origin(judge_model())
+
+
+def judge_replies(wildcards):
+    """What the judge said about the responses that no rule could decide, if there is a judge."""
+    return f"{EVAL}/judge_replies.parquet".format(**wildcards) if JUDGE else []
+
+
+def judge_option(wildcards):
+    """--judge-replies F, if there is a judge."""
+    return optional("--judge-replies", judge_replies(wildcards))
+
+
 def benchmark_file(wildcards):
     """The file of the benchmark that a job is about: part of what decides its result, and of no other's."""
     return [f"mmr1/benchmarks/suite/{wildcards.benchmark}.py"]

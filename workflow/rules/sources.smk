@@ -20,6 +20,9 @@ COLD_STARTS = {
 }
 
 
+JUDGE_PLACE = "judge/model"
+
+
 def hub_models():
     """The models that come from the hub, by the folder that each is put into, below the results."""
     bases = {f"{name}/base": model.base for name, model in RECIPE.models.items()}
@@ -29,7 +32,8 @@ def hub_models():
         if model.sft is not None
     }
     runs = {f"checkpoints/{name}": run.checkpoint for name, run in RECIPE.runs.items()}
-    named = bases | starts | runs
+    judge = {JUDGE_PLACE: RECIPE.evaluation.judge}
+    named = bases | starts | runs | judge
     return {place: model for place, model in named.items() if hasattr(model, "hub")}
 
 

@@ -1,18 +1,21 @@
 """From problems and responses to scores and per-item verdicts."""
 
-from collections.abc import Callable, Mapping, Sequence
+import argparse
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from mmr1.benchmarks.base import Benchmark, Decision, Response
 from mmr1.benchmarks.intervals import interval
+from mmr1.benchmarks.load import load_problems, load_responses
+from mmr1.benchmarks.settings import ScoreSettings
 from mmr1.data.problems import Problem
 from mmr1.plumbing.errors import UserError
 from mmr1.rewards.verifier.verify import Outcome, Verifier
-
-AskJudge = Callable[[Sequence[tuple[str, str, str]]], Sequence[bool]]
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,28 @@ class Item:
     problem: Problem
     response: Response
     decisions: Mapping[str, Decision]
+
+
+def add_response_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say which responses to which problems `decide` is about."""
+    parser.add_argument("--problems", type=Path, required=True, help="problems.parquet, or the benchmark's own file")
+    parser.add_argument("--predictions", type=Path, required=True, help="a rollouts table or JSON lines")
+    parser.add_argument("--response-field", default="response", help="the field of JSON lines that holds the response")
+    parser.add_argument("--extraction-field", help="the field of JSON lines with an extraction that someone else made")
+
+
+def decide(args: argparse.Namespace, settings: ScoreSettings) -> tuple[list[Item], int]:
+    """What the rules decide about the responses that a program is given, and how many comparisons hit the time limit.
+
+    Raises UserError naming file, row and field.
+    """
+    benchmark = settings.benchmark.module.BENCHMARK
+    problems = load_problems(benchmark, args.problems)
+    responses = load_responses(args.predictions, args.response_field, args.extraction_field)
+    pairs = pair(benchmark, problems, responses, settings.partial)
+    workers = settings.machine.workers or len(os.sched_getaffinity(0))
+    with Verifier(workers, settings.verify_seconds) as verifier:
+        return judge_items(benchmark, pairs, verifier), verifier.timeouts
 
 
 def pair(
@@ -64,25 +89,6 @@ def judge_items(benchmark: Benchmark, pairs: Sequence[tuple[Problem, Response]],
     return [replace(item, decisions=_settled(item.decisions, outcomes)) for item in items]
 
 
-def add_judge(items: Sequence[Item], ask: AskJudge) -> list[Item]:
-    """The same items with a third score, `judge`: right by `reader`, or an open answer that the judge accepts.
-
-    `ask` takes (question, gold, answer) and gives a verdict for each. It is asked only where no rule could decide.
-    """
-    undecided = [index for index, item in enumerate(items) if _undecided(item.decisions["reader"])]
-    asked = [items[index] for index in undecided]
-    verdicts = ask(
-        [(item.problem.question, item.problem.answer, item.decisions["reader"].extracted or "") for item in asked]
-    )
-    verdict_of = dict(zip(undecided, verdicts, strict=True))
-    judged = []
-    for index, item in enumerate(items):
-        reading, verdict = item.decisions["reader"], verdict_of.get(index)
-        decision = reading if verdict is None else replace(reading, correct=verdict, rule="judge")
-        judged.append(replace(item, decisions={**item.decisions, "judge": decision}))
-    return judged
-
-
 def scores(benchmark: Benchmark, items: Sequence[Item]) -> dict[str, Any]:
     """The content of `scores.json` (docs/design.md §4). Accuracies and their 95% intervals lie in [0, 1].
 
@@ -117,7 +123,7 @@ def item_rows(items: Sequence[Item]) -> pa.Table:
             row[name] = decision.correct
             row[f"{name}_rule"] = decision.rule
         row["official_answer"] = item.decisions["official"].cleaned
-        rows.append({name: _storable(value) for name, value in row.items()})
+        rows.append({name: storable(value) for name, value in row.items()})
     types = {bool: pa.bool_(), int: pa.int32()}
     fields = [pa.field(name, types.get(type(value), pa.string())) for name, value in rows[0].items()]
     return pa.Table.from_pylist(rows, schema=pa.schema(fields))
@@ -132,10 +138,6 @@ def _settled(decisions: Mapping[str, Decision], outcomes: Mapping[tuple[str, str
             decision = replace(decision, correct=outcome is Outcome.EQUAL, rule=rule)
         settled[name] = decision
     return settled
-
-
-def _undecided(decision: Decision) -> bool:
-    return decision.open and not decision.correct and bool((decision.extracted or "").strip())
 
 
 def _score(benchmark: Benchmark, items: Sequence[Item], name: str) -> dict[str, Any]:
@@ -162,6 +164,6 @@ def _accuracy(benchmark: Benchmark, items: Sequence[Item], name: str) -> dict[st
     }
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Parquet holds UTF-8: a lone surrogate, which a model's bytes can decode to, becomes a question mark."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else value

@@ -72,11 +72,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Row:
-    """One subject of the headline table: an accuracy per benchmark, their mean, and that mean less SFT's."""
+    """One subject of the headline table: an accuracy per benchmark, their mean, and that mean less SFT's.
+
+    `official` are the same accuracies by each benchmark's own procedure.
+    """
 
     label: str
     colour: str
     cells: tuple[Accuracy | None, ...]
+    official: tuple[Accuracy | None, ...]
     mean: float | None
     gain: float | None
 
@@ -157,7 +161,7 @@ def _section(index: Index, model: str, palette: Palette) -> ModelSection:
 def _headline(index: Index, model: str, palette: Palette) -> list[Row]:
     accuracies = {}
     for subject in ("base", "sft", *index.runs(model)):
-        cells = tuple(results.accuracy(index, model, subject, name, index.accuracy) for name in index.benchmarks)
+        cells = _cells(index, model, subject, index.accuracy)
         if any(cell is not None for cell in cells):
             accuracies[subject] = cells
     means = {subject: _mean(cells) for subject, cells in accuracies.items()}
@@ -167,8 +171,14 @@ def _headline(index: Index, model: str, palette: Palette) -> list[Row]:
         mean = means[subject]
         compared = subject not in ("base", "sft") and mean is not None and start is not None
         gain = mean - start if compared and mean is not None and start is not None else None
-        rows.append(Row(index.label(subject), palette.colour(subject), cells, mean, gain))
+        official = _cells(index, model, subject, "official")
+        rows.append(Row(index.label(subject), palette.colour(subject), cells, official, mean, gain))
     return rows
+
+
+def _cells(index: Index, model: str, subject: str, score: str) -> tuple[Accuracy | None, ...]:
+    """A subject's accuracies by one score, in the benchmarks' order."""
+    return tuple(results.accuracy(index, model, subject, name, score) for name in index.benchmarks)
 
 
 def _mean(cells: Sequence[Accuracy | None]) -> float | None:

@@ -198,7 +198,12 @@ def make(table: Name, index: Index, paper: Paper) -> Table:
             lines.append([f"{name} (paper)", *(_text(values[column]) for column in shown)])
             records += [_record(table, name, "paper", column, paper=values[column]) for column in shown]
     title = "Accuracy" if table == "accuracy" else f"Table {table}, beside the paper's"
-    notes = [*limited, *_settings(index, rows, columns), *([] if table == "accuracy" else paper_notes(table, paper))]
+    notes = [
+        *limited,
+        *_settings(index, rows, columns),
+        *_judge(index),
+        *([] if table == "accuracy" else paper_notes(table, paper)),
+    ]
     for record in records:
         record["note"] = _paper_note(table, record, paper)
     return Table(title, header, lines, notes, records)
@@ -287,6 +292,22 @@ def _limited(index: Index) -> list[str]:
                 f"found {limited or 'a whole run'}: they are no rows of one table"
             )
     return [f"Only the first problems were taken ({expected}): a first look, and no result."] if expected else []
+
+
+def _judge(index: Index) -> list[str]:
+    """What a judge did, where there is one, and whether it knows what any judge must."""
+    counts = [scores["judge"] for one in index.evaluations if "judge" in (scores := read_scores(one))]
+    if not counts:
+        return []
+    asked, silent = (sum(count[name] for count in counts) for name in ("asked", "no_verdict"))
+    failed = sum(count["failed_controls"] > 0 for count in counts)
+    notes = [
+        f"judge: reader, and a language model's verdicts on {asked} answers that no rule could decide; "
+        f"{silent} got none and are wrong."
+    ]
+    if failed:
+        notes.append(f"The judge failed a control question in {failed} of {len(counts)} evaluations: do not trust it.")
+    return notes
 
 
 def _benchmarks(index: Index) -> list[str]:
