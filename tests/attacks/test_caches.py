@@ -1,4 +1,4 @@
-"""Kept answers of an endpoint and of a judge: damaged, cut off, of another question, in use, on a full disk."""
+"""Kept answers of an endpoint: damaged, cut off, of another question, in use, on a full disk."""
 
 import json
 import resource
@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chat_endpoint import Endpoint, serving
-from mmr1.benchmarks.judge import Judge
+from mmr1.data.problems import Problem
 from mmr1.plumbing.errors import UserError
 from mmr1.rollout.endpoint import Endpoint as Client
+from mmr1.rollout.served import KEY_VARIABLE, responses
 from work_holder import held_elsewhere
 
-QUESTIONS = [("Who leads?", "Joe Biden", "President Biden"), ("Who leads?", "Joe Biden", "Nobody")]
+QUESTIONS = [Problem(name, "judge", f"Is {name} Joe Biden?", (), "yes") for name in ("President Biden", "Nobody")]
 
 
 @pytest.fixture
@@ -26,9 +27,10 @@ def url() -> Iterator[str]:
         yield one
 
 
-def ask(url: str, cache: Path, model: str = "m") -> list[bool]:
-    with Judge(url, model, cache, retries=0) as judge:
-        return judge.verdicts(QUESTIONS)
+def ask(url: str, cache: Path, model: str = "m") -> list[str]:
+    with Client(url, model, KEY_VARIABLE, retries=0) as client:
+        rows = responses(client, QUESTIONS, cache, None, "system", n=1, seed=0, temperature=0.0)
+    return [row["text"] for row in rows]
 
 
 def lines_of(cache: Path) -> list[bytes]:
@@ -38,7 +40,7 @@ def lines_of(cache: Path) -> list[bytes]:
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "cut off": lambda line: line[:-9],
     "without its end": lambda line: line[:-1],
-    "a verdict turned round": lambda line: line.replace(b"true", b"false"),
+    "an answer turned round": lambda line: line.replace(b"Yes.", b"no"),
     "no JSON": lambda line: b"{" + line,
     "zeros": lambda line: bytes(len(line) - 1) + b"\n",
     "not UTF-8": lambda line: b"\xff\xfe" + line,
@@ -53,11 +55,11 @@ def test_a_damaged_line_is_named_and_asked_again(
     url: str, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache = tmp_path / "cache.jsonl"
-    assert ask(url, cache) == [True, False]
-    yes, no = sorted(lines_of(cache), key=lambda line: b"false" in line)
+    assert ask(url, cache) == ["Yes.", "no"]
+    yes, no = sorted(lines_of(cache), key=lambda line: b'"no"' in line)
     cache.write_bytes(no + DAMAGES[damage](yes))
     capsys.readouterr()
-    assert ask(url, cache) == [True, False]
+    assert ask(url, cache) == ["Yes.", "no"]
     assert len(Endpoint.requests) == 3
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert len(warnings) == 1
@@ -76,13 +78,16 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0), bit=st.integers(0, 7))
-def test_no_flipped_bit_changes_a_verdict(kept: Path, place: int, bit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Judge, "_ask", lambda self, question: question == QUESTIONS[0])
+def test_no_flipped_bit_changes_an_answer(kept: Path, place: int, bit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chat(self: Client, messages: object, **sampling: float) -> tuple[str, str]:
+        return ("Yes." if "President Biden" in str(messages) else "no"), "stop"
+
+    monkeypatch.setattr(Client, "chat", chat)
     content = bytearray(kept.read_bytes())
     content[place % len(content)] ^= 1 << bit
     damaged = kept.with_name("damaged.jsonl")
     damaged.write_bytes(content)
-    assert ask("http://127.0.0.1:1/v1", damaged) == [True, False]
+    assert ask("http://127.0.0.1:1/v1", damaged) == ["Yes.", "no"]
 
 
 def test_what_another_model_said_is_no_answer(url: str, tmp_path: Path) -> None:
@@ -95,7 +100,7 @@ def test_what_another_model_said_is_no_answer(url: str, tmp_path: Path) -> None:
 
 def test_where_a_model_listens_is_no_other_question(url: str, tmp_path: Path) -> None:
     ask(url, tmp_path / "cache.jsonl")
-    assert ask("http://127.0.0.1:1/v1", tmp_path / "cache.jsonl") == [True, False]
+    assert ask("http://127.0.0.1:1/v1", tmp_path / "cache.jsonl") == ["Yes.", "no"]
 
 
 def test_two_programs_with_one_cache(url: str, tmp_path: Path) -> None:
@@ -106,7 +111,7 @@ def test_two_programs_with_one_cache(url: str, tmp_path: Path) -> None:
     ):
         ask(url, cache)
     assert not Endpoint.requests
-    assert ask(url, cache) == [True, False]
+    assert ask(url, cache) == ["Yes.", "no"]
     assert [path.name for path in tmp_path.iterdir()] == ["cache.jsonl"]  # and no lock
 
 

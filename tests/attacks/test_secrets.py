@@ -20,6 +20,7 @@ from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import job
 from mmr1.plumbing.secrets import blotted, blotted_values, check_url, has_secret
+from mmr1.recipe import load_recipe
 from mmr1.rollout.endpoint import Endpoint as Client
 from mmr1.rollout.served import KEY_VARIABLE
 
@@ -161,15 +162,13 @@ def test_a_url_with_a_key_starts_no_job(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_key_in_the_settings_is_not_repeated_by_what_refuses_it(
-    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_key_in_the_settings_is_not_repeated_by_what_refuses_it(capsys: pytest.CaptureFixture[str]) -> None:
     url = "http://me:sk-1234@host/v1?token=sk-1234"
-    words = ["--benchmark", "chartqa", "--problems", "p", "--predictions", "q", "--out", "o", "--judge-cache", "c"]
+    evaluation = {"benchmarks": ["digits"], "judge": {"url": url, "model": "m"}}
     with pytest.raises(SystemExit):
-        run(lambda: call("score_benchmark", *words, "--judge", f"{{url: '{url}', model: m}}"))
+        run(lambda: load_recipe({"evaluation": evaluation}))
     told = capsys.readouterr().err
-    assert "judge.url: expected a URL" in told
+    assert "evaluation.judge.url: expected a URL" in told
     assert "sk-1234" not in told
 
 

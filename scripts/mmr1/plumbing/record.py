@@ -300,7 +300,7 @@ def _git() -> dict[str, Any]:
 
 def _places(args: argparse.Namespace, outputs: Mapping[str, list[Path]]) -> list[Path]:
     """Where a job writes: its outputs, and the folder or file that it goes on from after a kill."""
-    kept = (getattr(args, name, None) for name in ("work", "cache", "judge_cache"))
+    kept = (getattr(args, name, None) for name in ("work", "cache"))
     return [*(path for paths in outputs.values() for path in paths), *(path for path in kept if path is not None)]
 
 
