@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from flipped_bytes import flip_everywhere, readers
 from mmr1.plumbing.files import read_json, read_jsonl
 from project import TINY as RECIPE
 from project import command, copy_project, environment, snakemake
@@ -100,6 +101,18 @@ def test_every_job_left_a_record_and_the_chain_of_parents_holds(project: Path) -
     }
     assert all(parent["name"] for parent in record["parents"])
     assert [source["path"] for source in record["sources"]] == ["config/prompts/digits.txt"]
+
+
+def test_300_flipped_bytes_are_each_refused_by_the_next_job_that_reads_the_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over every file that a job of the whole DAG reads; what comes from outside is a source, which no record knows."""
+    monkeypatch.chdir(project)
+    results = Path(R)
+    passed = [(path, at) for path, at, said in flip_everywhere(results, 300) if said is None or path not in said]
+    assert passed == []
+    outside = {path for path in readers(results) if not Path(path).is_relative_to(results)}
+    assert outside == {"config/prompts/digits.txt", "config/paper_tables.csv", "scripts/mmr1/report/page.html"}
 
 
 def test_uniform_runs_make_no_scores_and_sft_is_shared(project: Path) -> None:

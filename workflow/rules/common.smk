@@ -289,9 +289,10 @@ def complete(rules):
     that takes the place of an equal one would not be seen.
     """
     for one in rules:
-        one.conda_env = one.conda_env or CPU
         if one.shellcmd is None:
             continue
+        # A path as seen from the rule's file: all rules with a command lie in workflow/rules.
+        one.conda_env = one.conda_env or CPU
         words = one.shellcmd.removesuffix(ENDING).removesuffix(SETTINGS_ENDING).split()
         one.log_modifier = one.output_modifier
         one.set_log(**logs_of(str(one.output.record)))

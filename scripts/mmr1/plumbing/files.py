@@ -125,8 +125,14 @@ def digest(value: Any) -> str:
 
 def read_json(path: str | Path) -> Any:
     """A JSON file's value (UTF-8). Raises UserError if it is missing or is not JSON."""
+    return read_json_and_bytes(path)[0]
+
+
+def read_json_and_bytes(path: str | Path) -> tuple[Any, bytes]:
+    """The same, and the bytes that say so, read at once: others may write the file anew meanwhile."""
     try:
-        return parse_json(Path(path).read_bytes().decode(UTF_8))
+        data = Path(path).read_bytes()
+        return parse_json(data.decode(UTF_8)), data
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except ValueError as error:

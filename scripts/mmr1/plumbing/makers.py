@@ -112,10 +112,12 @@ def results_folder(record: Path) -> Path:
 
 
 def record_files(root: Path) -> list[Path]:
-    """The JSON files of records or logs: what jobs are writing lies in folders whose names begin with a dot."""
-    return sorted(
-        path for path in root.rglob("*.json") if not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
+    """The JSON files of records or logs, while jobs may write some: what they are at lies in folders with a dot."""
+    files = []
+    for folder, folders, names in os.walk(root):  # which, unlike glob, bears a folder that goes away
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(folder, name) for name in names if name.endswith(".json") and not name.startswith(".")]
+    return sorted(files)
 
 
 class Makers:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import as_text, digest, read_json
+from mmr1.plumbing.files import as_text, digest, read_json_and_bytes
 
 SCHEMA_VERSION = 2
 
@@ -21,7 +21,7 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises UserError in one line: for a file that is missing or no JSON object, for another schema version, and for a
     record whose integrity is not that of its content.
     """
-    record = read_json(path)
+    record, data = read_json_and_bytes(path)
     if not isinstance(record, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(record).__name__}")
     version = record.get("schema_version")
@@ -31,7 +31,7 @@ def read_record(path: Path) -> dict[str, Any]:
             "wrote it; make it again, or read it with that version"
         )
     expected, actual = sealed(record)["integrity"], record.get("integrity")
-    if expected != actual or path.read_text() != as_text(record):
+    if expected != actual or data != as_text(record).encode():
         raise UserError(
             f"{path}: integrity: expected {expected[:12]}… for what it says, found {str(actual)[:12]}…: it was changed "
             "after it was written; make it again"
