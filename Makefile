@@ -24,7 +24,7 @@ env: ## make the local environments from their locks (PYTHON=/path/to/python3.11
 	@bash envs/local.sh $(ENVIRONMENTS)
 
 demo: env ## the whole pipeline on handwritten digits, on two cores (ARGS= go to Snakemake)
-	@$(DRIVER)/snakemake --profile $(PROFILE) $(TARGET) $(ARGS)
+	@$(DRIVER)/python scripts/call.py --profile "$(PROFILE)" $(ARGS) -- $(TARGET)
 	@printf '\nreport:  %s\nMLflow:  make mlflow\n' "$(CURDIR)/$(RESULTS)/report.html"
 
 # Two workers on two cores, one thread each; a file's tests stay together, because they share fixtures.
@@ -64,13 +64,14 @@ lock: ## resolve the environments anew (ARGS=--upgrade takes the newest versions
 	@bash envs/lock.sh $(ARGS)
 
 adopt: env ## take over results without Snakemake's notes (.snakemake lost, another checkout) where records agree
-	@$(DRIVER)/python scripts/adopt.py --profile $(PROFILE) $(TARGET) $(ARGS)
+	@$(DRIVER)/python scripts/adopt.py --profile "$(PROFILE)" $(ARGS) -- $(TARGET)
 
 mlflow: env ## open MLflow on the demo's results, on this machine only (PORT=5000)
-	@test -f $(RESULTS)/mlflow.db || { echo "$(RESULTS)/mlflow.db: not there yet; make demo writes it" >&2; exit 2; }
+	@test -f "$(RESULTS)/mlflow.db" || { echo "$(RESULTS)/mlflow.db: not there yet; make demo writes it" >&2; exit 2; }
+	@if (exec 3<> "/dev/tcp/127.0.0.1/$(PORT)") 2> /dev/null; then echo "PORT=$(PORT): in use on this machine; make mlflow PORT=..." >&2; exit 2; fi
 	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning  (Ctrl-C ends it)"
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(DRIVER)/mlflow server --workers 1 --host 127.0.0.1 --port $(PORT) \
-	  --backend-store-uri "sqlite:///$(abspath $(RESULTS))/mlflow.db"
+	  --backend-store-uri "sqlite:///$$(realpath "$(RESULTS)")/mlflow.db"
 
 clean: ## remove results and caches; the environments stay (rm -r .envs)
 	@rm -rf results .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,7 +5,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 # A recipe given on the command line or by the profile stands alone: a second file would be merged into it.
-if "name" not in config:
+if not workflow.configfiles:
 
     configfile: "config/digits.yaml"
 
@@ -17,6 +17,7 @@ include: "workflow/rules/sources.smk"
 include: "workflow/rules/rounds.smk"
 include: "workflow/rules/evaluations.smk"
 include: "workflow/rules/contents.smk"
+include: "workflow/rules/calls.smk"
 # The rules, a file a stage.
 include: "workflow/rules/data.smk"
 include: "workflow/rules/sft.smk"
@@ -30,7 +31,7 @@ include: "workflow/rules/provenance.smk"
 rule all:
     default_target: True
     input:
-        all_tables,
+        tables_unless_swallowed,
         f"{R}/report.html",
         f"{R}/mlflow_runs.json",
     localrule: True

@@ -63,8 +63,8 @@ def planned(job: Any) -> Planned:
     # Values that only fit a machine come from resources; the log is the shell's.
     machine = re.findall(r"(--[\w-]+) \{resources\.", job.rule.shellcmd)
     ignored = (*machine, "--settings", "--record", "--attempt")
-    command = re.sub(r"\$\{SLURM_JOB_ID:\+[^}]*\}", "", job.shellcmd.rpartition(" > ")[0])
-    words = shlex.split(command.partition(".py ")[2])
+    command = job.format_wildcards(job.rule.shellcmd.rpartition(" > ")[0])
+    words = shlex.split(re.sub(r"\$\{SLURM_JOB_ID:\+[^}]*\}", "", command).partition(".py ")[2])
     settings = getattr(job.params, "settings", None)
     return Planned(
         rule=job.rule.name,

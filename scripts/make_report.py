@@ -1,6 +1,6 @@
 """Make the report: one HTML file with accuracies, curves, scores, samples, tables and costs, and its figures as PNG.
 
-What it is made from stands in an index, which the workflow writes (mmr1.report.index says what it holds).
+What it is made from stands in an index, which the workflow hands over (mmr1.report.index says what it holds).
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 from mmr1.plumbing.errors import run
 from mmr1.plumbing.files import atomic
 from mmr1.plumbing.progress import log
-from mmr1.plumbing.record import add_job_arguments, job
+from mmr1.plumbing.record import Paths, add_job_arguments, job
 from mmr1.provenance.ledger import read_records
 from mmr1.report.index import read_index
 from mmr1.report.page import TEMPLATE, build
@@ -18,7 +18,9 @@ from mmr1.report.page import TEMPLATE, build
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--index", type=Path, required=True, help="JSON: the files that the report shows")
+    parser.add_argument(
+        "--index", type=Path, required=True, help="JSON: the files that the report shows; - reads it from here"
+    )
     parser.add_argument("--out", type=Path, required=True, help="report.html")
     parser.add_argument("--figures", type=Path, required=True, help="folder for the figures as PNG")
     add_job_arguments(parser)
@@ -28,9 +30,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     index = read_index(args.index)
-    inputs = {"index": args.index, "files": index.files(), "template": relpath(TEMPLATE)}
+    inputs: dict[str, Paths] = {"files": index.files(), "template": relpath(TEMPLATE)}
     outputs = {"out": args.out, "figures": args.figures}
-    with job(args, inputs=inputs, outputs=outputs, unrepeated=["out", "figures"]) as work:
+    with job(args, inputs=inputs, outputs=outputs, settings=index, unrepeated=["out", "figures"]) as work:
         html, figures = build(index, read_records(index.results), work.changed_inputs)
         with atomic(args.figures) as folder:
             folder.mkdir()

@@ -16,8 +16,9 @@ from mmr1.plumbing.files import atomic
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.plumbing.settings import read_settings
-from mmr1.report.printed_tables import Index, make, read_paper
+from mmr1.report.printed_tables import make, read_paper
 from mmr1.report.table_formats import comma_separated, html_fragment, latex, markdown
+from mmr1.report.tables_index import Index
 
 PAPER = Path(__file__).parent.parent / "config" / "paper_tables.csv"
 
@@ -26,7 +27,6 @@ def main() -> None:
     args = parse_arguments()
     index = read_settings(args.index, Index)
     inputs = {
-        "index": args.index,
         "paper": args.paper,
         "scores": [one.scores for one in index.evaluations],
         "items": [one.items for one in index.evaluations if one.items is not None],
@@ -34,7 +34,7 @@ def main() -> None:
     }
     formats = {"markdown": markdown, "csv": comma_separated, "latex": latex, "html": html_fragment}
     outputs = {name: getattr(args, name) for name in formats}
-    with job(args, inputs=inputs, outputs=outputs) as work:
+    with job(args, inputs=inputs, outputs=outputs, settings=index) as work:
         table = make(args.table, index, read_paper(args.paper))
         for name, rendered in formats.items():
             if outputs[name]:
@@ -46,7 +46,9 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--index", type=Path, required=True, help="which scores make which row (JSON)")
+    parser.add_argument(
+        "--index", type=Path, required=True, help="JSON: which scores make which row; - reads it from here"
+    )
     parser.add_argument("--table", choices=("accuracy", "2", "3", "4"), required=True)
     parser.add_argument(
         "--paper", type=Path, default=PAPER, help="the paper's numbers (default: config/paper_tables.csv)"

@@ -322,21 +322,42 @@ def test_uv_is_told_what_pip_is_told() -> None:
 # --- Jobs look at their environment -----------------------------------------------------------------------------------
 
 
-def write_settings(project: SmallProject, **variables: str) -> subprocess.CompletedProcess[str]:
+PROGRAM = """
+import argparse
+from pathlib import Path
+from mmr1.plumbing.errors import run
+from mmr1.plumbing.files import write_json
+from mmr1.plumbing.record import add_job_arguments, job
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--out", type=Path)
+add_job_arguments(parser)
+args = parser.parse_args()
+
+def main() -> None:
+    with job(args, inputs={}, outputs={"out": args.out}):
+        write_json(args.out, {})
+
+run(main)
+"""
+
+
+def run_program(project: SmallProject, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a program that needs no package, in the environment `small`."""
-    words = ["--values", "{}", "--out", "out/settings.json", "--record", "out/records/write_settings/x.json"]
-    return project.run(".envs/small/bin/python", "scripts/write_settings.py", *words, **variables)
+    (project.root / "scripts/write_nothing.py").write_text(PROGRAM)
+    words = ["--out", "out/nothing.json", "--record", "out/records/write_nothing/x.json"]
+    return project.run(".envs/small/bin/python", "scripts/write_nothing.py", *words, **variables)
 
 
 def recorded_lock(project: SmallProject) -> dict[str, object] | None:
-    record = json.loads((project.root / "out/records/write_settings/x.json").read_text())
+    record = json.loads((project.root / "out/records/write_nothing/x.json").read_text())
     found: dict[str, object] | None = record["execution"]["lock"]
     return found
 
 
 def test_a_job_runs_in_the_environment_of_its_lock_and_records_both(project: SmallProject) -> None:
     project.make("small")
-    assert (write_settings(project).returncode, write_settings(project).stderr) == (0, "")
+    assert (run_program(project).returncode, run_program(project).stderr) == (0, "")
     digest = sha256(project.root / "envs/small.lock")
     assert recorded_lock(project) == {"name": "small", "sha256": digest, "differences": []}
 
@@ -346,15 +367,15 @@ def test_a_job_refuses_other_packages_than_the_locks(project: SmallProject) -> N
     site = project.root / ".envs/small/lib/python3.11/site-packages"
     (site / "alpha-1.0.dist-info").rename(site / "alpha-1.5.dist-info")
     (site / "gamma_ray-7.dist-info").mkdir()
-    refused = write_settings(project)
+    refused = run_program(project)
     assert refused.returncode == 2
     assert refused.stderr == (
-        "write_settings.py: error: environment small: alpha 1.5, expected 1.0 by envs/small.lock (and 1 more);"
+        "write_nothing.py: error: environment small: alpha 1.5, expected 1.0 by envs/small.lock (and 1 more);"
         " build it again (make env, or delete the conda environment) or set MMR1_ENVIRONMENT=warn\n"
     )
     assert not (project.root / "out").exists()
 
-    warned = write_settings(project, MMR1_ENVIRONMENT="warn")
+    warned = run_program(project, MMR1_ENVIRONMENT="warn")
     assert warned.returncode == 0
     assert warned.stderr == "environment small: alpha 1.5, expected 1.0 by envs/small.lock (and 1 more)\n"
     lock = recorded_lock(project)
@@ -368,7 +389,7 @@ def test_a_job_refuses_other_packages_than_the_locks(project: SmallProject) -> N
 def test_a_job_in_an_environment_without_a_lock_says_so(project: SmallProject) -> None:
     project.make("small")
     (project.root / ".envs/small/mmr1-lock.json").unlink()
-    done = write_settings(project)
+    done = run_program(project)
     assert done.returncode == 0
     assert re.fullmatch(r"environment: \S+ was not made from a lock of envs/; records will say so\n", done.stderr)
     assert recorded_lock(project) is None

@@ -76,7 +76,7 @@ def test_the_family_that_was_there_before_is_in_no_settings() -> None:
 
 def test_each_model_of_a_recipe_has_its_family() -> None:
     recipe = yaml.safe_load((ROOT / TINY).read_text())
-    hub = {"hub": "Qwen/Qwen3-VL-4B-Instruct", "revision": "main", "family": "qwen3_vl"}
+    hub = {"hub": "Qwen/Qwen3-VL-4B-Instruct", "revision": "abc1234", "family": "qwen3_vl"}
     recipe["models"]["large"] = {"base": hub}
     checked = Recipe.model_validate(recipe)
     assert checked.family.name == checked.resolve("tiny", "vas").family.name == "qwen2_5_vl"

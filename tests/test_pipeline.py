@@ -11,6 +11,8 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,19 @@ def planned(project: Path, *words: str, recipe: str = RECIPE) -> dict[str, int]:
     return {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)\s*$", table, re.MULTILINE)}
 
 
+@contextmanager
+def changed_recipe(project: Path, old: str, new: str) -> Iterator[None]:
+    """Another text in the recipe, for a while."""
+    path = project / RECIPE
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
 def unfinished(project: Path) -> set[str]:
     """The outputs of jobs that Snakemake had not seen end: it keeps a marker for each, named by its path in base 64."""
     markers = (project / ".snakemake/incomplete").iterdir()
@@ -51,7 +66,7 @@ def records(project: Path) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float], str]:
     """A run that was killed half way and finished by a second call; what was done before the kill; what it printed."""
-    project = copy_project(tmp_path_factory.mktemp("project"))
+    project = copy_project(tmp_path_factory.mktemp("a b ü {x}") / "check out")
     log = project / "killed.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -178,13 +193,9 @@ def test_what_reruns_and_what_does_not(project: Path) -> None:
     assert planned(project, "all") == {"calibrate": 4, "make_report": 1, "export_mlflow": 1, "all": 1}
     program.write_text(text)
 
-    recipe = project / "tests/recipes/changed.yaml"
-    original = (project / RECIPE).read_text()
-
     def plan_with(old: str, new: str) -> dict[str, int]:
-        assert old in original
-        recipe.write_text(original.replace(old, new))
-        return planned(project, "all", recipe="tests/recipes/changed.yaml")
+        with changed_recipe(project, old, new):
+            return planned(project, "all")
 
     more_rounds = plan_with("steps: 4,", "steps: 6,")
     assert more_rounds["train_grpo_kept"] == 2
@@ -203,7 +214,6 @@ def test_what_reruns_and_what_does_not(project: Path) -> None:
     assert set(only_evaluation) == {
         "generate_predictions",
         "score_benchmark",
-        "write_tables_index",
         "make_tables",
         "make_report",
         "export_mlflow",
@@ -211,12 +221,12 @@ def test_what_reruns_and_what_does_not(project: Path) -> None:
     }
 
 
-def adopt(project: Path, recipe: str = RECIPE) -> list[str]:
+def adopt(project: Path) -> list[str]:
     """Lose Snakemake's notes and the results' times, adopt what there is, and return what is said of the jobs."""
     shutil.rmtree(project / ".snakemake")
     for path in (project / R).rglob("*"):
         path.touch()
-    program = [str(ROOT / ".envs/driver/bin/python"), "scripts/adopt.py", *command("all", recipe=recipe)[1:]]
+    program = [str(ROOT / ".envs/driver/bin/python"), "scripts/adopt.py", *command("all")[1:]]
     done = subprocess.run(program, cwd=project, env=environment(), capture_output=True, text=True, check=True)
     return [line for line in done.stdout.splitlines() if line.startswith(("adopted", "left due"))]
 
@@ -232,9 +242,8 @@ def test_results_without_snakemakes_notes_are_adopted(project: Path) -> None:
 
 def test_what_does_not_agree_with_its_record_is_named_and_stays_due(project: Path) -> None:
     jobs = len(records(project))
-    other = project / "tests/recipes/changed.yaml"
-    other.write_text((project / RECIPE).read_text().replace("  learning_rate: 3.0e-4", "  learning_rate: 1.0e-4"))
-    said = adopt(project, recipe="tests/recipes/changed.yaml")
+    with changed_recipe(project, "  learning_rate: 3.0e-4", "  learning_rate: 1.0e-4"):
+        said, due = adopt(project), planned(project, "all")
     assert said == [
         *(
             f"left due: train_grpo/tiny/{run}/seed0/round{r}: settings: learning_rate was 0.0003, is 0.0001"
@@ -243,7 +252,6 @@ def test_what_does_not_agree_with_its_record_is_named_and_stays_due(project: Pat
         ),
         f"adopted {jobs - 4} of {jobs} jobs",
     ]
-    due = planned(project, "all", recipe="tests/recipes/changed.yaml")
     assert due["train_grpo_kept"] == 4
     assert not due.keys() & {"train_sft", "generate_initial", "prepare_data", "prepare_digits"}
 

@@ -14,8 +14,9 @@ import yaml
 
 from mmr1.plumbing.errors import UserError
 from mmr1.report import results
-from mmr1.report.printed_tables import AVERAGE, COLUMNS, Cell, Index, average, make, paper_notes, read_paper
+from mmr1.report.printed_tables import AVERAGE, COLUMNS, Cell, average, make, paper_notes, read_paper
 from mmr1.report.table_formats import comma_separated, html_fragment, latex, markdown
+from mmr1.report.tables_index import Index
 from synthetic_results import SyntheticResults
 
 ROOT = Path(__file__).parent.parent

@@ -4,11 +4,13 @@ One YAML file in `config/` is one recipe. `models` and `runs` override any of it
 sections as they hold for one model and one run. No torch here: the workflow reads this in the driver's environment.
 """
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -28,7 +30,7 @@ from mmr1.grpo.settings import GRPOSettings
 from mmr1.models.settings import FOLDER, HUB, Base, ColdStart, Family, HubModel, LocalBase, family_key
 from mmr1.plugins import Plugin
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.fields import all_different
+from mmr1.plumbing.fields import all_different, like
 from mmr1.plumbing.secrets import has_secret
 from mmr1.plumbing.settings import Section, describe, merged
 from mmr1.rollout.settings import Rollout
@@ -46,11 +48,13 @@ def _a_tracking_uri(value: str) -> str:
     """What the export would refuse, said before days of training."""
     if has_secret(value):
         raise ValueError("found a user name, password or key in it; give it in MLFLOW_TRACKING_USERNAME and the like")
+    like(TRACKING_URI, "a tracking URI, as in http://host:5000")(value)
     if value.startswith("sqlite:") and not Path(value.removeprefix("sqlite:///")).is_absolute():
         raise ValueError(f"expected an absolute path, as in sqlite:////home/you/mlflow.db, found {value}")
     return value
 
 
+TRACKING_URI = r"databricks|[a-z][a-z0-9+.-]*:/[^\x00-\x1f\"'`$;|&<>\\{}]*"
 Name = Annotated[str, AfterValidator(_a_name)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(all_different)]
@@ -355,6 +359,63 @@ class Recipe(Stages):
             raise ValueError(f"{where}: expected at most {key} ({size}), found {rows}")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key stands once: of two, YAML's own loader takes the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        keys: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in keys:
+                raise UserError(f"line {key.start_mark.line + 1}: {key.value}: stands twice")
+            keys.add(str(key.value))
+        return node
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """A recipe's file as it stands, unchecked but for its form.
+
+    Raises UserError, in one line, if it is missing, no UTF-8, no YAML, no mapping, or has a key twice.
+    """
+    try:
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected a file of UTF-8 text: {error}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: expected YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected a recipe's sections, found {json.dumps(values, default=str)}")
+    return values
+
+
+def read_call(
+    files: Sequence[str | Path], config: Mapping[str, Any], words: Sequence[str] = ()
+) -> tuple[str, bool, dict[str, Any]]:
+    """What a call of the workflow says: the recipe's file, whether finished training may be redone, and its values.
+
+    `config` is what Snakemake made of the file and of the `words` after `--config`. Raises UserError for a file that
+    `read_recipe` refuses, for more files than one, which Snakemake would merge, and for words that its own calls inside
+    SLURM would let a shell read.
+    """
+    for word in words:
+        if re.search(r"[$`]", word):
+            raise UserError(f"--config {word}: expected no $ and no backquote; a recipe's file may have them")
+    if len(files) != 1:
+        raise UserError(f"expected one file, found {', '.join(map(str, files))}; give targets after --")
+    path = Path(files[0]).absolute()
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    if "redo" in read_recipe(shown):
+        raise UserError(f"{shown}: redo: no such setting; it is for one call: --config redo=true")
+    redo = str(config.get("redo", False)).lower()
+    if redo not in ("true", "false"):
+        raise UserError(f"redo: expected true or false, found {redo}")
+    return shown.as_posix(), redo == "true", {name: value for name, value in config.items() if name != "redo"}
+
+
 def load_recipe(values: dict[str, Any]) -> Recipe:
     """Check a recipe. Raises UserError, in one line, with the path of what is wrong."""
     try:
@@ -364,14 +425,25 @@ def load_recipe(values: dict[str, Any]) -> Recipe:
 
 
 def check_files(recipe: Recipe) -> None:
-    """Raises UserError, in one line, if a file that the recipe names is not there (seen from the working directory)."""
-    for where, path in _named_files(recipe):
+    """Raises UserError, in one line, if a file that the recipe names is not there (seen from the working directory).
+
+    Of a checkpoint's folder its config is asked for, and weights; the programs that load it look at the rest.
+    """
+    checkpoints = list(_checkpoints(recipe))
+    for where, path in [*checkpoints, *_named_files(recipe)]:
         if not path.exists():
             raise UserError(f"{where}: {path}: no such file or folder")
+        if str(path).startswith("-"):
+            raise UserError(f"{where}: {path}: a name that begins with - is an option to programs; rename it")
+    for where, path in checkpoints:
+        if not (path / "config.json").is_file() or not any(path.glob("*.safetensors")):
+            raise UserError(
+                f"{where}: {path}: expected a checkpoint's folder, found no config.json or no weights in it"
+            )
 
 
-def _named_files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
-    """Where the recipe names a file, and the file: of every section as it holds for every model and run."""
+def _checkpoints(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+    """Where the recipe names the folder of a checkpoint, and the folder."""
     for name, run in recipe.runs.items():
         if isinstance(run.checkpoint, Path):
             yield f"runs.{name}.checkpoint", run.checkpoint
@@ -382,6 +454,10 @@ def _named_files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
             yield f"models.{name}.base.path", model.base.path
         if model.sft is not None and isinstance(model.sft.checkpoint, Path):
             yield f"models.{name}.sft.checkpoint", model.sft.checkpoint
+
+
+def _named_files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+    """Where the recipe names a file, and the file: of every section as it holds for every model and run."""
     for key, path in recipe.ask_data("inputs", {}).items():
         yield f"data.{recipe.data.source.name}.{key}", path  # type: ignore[union-attr]
     places: list[tuple[str, Stages]] = [("", recipe)]

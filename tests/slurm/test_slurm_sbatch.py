@@ -16,7 +16,7 @@ GOLDEN = REPOSITORY / "tests/golden/sbatch_mmr1.txt"
 LAUNCHERS = REPOSITORY / "tests/golden/sbatch_mmr1_launchers.txt"
 
 SBATCH = """#!/bin/sh
-echo "$@" | sed 's/ --wrap=.*//' >> "$CALLS"
+echo "$@" | sed 's, /dev/stdin$,,' >> "$CALLS"
 wc -l < "$CALLS"
 """
 # Every job has ended as soon as it is asked for, without having made anything: Snakemake gives up on it.

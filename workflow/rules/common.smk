@@ -1,10 +1,11 @@
 # What the rules share: the recipe, where files lie, and functions of wildcards. No rule here.
 import json
 import re
-import shlex
 import sys
-from functools import cache, wraps
+from contextlib import suppress
+from functools import cache, partial, wraps
 from pathlib import Path
+from string import Formatter
 
 from snakemake.io import apply_wildcards
 
@@ -20,21 +21,38 @@ from mmr1.grpo.settings import TrainerSettings
 from mmr1.plumbing.settings import machine, numbers, plugin_files, taken
 from mmr1.plugins import load
 from mmr1.benchmarks.settings import PAPER_BENCHMARKS
-from mmr1.recipe import check_files, load_recipe
+from mmr1.provenance.kept_recipe import KeptRecipe, training_values
+from mmr1.recipe import check_files, load_recipe, read_call
+from mmr1.report import index as report, tables_index as tables
 from mmr1.vas.settings import DrawSettings, ScoreMachine, ScoreSettings, RefreshSettings
 from mmr1.rollout.settings import AskSettings, GenerateSettings
 
-try:
-    RECIPE = load_recipe(config)
-    check_files(RECIPE)
-except UserError as error:
-    print(f"recipe: {error}", file=sys.stderr)
+
+def refuse(message):
+    """End Snakemake with one line."""
+    print(f"recipe: {' '.join(str(message).split())}", file=sys.stderr)
     sys.exit(2)
 
-R = f"results/{RECIPE.folder}"
-CPU = "../../envs/cpu.yaml"
-DRIVER = "../../envs/driver.yaml"
-STACK = f"../../envs/{RECIPE.environment}.yaml"
+
+try:
+    words = workflow.config_settings.config_args or []
+    RECIPE_FILE, REDO, values = read_call(workflow.configfiles, config, words)
+    RECIPE = load_recipe(values)
+    check_files(RECIPE)
+    R = f"results/{RECIPE.folder}"
+    KEPT_RECIPE = KeptRecipe(Path(R))
+    KEPT_RECIPE.check_file(RECIPE_FILE, RECIPE.name)
+except UserError as error:
+    refuse(error)
+
+
+def environment(name):
+    """A rule's environment. The checkout's path may have braces, which Snakemake takes for wildcards here."""
+    path = Path(workflow.basedir) / f"envs/{name}.yaml"
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+CPU, DRIVER, STACK = map(environment, ("cpu", "driver", RECIPE.environment))
 ROUND = f"{R}/{{model}}/{{run}}/seed{{seed}}/round{{r}}"
 # MLflow lives in the driver's environment: the one that Snakemake itself runs in, unless conda makes one for the rule.
 USES_CONDA = "conda" in {
@@ -220,7 +238,7 @@ SETTINGS = {
 
 
 def as_json(values):
-    """Settings on a command line: JSON on one line, its keys in order."""
+    """Settings for a program: JSON on one line, its keys in order."""
     return json.dumps(values, sort_keys=True)
 
 
@@ -270,30 +288,58 @@ def machine_of(name):
     }
 
 
+# The one value that is no word of its own: words of ours around numbers of the recipe (`launcher`).
+UNQUOTED = {"resources.launcher"}
+
+
+def quoted(template):
+    """A command in which the shell takes every value for words as they are: `{params.hub}` becomes `{params.hub:q}`.
+
+    A list becomes a word for each of its values. Braces for the shell itself are doubled, as everywhere in Snakemake.
+    """
+    text = ""
+    for literal, field, _, _ in Formatter().parse(template):
+        text += literal.replace("{", "{{").replace("}", "}}")
+        if field is not None:
+            text += f"{{{field}}}" if field in UNQUOTED else f"{{{field}:q}}"
+    return text
+
+
 # What every command ends with: its settings, its record, its start marker, its log. None of it changes a result.
 LIMITED = f" --limited {RECIPE.limited}" if RECIPE.limited else ""
-ENDING = f"{LIMITED} --record {{output.record:q}} --attempt {{log.attempt:q}} > {{log.text:q}} 2>&1"
-SETTINGS_ENDING = " --settings {params.settings:q} --machine {resources.machine:q}"
+ENDING = quoted(
+    f"{LIMITED} --record {{output.record}} --attempt {{log.attempt}} > {{log.text}} 2>&1"
+)
+SETTINGS_ENDING = quoted(" --settings {params.settings} --machine {resources.machine}")
+# An index grows with the recipe, and a word of a command may not: its program reads it as its standard input (`-`).
+INDEX_ENDING = quoted(" <<< {params.settings}")
 
 
 def command(name, words, launcher="python"):
-    """A rule's shell command: its program with its own words, then its settings, its record, its start marker, its log."""
+    """A rule's shell command: its program with its own words, then its settings, its record, its start marker, its log.
+
+    Every value in it is quoted. `{params.settings}` of a program that is told `--index -` is its standard input.
+    """
     settings = SETTINGS_ENDING if name in SETTINGS else ""
-    return f"{launcher} scripts/{name}.py {words}{settings}{ENDING}"
+    index = INDEX_ENDING if "--index - " in words else ""
+    return f"{quoted(f'{launcher} scripts/{name}.py {words}')}{settings}{ENDING}{index}"
 
 
 def complete(rules):
     """Give all rules their logs and an environment, and have their params say what jobs compute.
 
     That is the words of a command, and named values: Snakemake compares the values of params as a set, where a value
-    that takes the place of an equal one would not be seen.
+    that takes the place of an equal one would not be seen. A command that lets the shell read a value is refused:
+    `command` quotes all of them.
     """
     for one in rules:
         if one.shellcmd is None:
             continue
-        # A path as seen from the rule's file: all rules with a command lie in workflow/rules.
         one.conda_env = one.conda_env or CPU
-        words = one.shellcmd.removesuffix(ENDING).removesuffix(SETTINGS_ENDING).split()
+        if one.shellcmd != quoted(one.shellcmd):
+            raise ValueError(f"{one.name}: found a command that `command` did not make")
+        words = one.shellcmd.removesuffix(INDEX_ENDING).removesuffix(ENDING)
+        words = words.removesuffix(SETTINGS_ENDING).split()
         one.log_modifier = one.output_modifier
         one.set_log(**logs_of(str(one.output.record)))
         one.set_params(command=digest(words))
@@ -314,17 +360,31 @@ class Named(str):
         return f"{self.name}={self!s}"
 
 
+class NamedWords(list):
+    """A param of several words, which its name enters where Snakemake compares params."""
+
+    def __init__(self, name, words):
+        super().__init__(words)
+        self.name = name
+
+    def __repr__(self):
+        return f"{self.name}={list(self)}"
+
+
 def named(name, value):
-    """A param that has its name in it: as a function, for Snakemake makes plain strings of others."""
+    """A param that has its name in it: as a function, for Snakemake makes plain strings of others.
+
+    Wildcards stand in paths under the results; in other texts a brace is a brace.
+    """
 
     def with_name(value):
-        return value if isinstance(value, list) else Named(name, value)
+        return (NamedWords if isinstance(value, list) else Named)(name, value)
 
     if callable(value):
         return wraps(value)(lambda *args, **more: with_name(value(*args, **more)))
-    return lambda wildcards: with_name(
-        apply_wildcards(value, wildcards) if isinstance(value, str) else value
-    )
+    if isinstance(value, str) and value.startswith(f"{R}/"):
+        return lambda wildcards: with_name(apply_wildcards(value, wildcards))
+    return lambda wildcards: with_name(value)
 
 
 def folder_output(name, path, mark=lambda folder: folder):
@@ -335,16 +395,39 @@ def folder_output(name, path, mark=lambda folder: folder):
     }
 
 
+def input_path(path):
+    """A path as Snakemake takes it for an input: a link to a person's own whose name it would not take as it is.
+
+    Parts such as {x} and <x> are wildcards to it, in inputs without a way to say otherwise, and what it hands to jobs in
+    SLURM stands between double quotes. Under the results all names are ours.
+    """
+    path = Path(path)
+    if path.is_relative_to(R) or re.fullmatch(r"[\w ./@,+=~:%-]+", str(path)):
+        return path.as_posix()
+    link = Path(f".snakemake/inputs/{digest(str(path))[:12]}")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        link.symlink_to(path if path.is_absolute() else Path("../..") / path)
+    return link.as_posix()
+
+
+def input_files(path):
+    """The files by which Snakemake knows what a person's file or folder holds, or a folder that a job makes."""
+    return [input_path(file) for file in contents(path, R)]
+
+
 def folder_input(name, path):
     """A folder that a rule reads. What it holds makes a job due, and its time never does."""
     if not callable(path):
-        return {name: ancient(path), f"{name}_holds": contents(path, R)}
+        return {name: ancient(input_path(path)), f"{name}_holds": input_files(path)}
+
+    def folder(wildcards):
+        return input_path(path(wildcards)) if path(wildcards) else []
 
     def holds(wildcards):
-        folder = path(wildcards)
-        return contents(folder, R) if folder else []
+        return input_files(path(wildcards)) if path(wildcards) else []
 
-    return {name: ancient(path), f"{name}_holds": holds}
+    return {name: ancient(folder), f"{name}_holds": holds}
 
 
 def any_of(names):
@@ -352,9 +435,10 @@ def any_of(names):
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-def optional(flag, path):
-    """A command-line option, or nothing where it has no value."""
-    return "" if path in (None, "", []) else f"{flag} {shlex.quote(str(path))}"
+def optional(flag, value):
+    """The words of a command-line option with its value or values: none where it has no value."""
+    values = value if isinstance(value, list) else [value]
+    return [] if value in (None, "", []) else [flag, *map(str, values)]
 
 
 def system_prompt(purpose):
@@ -373,7 +457,9 @@ def prompt(purpose):
 def prompt_file(purpose):
     """The system prompt's file, so that a change of it is seen."""
     path = system_prompt(purpose)
-    return from_sections(lambda sections: path(sections) or [])
+    return from_sections(
+        lambda sections: input_path(path(sections)) if path(sections) else []
+    )
 
 
 def run_record(rule, name):
@@ -399,6 +485,11 @@ def stages(wildcards):
     """The recipe's sections for the wildcards' model and run, where there are any."""
     if not hasattr(wildcards, "model"):
         return RECIPE
+    if hasattr(wildcards, "r") and int(wildcards.r) >= rounds(
+        wildcards.model, wildcards.run
+    ):
+        count = rounds(wildcards.model, wildcards.run)
+        refuse(f"{wildcards.run} has {count} rounds, from round0; found {wildcards.r}")
     if hasattr(wildcards, "key"):
         return resolved(wildcards.model, INITIAL_RUNS[wildcards.model, wildcards.key])
     return resolved(wildcards.model, getattr(wildcards, "run", None))

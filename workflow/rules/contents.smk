@@ -61,7 +61,7 @@ def report_contents():
 
 def report_index(wildcards):
     """The report's index as JSON."""
-    return json.dumps(report_contents(), sort_keys=True)
+    return as_json(numbers(report.Index.model_validate(report_contents())))
 
 
 def report_files(wildcards):
@@ -123,7 +123,7 @@ def tables_row(model, subject):
 
 
 def tables_index(wildcards):
-    """The tables' index as JSON: see mmr1.report.printed_tables."""
+    """The tables' index as JSON."""
     kept = ("model", "subject", "seed", "benchmark", "scores", "items")
     evaluations = [
         {name: value for name, value in one.items() if name in kept}
@@ -134,16 +134,14 @@ def tables_index(wildcards):
             for name in RECIPE.evaluation.benchmarks
         )
     ]
-    return json.dumps(
-        {
-            "evaluations": evaluations,
-            "benchmarks": {
-                name: benchmark_problems(name) for name in RECIPE.evaluation.benchmarks
-            },
-            "settings": evaluation_settings(RECIPE),
+    index = tables.Index(
+        evaluations=evaluations,
+        benchmarks={
+            name: benchmark_problems(name) for name in RECIPE.evaluation.benchmarks
         },
-        sort_keys=True,
+        settings=evaluation_settings(RECIPE),
     )
+    return as_json(numbers(index))
 
 
 def all_tables(wildcards):

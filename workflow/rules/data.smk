@@ -19,10 +19,11 @@ elif SOURCE_TABLES:
             **machine_of("prepare_data"),
         params:
             **program("prepare_data"),
-            tables=" ".join(
-                f"--{name.replace('_', '-')} {shlex.quote(path)}"
+            tables=[
+                word
                 for name, path in SOURCE_TABLES.items()
-            ),
+                for word in optional(f"--{name.replace('_', '-')}", path)
+            ],
             seed=RECIPE.seed,
         shell:
             command("prepare_data", "{params.tables} --seed {params.seed}")
@@ -43,7 +44,7 @@ rule build_tiny_model:
     shell:
         command(
             "build_tiny_model",
-            "--settings {params.settings:q} --out {output.model:q}"
+            "--settings {params.settings} --out {output.model}"
             " --seed {params.seed}",
         )
 
@@ -68,9 +69,9 @@ rule download_model:
     shell:
         command(
             "download_hub",
-            "--kind model --repository {params.hub:q} --revision {params.revision:q}"
+            "--kind model --repository {params.hub} --revision {params.revision}"
             " --family {resources.family} --files '*.json' '*.safetensors' '*.txt' '*.jinja'"
-            " --out {output.model:q} --work {params.work:q}",
+            " --out {output.model} --work {params.work}",
         )
 
 
@@ -90,8 +91,8 @@ rule download_dataset:
     shell:
         command(
             "download_hub",
-            "--kind dataset --repository {params.hub:q} --revision {params.revision:q}"
-            " --files {params.patterns} --out {output.files:q} --work {params.work:q}",
+            "--kind dataset --repository {params.hub} --revision {params.revision}"
+            " --files {params.patterns} --out {output.files} --work {params.work}",
         )
 
 
@@ -110,6 +111,6 @@ rule prepare_benchmark:
     shell:
         command(
             "prepare_benchmark",
-            "--benchmark {wildcards.benchmark:q} --prompt {params.prompt} {params.limit}"
-            " --out {output.problems:q}",
+            "--benchmark {wildcards.benchmark} --prompt {params.prompt} {params.limit}"
+            " --out {output.problems}",
         )

@@ -25,7 +25,7 @@ rule generate_predictions:
     shell:
         command(
             "generate",
-            "--model {input.model:q} --problems {input.problems:q} --out {output.predictions:q}"
+            "--model {input.model} --problems {input.problems} --out {output.predictions}"
             " {params.prompt}"
             " --seed {params.seed} --purpose eval --threads {params.threads}",
         )
@@ -54,8 +54,8 @@ rule ask_endpoint:
     shell:
         command(
             "ask_endpoint",
-            "--url {resources.url} --model {params.model} --problems {input.problems:q}"
-            " --out {output.predictions:q} --cache {params.cache:q}"
+            "--url {resources.url} --model {params.model} --problems {input.problems}"
+            " --out {output.predictions} --cache {params.cache}"
             " {params.prompt} --seed {params.seed}",
         )
 
@@ -80,8 +80,8 @@ if JUDGE:
         shell:
             command(
                 "select_undecided",
-                "--benchmark {wildcards.benchmark:q} --problems {input.problems:q}"
-                " --predictions {input.predictions:q} --out {output.questions:q}",
+                "--benchmark {wildcards.benchmark} --problems {input.problems}"
+                " --predictions {input.predictions} --out {output.questions}",
             )
 
 
@@ -107,7 +107,7 @@ if JUDGE and not SERVED_JUDGE:
         shell:
             command(
                 "generate",
-                "--model {input.model:q} --problems {input.problems:q} --out {output.replies:q}"
+                "--model {input.model} --problems {input.problems} --out {output.replies}"
                 " --seed {params.seed} --purpose eval --threads {params.threads}",
             )
 
@@ -135,8 +135,8 @@ if SERVED_JUDGE:
         shell:
             command(
                 "ask_endpoint",
-                "--url {resources.url:q} --model {params.model:q} --key-variable {params.key}"
-                " --problems {input.problems:q} --out {output.replies:q} --cache {params.cache:q}"
+                "--url {resources.url} --model {params.model} --key-variable {params.key}"
+                " --problems {input.problems} --out {output.replies} --cache {params.cache}"
                 " --seed {params.seed}",
             )
 
@@ -160,7 +160,7 @@ rule score_benchmark:
     shell:
         command(
             "score_benchmark",
-            "--benchmark {wildcards.benchmark:q} --problems {input.problems:q}"
-            " --predictions {input.predictions:q} --out {output.scores:q} --items {output.verdicts:q}"
+            "--benchmark {wildcards.benchmark} --problems {input.problems}"
+            " --predictions {input.predictions} --out {output.scores} --items {output.verdicts}"
             " {params.replies}",
         )

@@ -42,9 +42,7 @@ def evaluated_checkpoint(wildcards):
 
 def endpoint(name):
     """A function of wildcards that gives the url or the model of the endpoint that an evaluation is of."""
-    return lambda wildcards: shlex.quote(
-        getattr(SUBJECTS[wildcards.model, wildcards.subject], name)
-    )
+    return lambda wildcards: getattr(SUBJECTS[wildcards.model, wildcards.subject], name)
 
 
 # Who decides what no rule can: a model that runs here, or one that is served somewhere. One for all checkpoints.

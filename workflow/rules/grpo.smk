@@ -31,13 +31,13 @@ rule train_grpo:
     shell:
         command(
             "train_grpo",
-            "--model {input.model:q} --reference {input.reference:q}"
-            " --problems {input.problems:q} {params.schedule} {params.state} {params.prompt}"
-            " --validation {input.validation:q} --validate-every {params.validate_every}"
-            " --out {output.checkpoint:q} --state-out {output.state:q} --rollouts {output.rollouts:q} --rewards {output.rewards:q}"
-            " --metrics {output.metrics:q} --timings {output.timings:q} --validation-out {output.validation:q}"
-            " --entries {output.entries:q}"
-            " --work {params.work:q} --seed {wildcards.seed:q} --threads {params.threads}"
+            "--model {input.model} --reference {input.reference}"
+            " --problems {input.problems} {params.schedule} {params.state} {params.prompt}"
+            " --validation {input.validation} --validate-every {params.validate_every}"
+            " --out {output.checkpoint} --state-out {output.state} --rollouts {output.rollouts} --rewards {output.rewards}"
+            " --metrics {output.metrics} --timings {output.timings} --validation-out {output.validation}"
+            " --entries {output.entries}"
+            " --work {params.work} --seed {wildcards.seed} --threads {params.threads}"
             " ${{SLURM_JOB_ID:+--deadline-minutes {resources.deadline}}}",
             launcher="{resources.launcher}",
         )
@@ -91,6 +91,6 @@ rule calibrate:
     shell:
         command(
             "calibrate",
-            "--schedule {input.schedule:q} --rewards {input.rewards:q}"
-            " --problems {input.problems:q} {params.scores} --out {output.calibration:q}",
+            "--schedule {input.schedule} --rewards {input.rewards}"
+            " --problems {input.problems} {params.scores} --out {output.calibration}",
         )

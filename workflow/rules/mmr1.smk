@@ -22,7 +22,7 @@ rule prepare_mmr1:
         **folder_input("rl", f"{R}/data/hub/rl"),
         **folder_input("processor", processor()),
         benchmark=f"{R}/data/benchmarks/{MMR1.settings.validation}.parquet",
-        prompt=RECIPE.prompts.training or [],
+        prompt=prompt_file("training"),
     output:
         problems=f"{R}/data/problems.parquet",
         validation=f"{R}/data/validation.parquet",
@@ -32,12 +32,12 @@ rule prepare_mmr1:
         **machine_of("prepare_mmr1"),
     params:
         **program("prepare_mmr1"),
-        prompt=optional("--system-prompt", RECIPE.prompts.training),
+        prompt=prompt("training"),
     shell:
         command(
             "prepare_mmr1",
-            "--rl {input.rl:q} --processor {input.processor:q} {params.prompt} --benchmark {input.benchmark:q}"
-            " --out {output.problems:q} --validation {output.validation:q}",
+            "--rl {input.rl} --processor {input.processor} {params.prompt} --benchmark {input.benchmark}"
+            " --out {output.problems} --validation {output.validation}",
         )
 
 
@@ -57,6 +57,6 @@ rule prepare_mmr1_sft:
     shell:
         command(
             "prepare_mmr1_sft",
-            "--sft {input.sft:q} --seed {params.seed}"
-            " --out {output.sft:q} --validation {output.validation:q}",
+            "--sft {input.sft} --seed {params.seed}"
+            " --out {output.sft} --validation {output.validation}",
         )

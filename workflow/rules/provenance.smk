@@ -22,7 +22,7 @@ rule export_mlflow:
     shell:
         command(
             "export_mlflow",
-            "--results {params.results:q}"
-            " --tracking-uri {resources.uri:q} {params.artifacts} --out {output.runs:q}",
+            "--results {params.results}"
+            " --tracking-uri {resources.uri} {params.artifacts} --out {output.runs}",
             launcher="{resources.python}",
         )

@@ -1,24 +1,8 @@
-# Tables, figures and the report, from an index of what there is.
-
-
-rule write_tables_index:
-    output:
-        index=f"{R}/tables/index.json",
-        record=run_record("write_tables_index", "tables"),
-    localrule: True
-    params:
-        **program("write_settings"),
-        values=tables_index,
-    shell:
-        command(
-            "write_settings",
-            "--values {params.values:q} --out {output.index:q}",
-        )
+# Tables, figures and the report, from an index of what there is: the settings of these jobs.
 
 
 rule make_tables:
     input:
-        index=f"{R}/tables/index.json",
         scores=all_scores,
         verdicts=evaluated("items.parquet"),
         problems=[benchmark_problems(name) for name in RECIPE.evaluation.benchmarks],
@@ -32,32 +16,17 @@ rule make_tables:
     localrule: True
     params:
         **program("make_tables"),
+        settings=tables_index,
     shell:
         command(
             "make_tables",
-            "--index {input.index:q} --table {wildcards.table:q} --paper {input.paper:q}"
-            " --markdown {output.markdown:q} --csv {output.csv:q} --latex {output.latex:q} --html {output.html:q}",
-        )
-
-
-rule write_report_index:
-    output:
-        index=f"{R}/report_index.json",
-        record=run_record("write_report_index", "report"),
-    localrule: True
-    params:
-        **program("write_settings"),
-        values=report_index,
-    shell:
-        command(
-            "write_settings",
-            "--values {params.values:q} --out {output.index:q}",
+            "--index - --table {wildcards.table} --paper {input.paper}"
+            " --markdown {output.markdown} --csv {output.csv} --latex {output.latex} --html {output.html}",
         )
 
 
 rule make_report:
     input:
-        index=f"{R}/report_index.json",
         files=report_files,
         template="scripts/mmr1/report/page.html",
     output:
@@ -68,9 +37,9 @@ rule make_report:
         **job_resources("report"),
     params:
         **program("make_report"),
+        settings=report_index,
     shell:
         command(
             "make_report",
-            "--index {input.index:q} --out {output.report:q}"
-            " --figures {output.figures:q}",
+            "--index - --out {output.report} --figures {output.figures}",
         )

@@ -107,13 +107,11 @@ def scores_option(wildcards):
 
 def score_options(wildcards):
     """What a round's scores build on, and the step whose policy made their rollouts."""
-    return " ".join(
-        [
-            optional("--previous", previous_scores(wildcards)),
-            optional("--rewards-in", " ".join(known_verdicts(wildcards))),
-            f"--first-step {first_step(wildcards)}",
-        ]
-    )
+    return [
+        *optional("--previous", previous_scores(wildcards)),
+        *optional("--rewards-in", known_verdicts(wildcards)),
+        *optional("--first-step", first_step(wildcards)),
+    ]
 
 
 def schedule(wildcards):
@@ -134,14 +132,12 @@ def schedule_option(wildcards):
     """--schedule F or, where the trainer chooses on the way, what it starts from and where it writes its choice."""
     if not observes(stages(wildcards)):
         return optional("--schedule", schedule(wildcards))
-    earlier = " ".join(map(shlex.quote, observed_rewards(wildcards)))
-    return " ".join(
-        [
-            f"--first-step {first_step(wildcards)} --steps {round_steps(wildcards)}",
-            f"--earlier-rewards {earlier}" if earlier else "",
-            optional("--schedule-out", f"{ROUND}/schedule.parquet".format(**wildcards)),
-        ]
-    )
+    return [
+        *optional("--first-step", first_step(wildcards)),
+        *optional("--steps", round_steps(wildcards)),
+        *optional("--earlier-rewards", observed_rewards(wildcards)),
+        *optional("--schedule-out", f"{ROUND}/schedule.parquet".format(**wildcards)),
+    ]
 
 
 def round_outputs(mark=lambda folder: folder):

@@ -28,9 +28,9 @@ rule train_sft:
     shell:
         command(
             "train_sft",
-            "--model {input.model:q}"
-            " --conversations {input.conversations:q} --validation {input.validation:q} {params.prompt}"
-            " --out {output.checkpoint:q} --metrics {output.metrics:q} --work {params.work:q}"
+            "--model {input.model}"
+            " --conversations {input.conversations} --validation {input.validation} {params.prompt}"
+            " --out {output.checkpoint} --metrics {output.metrics} --work {params.work}"
             " --seed {params.seed} --threads {params.threads}"
             " ${{SLURM_JOB_ID:+--deadline-minutes {resources.deadline}}}",
             launcher="{resources.launcher}",

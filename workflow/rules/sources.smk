@@ -72,7 +72,7 @@ def origin(folder):
 
 # What the recipe's source of data reads, here and on the hub.
 SOURCE_FILES = {
-    name: contents(path, R) for name, path in RECIPE.ask_data("inputs", {}).items()
+    name: input_files(path) for name, path in RECIPE.ask_data("inputs", {}).items()
 }
 DATASETS = RECIPE.ask_data("downloads", {})
 MADE_BENCHMARKS = made_benchmarks()
@@ -119,7 +119,7 @@ def hub_data(name):
 
 def hub_patterns(wildcards):
     """The names of a data set's files, as patterns."""
-    return " ".join(map(shlex.quote, DATASETS[wildcards.dataset][1]))
+    return list(DATASETS[wildcards.dataset][1])
 
 
 def downloads(wildcards):

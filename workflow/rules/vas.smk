@@ -24,9 +24,9 @@ rule generate:
     shell:
         command(
             "generate",
-            "--model {input.model:q} --problems {input.problems:q} --out {output.rollouts:q}"
+            "--model {input.model} --problems {input.problems} --out {output.rollouts}"
             " {params.prompt} --shard {params.shard}"
-            " --seed {wildcards.seed:q} --round {params.round} --threads {params.threads}",
+            " --seed {wildcards.seed} --round {params.round} --threads {params.threads}",
         )
 
 
@@ -58,7 +58,7 @@ rule select_problems:
     shell:
         command(
             "select_problems",
-            "--problems {input.problems:q} --scores {input.scores:q} --out {output.problems:q}"
+            "--problems {input.problems} --scores {input.scores} --out {output.problems}"
             " --first-step {params.first_step}",
         )
 
@@ -83,8 +83,8 @@ rule score_vps:
     shell:
         command(
             "score_vps",
-            "--problems {input.problems:q} --rollouts {input.rollouts:q} --out {output.scores:q}"
-            " --rewards {output.rewards:q} {params.options}",
+            "--problems {input.problems} --rollouts {input.rollouts} --out {output.scores}"
+            " --rewards {output.rewards} {params.options}",
         )
 
 
@@ -106,6 +106,6 @@ rule draw_schedule:
     shell:
         command(
             "draw_schedule",
-            "--problems {input.problems:q} {params.scores} --out {output.schedule:q}"
-            " --first-step {params.first_step} --steps {params.steps} --seed {wildcards.seed:q}",
+            "--problems {input.problems} {params.scores} --out {output.schedule}"
+            " --first-step {params.first_step} --steps {params.steps} --seed {wildcards.seed}",
         )

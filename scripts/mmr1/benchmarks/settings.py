@@ -1,6 +1,5 @@
 """Settings of evaluation: benchmarks, how answers are sampled, endpoints."""
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema
@@ -8,7 +7,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema
 from mmr1 import plugins
 from mmr1.models.settings import FOLDER, HUB, HubModel, LocalBase
 from mmr1.plugins import choice
-from mmr1.plumbing.fields import all_different
+from mmr1.plumbing.fields import all_different, like
 from mmr1.plumbing.settings import Machine, Section, as_before, on_machine
 
 
@@ -18,27 +17,28 @@ def _a_benchmark(value: str) -> str:
     return value
 
 
-def _a_url(value: str) -> str:
-    if not re.fullmatch(URL, value):
-        raise ValueError(f"expected a URL, as in http://host:8000/v1, found {value}")
-    return value
-
-
 # The benchmarks of the paper's tables, in the order of their columns.
 PAPER_BENCHMARKS = ("mathverse", "mathvista", "mathvision", "logicvista", "chartqa")
 
 JUDGE_KEY = "JUDGE_API_KEY"  # the environment variable of a served judge's key
 URL = r"https?://[A-Za-z0-9._:/\[\]-]+"
+MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*"
 BenchmarkName = Annotated[str, AfterValidator(_a_benchmark)]
 
 
 class Endpoint(Section):
     """A model behind an OpenAI-compatible endpoint. Its key comes from the environment."""
 
-    url: Annotated[str, AfterValidator(_a_url), WithJsonSchema({"type": "string", "pattern": f"^{URL}$"})] = on_machine(
-        description="up to /v1; it is recorded: no key in it"
-    )
-    model: str = Field(min_length=1, description="the model's name there")
+    url: Annotated[
+        str,
+        AfterValidator(like(URL, "a URL, as in http://host:8000/v1")),
+        WithJsonSchema({"type": "string", "pattern": f"^{URL}$"}),
+    ] = on_machine(description="up to /v1; it is recorded: no key in it")
+    model: Annotated[
+        str,
+        AfterValidator(like(MODEL_NAME, "a name, as in Qwen/Qwen2.5-VL-7B-Instruct")),
+        WithJsonSchema({"type": "string", "pattern": f"^{MODEL_NAME}$"}),
+    ] = Field(description="the model's name there")
 
 
 class Reply(Section):

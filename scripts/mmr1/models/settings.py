@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from mmr1.plugins import Plugin, choice
+from mmr1.plumbing.fields import Commit, Repository
 from mmr1.plumbing.settings import Section, as_before
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ class TinyBase(Section):
 class HubModel(Section):
     """A model from the Hugging Face hub, at a pinned commit."""
 
-    hub: str = Field(description="repository, such as Qwen/Qwen2.5-VL-3B-Instruct")
-    revision: str = Field(description="commit hash, or a prefix that is resolved and checked at download")
+    hub: Repository = Field(description="repository, such as Qwen/Qwen2.5-VL-3B-Instruct")
+    revision: Commit = Field(description="commit hash, or a prefix that is resolved and checked at download")
     family: Family = family_key()
 
     @property

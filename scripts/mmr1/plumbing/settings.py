@@ -12,11 +12,12 @@ Three kinds of keys:
 """
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import UTF_8, parse_json, read_json
@@ -26,13 +27,28 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """A part of a recipe: an unknown key is an error, and so is a number that is not finite."""
+    """A part of a recipe: an unknown key is an error, and so is a number that is not finite, or `true` for 1."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, bool) and {int, float} & kinds and bool not in kinds:
+                raise ValueError(f"expected a number, found {str(one).lower()}")
+        return value
 
 
 class Machine(Section):
     """Settings that only fit a machine. They change no number, and stand in no digest."""
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The plain types in an annotation such as list[int] | None."""
+    inside = get_args(annotation)
+    return {kind for one in inside for kind in _kinds(one)} if inside else {annotation}
 
 
 def as_before(value: Any, **field: Any) -> Any:
@@ -162,11 +178,15 @@ def given(text: str, option: str) -> dict[str, Any]:
 
 
 def read_settings(path: str | Path, model: type[Model]) -> Model:
-    """A `settings.json` as its pydantic model. Raises UserError with the path of the first wrong field."""
+    """A `settings.json` as its pydantic model; `-` is the standard input.
+
+    Raises UserError with the path of the first wrong field.
+    """
+    where = "standard input" if str(path) == "-" else str(path)
     try:
-        return model.model_validate(read_json(path))
+        return model.model_validate(given(sys.stdin.read(), where) if str(path) == "-" else read_json(path))
     except ValidationError as error:
-        raise UserError(f"{path}: {describe(error)}") from None
+        raise UserError(f"{where}: {describe(error)}") from None
 
 
 def describe(error: ValidationError) -> str:

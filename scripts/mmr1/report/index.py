@@ -1,4 +1,4 @@
-"""What a report is made from: an index of files that the workflow writes; the report looks for nothing itself."""
+"""What a report is made from: an index of files that the workflow hands over; the report looks for nothing itself."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from mmr1 import plugins
-from mmr1.plumbing.fields import PromptPosition
+from mmr1.plumbing.fields import Commit, PromptPosition, Repository
 from mmr1.plumbing.settings import Section, as_before
 
 TITLE = "MMR1"
@@ -33,8 +33,8 @@ class Rows(Section):
 class HubSource(Rows):
     """A data set on the Hugging Face hub, at a pinned commit."""
 
-    hub: str
-    revision: str = Field(description="commit hash, or a prefix that is resolved and checked at download")
+    hub: Repository
+    revision: Commit = Field(description="commit hash, or a prefix that is resolved and checked at download")
 
 
 def _a_benchmark(value: str) -> str:
