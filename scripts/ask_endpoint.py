@@ -4,8 +4,9 @@
         --out predictions.parquet --cache answers.jsonl --n 1 --temperature 0 --max-tokens 4096 --seed 0
 
 A rollouts table comes out, as of generate.py, with the same prompts and seeds; token ids and log-probabilities, which
-an endpoint does not give, are empty and NaN. Images are sent as they are: the server bounds their pixels. Answers are
-kept in --cache as they come, and a job that failed goes on from there.
+an endpoint does not give, are empty and NaN. Images are sent as they are, or as PNG where servers would differ in what
+they see; the server bounds their pixels. Answers are kept in --cache as they come, and a job that failed goes on from
+there.
 """
 
 import argparse

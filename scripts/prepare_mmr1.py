@@ -44,7 +44,9 @@ def main() -> None:
                 log(f"{kept}/{settings.limit or settings.rows} problems")
             if settings.limit is None and kept + len(dropped.rows) != settings.rows:
                 raise UserError(f"{args.rl}: expected {settings.rows} rows, found {kept + len(dropped.rows)}")
-        validation = [with_letter(problem) for problem in read_problems(args.benchmark)[: settings.limit]]
+        benchmark = read_problems(args.benchmark, allow_empty_answer=True)
+        judged = [problem for problem in benchmark if problem.answer.strip()]  # LogicVista has an item without a gold
+        validation = [with_letter(problem) for problem in judged[: settings.limit]]
         write_problems(args.validation, validation)
         work.metrics |= {"problems": kept, "dropped": len(dropped.rows), "validation": len(validation)}
         work.notes["dropped"] = dropped.rows
