@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, hf_hub_download
 
 from hub_stand_in import COMMIT, OTHER, Hub, serving
 from mmr1.data import hub as client
@@ -106,6 +106,22 @@ def test_a_file_that_the_hub_lists_and_does_not_give(hub: Hub, tmp_path: Path, m
 def test_patterns_that_match_nothing(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"some/thing@{COMMIT}: expected files like \*\.tar, found none"):
         download(tmp_path, "*.tar")
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_flipped_byte_in_the_client_s_own_cache(
+    hub: Hub, tmp_path: Path, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where benchmarks come from."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    hub.large = set(hub.files) if large else set()
+    cached = Path(hf_hub_download("some/thing", "data/a.parquet", revision=COMMIT, repo_type="dataset"))
+    client.check_cache("some/thing", "dataset", COMMIT)
+    cached.resolve().write_bytes(b"A" + hub.files["data/a.parquet"][1:])
+    with pytest.raises(UserError, match=r": expected the hash .*; removed, run again$"):
+        client.check_cache("some/thing", "dataset", COMMIT)
+    again = Path(hf_hub_download("some/thing", "data/a.parquet", revision=COMMIT, repo_type="dataset"))
+    assert again.read_bytes() == hub.files["data/a.parquet"]
 
 
 # --- a hub that says no

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from huggingface_hub import HfApi, RepoFile, constants, set_client_factory, snapshot_download
+from huggingface_hub import HfApi, RepoFile, constants, set_client_factory, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.utils import filter_repo_objects
 from huggingface_hub.utils._http import default_client_factory
@@ -102,6 +102,17 @@ def download(
     folder.leave()
     log(f"{repository}@{commit}: {len(promised)} files")
     return len(promised)
+
+
+def check_cache(repository: str, kind: Kind, commit: str) -> None:
+    """Compare what the client's own cache holds of a commit with the hashes that the hub gives.
+
+    Raises UserError for a file that has another one, and removes it, so that it is fetched again.
+    """
+    for name, file in reached(repository, lambda: _tree(repository, kind, commit)).items():
+        path = try_to_load_from_cache(repository, name, revision=commit, repo_type=kind)
+        if isinstance(path, str):
+            _check(Path(path).resolve(), file)
 
 
 def _notes(work: Path) -> Path:
