@@ -17,6 +17,7 @@ from mmr1.benchmarks.settings import PrepareSettings
 from mmr1.data.hub import resolve
 from mmr1.data.problems import problem_rows, rows_problems, write_problems
 from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.files import temporary_beside
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import add_job_arguments, job
@@ -26,16 +27,15 @@ def main() -> None:
     args = parse_arguments()
     settings = settings_of(args, PrepareSettings)
     chosen = settings.benchmark.module.BENCHMARK
-    with job(
-        args, inputs={"local": args.local, "images": args.images}, outputs={"out": args.out}, settings=settings
-    ) as work:
+    inputs, outputs = {"local": args.local, "images": args.images}, {"out": args.out}
+    with job(args, inputs=inputs, outputs=outputs, settings=settings) as work, temporary_beside(args.out) as copy:
         if args.local:
             rows, where = iter(load_rows(args.local)), args.local
         elif chosen.source:
             commit = resolve(chosen.source.repository, "dataset", settings.revision or chosen.source.revision)
             work.notes["source"] = {"repository": chosen.source.repository, "commit": commit}
             log(f"{chosen.source.repository}@{commit}")
-            rows, where = prepare.hub_rows(chosen.source, commit), Path(f"{chosen.source.repository}@{commit}")
+            rows, where = prepare.hub_rows(chosen.source, commit, copy), Path(f"{chosen.source.repository}@{commit}")
         else:
             raise UserError(f"--benchmark {chosen.name}: it has no source on the hub; expected --local")
         folder = args.images or where.parent

@@ -109,7 +109,7 @@ def test_the_record_the_marker_and_the_digest_file_are_outputs_too(
         path.with_name(f".{path.name}.abcdefgh").mkdir()
     (tmp_path / "out").mkdir()
     start(tmp_path / "out", record=record, attempt=marker)
-    assert not [path for path in tmp_path.rglob(".*") if path.is_dir()]
+    assert not list(tmp_path.rglob(".*.abcdefgh"))
 
 
 def test_a_folder_that_is_taken_for_a_leftover_before_it_is_held_is_made_again(

@@ -1,11 +1,9 @@
 """From a benchmark's source, on the hub or in local files, to problems with images."""
 
 import itertools
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from mmr1.benchmarks.base import Benchmark, Row, Source, with_image
@@ -54,34 +52,23 @@ def image(benchmark: Benchmark, row: Row, folder: Path) -> bytes:
     raise UserError(f"{preferred}: expected an image, found none (columns: {', '.join(row)})")
 
 
-def hub_rows(source: Source, commit: str) -> Iterator[dict[str, Any]]:
+def hub_rows(source: Source, commit: str, copy: Path) -> Iterator[dict[str, Any]]:
     """The rows of a data set at a commit; images stay encoded.
 
-    Raises UserError if the hub does not give them, or another number of them than expected, and if a file in the
-    client's cache is not what the hub has. The Arrow copy, which nothing could be compared with, is made anew.
+    The Arrow copy that is read is made anew in the folder `copy`, for nothing could be compared with an older one.
+    Raises UserError if the hub does not give the rows, or another number of them than expected, and if a file in the
+    client's cache is not what the hub has.
     """
-    from datasets import config, load_dataset
+    from datasets import load_dataset
 
     from mmr1.data.hub import check_cache, reached
 
-    os.makedirs(config.HF_DATASETS_CACHE, exist_ok=True)
-    copy = TemporaryDirectory(dir=config.HF_DATASETS_CACHE)
-    data = reached(
-        source.repository,
-        lambda: load_dataset(
-            source.repository, source.config, split=source.split, revision=commit, cache_dir=copy.name
-        ),
-    )
+    wanted = {"split": source.split, "revision": commit, "cache_dir": str(copy)}
+    data = reached(source.repository, lambda: load_dataset(source.repository, source.config, **wanted))
     check_cache(source.repository, "dataset", commit)
     if len(data) != source.rows:
         raise UserError(f"{source.repository}@{commit}: expected {source.rows} rows, found {len(data)}")
-    return _read_from(encoded(data), copy)
-
-
-def _read_from(data: Any, copy: "TemporaryDirectory[str]") -> Iterator[dict[str, Any]]:
-    """The rows of a data set whose copy goes once they are read."""
-    with copy:
-        yield from data
+    return iter(encoded(data))
 
 
 def encoded(data: Any) -> Any:

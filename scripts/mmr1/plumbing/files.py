@@ -34,11 +34,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     if there is no room on the disk.
     """
     path = Path(path)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary, held = _temporary(path)
-    target = temporary / path.name
-    try:
+    with temporary_beside(path) as temporary:
+        target = temporary / path.name
         with writing(path, target):
             yield target
             for file in files_under(target):
@@ -47,8 +44,21 @@ def atomic(path: str | Path) -> Iterator[Path]:
                 os.rename(path, temporary / "replaced")
             os.replace(target, path)
             sync(path.parent)
+
+
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """A folder beside an output, for what is needed to make it; a killed program's goes with the next start of its job.
+
+    Raises UserError if there is no room on the disk.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder, held = _temporary(path)
+    try:
+        yield folder
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
 
 
