@@ -245,3 +245,20 @@ def test_an_error_that_is_of_something_else_stays_what_it_is(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="another"), atomic(tmp_path / "out"):
         raise ValueError("another")
     assert disk.no_room(PermissionError(13, "Permission denied")) is None
+
+
+DAMAGED = [b"", b"{", b"\xff", b"[]", b'{"earlier": 1}', b'{"slurm": []}', bytes(4096)]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_marker_that_was_cut_off_stops_no_job(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "20")
+    marker = tmp_path / "x.attempt.json"
+    kept_marker(marker).write_bytes(content)
+    with job(argparse.Namespace(**(vars(JOB) | {"attempt": marker})), inputs={}, outputs={}):
+        pass
+    assert read_json(marker) == read_json(kept_marker(marker))
+    assert (read_json(marker)["state"], read_json(marker)["earlier"]) == ("finished", [])
+    assert all(line.startswith(f"warning: {kept_marker(marker)}: ") for line in capsys.readouterr().err.splitlines())

@@ -18,6 +18,7 @@ import pyarrow as pa
 from mmr1.data import contracts
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.policy import Policy
+from mmr1.plumbing.disk import writing
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import atomic, digest, files_under, read_json, sha256, write_json
 from mmr1.plumbing.states import (
@@ -70,7 +71,9 @@ class Work:
                 self.ranks.barrier()
                 self.states.seal(step, folder, ranks=self.ranks.size, steps=self._step_hashes(step))
         else:
-            policy.save_state(Path(self.ranks.gather(None)[0]))
+            folder = Path(self.ranks.gather(None)[0])
+            with writing(target, folder):
+                policy.save_state(folder)
             self.ranks.barrier()
         self.ranks.barrier()
         if self.ranks.first:

@@ -40,15 +40,17 @@ def writing(path: Path, place: Path | None = None) -> Iterator[None]:
 
 
 def explained(error: BaseException, places: Iterable[Path]) -> BaseException:
-    """The error itself; or, if it means a full disk and does not say where, a UserError that does.
+    """The error itself or, if it means a full disk, a UserError that says where.
 
-    `places` are where the job writes: of these the one whose disk has the least room is named.
+    `places` are where the job writes: if the error names no file, the one whose disk has the least room is named.
     """
     reason = no_room(error)
     if reason is None:
         return error
     named = getattr(error, "filename", None)
-    path = Path(os.fsdecode(named)) if named else min(places, key=free_bytes, default=Path.cwd())
+    path = Path(os.fsdecode(named)) if named else min(places, key=free_bytes, default=None)
+    if path is None:
+        return UserError(f"no room on a disk ({reason}): make room where this job writes and run again")
     return UserError(_describe(path, reason, bytes_under(path)))
 
 

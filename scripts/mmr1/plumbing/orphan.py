@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
@@ -23,9 +24,9 @@ def end_orphan(marker: Path) -> None:
     other job must be of the same rule and wildcards, which Snakemake's plugin writes into a job's comment.
     """
     own = os.environ.get("SLURM_JOB_ID")
-    if own is None or not marker.exists():
+    last = None if own is None else read_marker(marker)
+    if own is None or last is None:
         return
-    last = read_json(marker)
     other = last.get("slurm", {}).get("SLURM_JOB_ID")
     if last["state"] != "running" or other in (None, own) or not _same_job(own, other):
         return
@@ -43,6 +44,23 @@ def end_orphan(marker: Path) -> None:
         if time.monotonic() > end:
             raise UserError(f"{marker}: SLURM job {other} does the same and does not end; expected it to be cancelled")
         time.sleep(1)
+
+
+def read_marker(path: Path) -> dict[str, Any] | None:
+    """A start marker. None if there is none, or a damaged one, which is passed over in one line and stops no job."""
+    if not path.exists():
+        return None
+    try:
+        marker = read_json(path)
+    except UserError as error:
+        problem = str(error)
+    else:
+        kinds = {"state": str, "slurm": dict, "earlier": list}
+        if isinstance(marker, dict) and all(isinstance(marker.get(name, kind()), kind) for name, kind in kinds.items()):
+            return {"state": "running", **marker}
+        problem = f"{path}: expected a start marker"
+    print(f"warning: {problem}; passed over", file=sys.stderr, flush=True)
+    return None
 
 
 def _same_job(own: str, other: str) -> bool:

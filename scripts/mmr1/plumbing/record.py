@@ -37,14 +37,13 @@ from mmr1.plumbing.files import (
     atomic,
     digest,
     files_under,
-    read_json,
     remove_leftovers,
     sha256,
     write_json,
 )
 from mmr1.plumbing.folders import digest_file, write_digests
 from mmr1.plumbing.makers import RECORDS, Changed, check_origins, results_folder, write_makers
-from mmr1.plumbing.orphan import end_orphan
+from mmr1.plumbing.orphan import end_orphan, read_marker
 from mmr1.plumbing.seal import SCHEMA_VERSION, sealed
 from mmr1.plumbing.secrets import blotted_values
 from mmr1.plumbing.usage import Usage, nodes
@@ -347,9 +346,9 @@ def _overwrite(path: Path, content: bytes) -> None:
 
 def _earlier(args: argparse.Namespace) -> list[dict[str, Any]]:
     """The starts of this job that came to nothing: what failed says failed, what was killed still says running."""
-    if args.attempt is None or not kept_marker(args.attempt).exists():
+    last = None if args.attempt is None else read_marker(kept_marker(args.attempt))
+    if last is None:
         return []
-    last = read_json(kept_marker(args.attempt))
     earlier = last.pop("earlier", [])
     return earlier if last["state"] == "finished" else [*earlier, last]
 
