@@ -3,6 +3,6 @@
 # environment after its text: what is installed stands here by its hash, so that a changed lock makes a new environment.
 set -euo pipefail
 sha256sum --check --quiet <<'HASHES'
-3276af31f42deb76cacf3d6e69a9ad892d664c950a5c50a61e08b653ad4c8676  envs/gpu.lock
+5d87c8949982db10f1c07cd8c28edff3ec812863cad91e4acd59b1d4eb20335b  envs/gpu.lock
 HASHES
 exec bash envs/install.sh gpu "$CONDA_PREFIX"

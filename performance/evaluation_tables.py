@@ -8,7 +8,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -20,7 +20,6 @@ from mmr1.benchmarks.base import Response
 from mmr1.benchmarks.base import benchmark as benchmark_of
 from mmr1.benchmarks.load import load_problems, load_rows
 from mmr1.benchmarks.rules import mathvision_rules
-from mmr1.benchmarks.rules.clean import STEPS, clean
 from mmr1.benchmarks.score import Item, judge_items
 from mmr1.benchmarks.suite import mathvista
 from mmr1.data.problems import Problem
@@ -53,6 +52,14 @@ differ. From the published letters no item differs.
 
 | model | item | gold | published letters | ours | reason |
 | --- | --- | --- | --- | --- | --- |"""
+
+
+JUDGED = ("logicvista_vlm.jsonl.gz", "mathvista_qwen2.5-vl-7b.jsonl.gz")  # by a language model's extraction
+JUDGED_REASON = """
+## Judged responses, under `reader`
+
+| benchmark | item | gold | verdict | our rule | the end of what we read | their reason |
+| --- | --- | --- | --- | --- | --- | --- |"""
 
 
 @dataclass(frozen=True)
@@ -92,9 +99,12 @@ def main() -> None:
             "mathvision": mathvision_table(vision, verifier),
             "mathvista": mathvista_table(vista, verifier),
             "logicvista": logicvista_table(logic, verifier),
-            **cleaning_tables(args.data, vision, vista, logic, verifier),
+            "steps-mathvision": steps_table(vision, verifier),
         }
-        listed = disagreements(vista, logic)
+        hard = read_judged(args.data / "predictions/judged/judged.jsonl.gz", verifier)
+        judged = [one for name in JUDGED for one in read_judged(args.data / "predictions/judged" / name, verifier)]
+        tables |= {"judged": judged_table(hard), "judged-models": judged_models_table(judged)}
+        listed = disagreements(vista, logic) + judged_disagreements([*hard, *judged])
         print(f"time-outs of math-verify: {verifier.timeouts}", file=sys.stderr)
     for name, table in tables.items():
         print(f"### {name}\n\n{table}\n")
@@ -140,10 +150,11 @@ def outputs(
 def mathvision_table(models: Sequence[Outputs], verifier: Verifier) -> str:
     rows = []
     for model in models:
-        verdicts = correct(model.score(verifier), "official")
-        rows.append([model.model, number(percent(model.published)), number(percent(verdicts)),
-                     number(model.agreement(verdicts), 2)])  # fmt: skip
-    return table(["model", "published", "ours (both scores)", "items that agree, %"], rows)
+        items = model.score(verifier)
+        verdicts, reader = correct(items, "official"), correct(items, "reader")
+        cells = [percent(model.published), percent(verdicts), model.agreement(verdicts)]
+        rows.append([model.model, *(number(one, 2) for one in (*cells, percent(reader), model.agreement(reader)))])
+    return table(["model", "published", "`official`", "agree, %", "`reader`", "agree, %"], rows)
 
 
 def mathvista_table(models: Sequence[Outputs], verifier: Verifier) -> str:
@@ -176,94 +187,102 @@ def logicvista_table(models: Sequence[Outputs], verifier: Verifier) -> str:
     return table(header, rows)
 
 
-def cleaning_tables(
-    data: Path, vision: Sequence[Outputs], vista: Sequence[Outputs], logic: Sequence[Outputs], verifier: Verifier
-) -> dict[str, str]:
-    """Both scores, and how far each agrees with the published verdicts, with one step left out: a table a benchmark.
-
-    The last one has no published verdicts: the share of golds that are right when dressed as models dress values.
-    """
-    raw = (("`official`", "official", False), ("`reader`", "reader", False))
-    given = ("`reader`, published extraction", "reader", True)
-    tables = {
-        "cleaning-mathvision": agreement_table(vision, raw[:1], verifier),
-        "cleaning-mathvista": agreement_table(vista, (*raw, given), verifier),
-        "cleaning-logicvista": agreement_table(logic, raw, verifier),
-    }
-    bare = {
-        "mathverse": [*golds(data, "mathverse/text_only_half.json"), *golds(data, "mathverse/testmini_sample.jsonl")],
-        "chartqa": golds(data, "chartqa/test.jsonl"),
-    }
-    rows = [
-        [name, *(number(percent(undressed(*some, without, nearest, verifier)), 2) for some in bare.items())]
-        for name, (without, nearest) in VARIANTS.items()
-    ]
-    tables["cleaning-golds"] = table(["", "MathVerse golds, dressed", "ChartQA golds, dressed"], rows)
-    return tables
-
-
-def one_by_one(steps: Iterable[str]) -> dict[str, tuple[frozenset[str], bool]]:
-    """What to leave out, each alone and all at once, and whether an answer may go to the most similar choice."""
-    variants = {"all steps": (frozenset[str](), True)}
-    variants |= {f"without {name}": (frozenset({name}), True) for name in steps}
-    return variants | {"without any": (frozenset(steps), True)}
-
-
-VISION_VARIANTS = one_by_one(mathvision_rules.STEPS)
-VARIANTS = {
-    **one_by_one(STEPS),
-    "all steps, without nearest choice": (frozenset[str](), False),
-    "without any, without nearest choice": (frozenset(STEPS), False),
-}
-
-
-def agreement_table(models: Sequence[Outputs], scores: Sequence[tuple[str, str, bool]], verifier: Verifier) -> str:
-    """Means over models, for each (title, rule, whether from the published extraction) of `scores`."""
+def steps_table(models: Sequence[Outputs], verifier: Verifier) -> str:
+    """MathVision's own score with one step of its published cleaning left out, each alone and all at once."""
+    steps = mathvision_rules.STEPS
+    variants = {"all steps": frozenset[str](), **{f"without {name}": frozenset({name}) for name in steps}}
     rows = []
-    variants = VISION_VARIANTS if models[0].benchmark == "mathvision" else VARIANTS
-    for name, (without, nearest) in variants.items():
-        scored = {
-            given: [model.score(verifier, given=given, without=without) for model in models]
-            for given in sorted({given for _, _, given in scores})
-        }
-        row = [name]
-        for _, rule, given in scores:
-            verdicts = [correct(items, rule, nearest) for items in scored[given]]
-            agreed = [model.agreement(verdict) for model, verdict in zip(models, verdicts, strict=True)]
-            row += [number(mean(map(percent, verdicts)), 2), number(mean(agreed), 2)]
-        rows.append(row)
-    header = ["mean over models", *(cell for title, _, _ in scores for cell in (title, "agree, %"))]
+    for name, without in {**variants, "without any": frozenset(steps)}.items():
+        verdicts = [correct(model.score(verifier, without=without), "official") for model in models]
+        agreed = [model.agreement(verdict) for model, verdict in zip(models, verdicts, strict=True)]
+        rows.append([name, number(mean(map(percent, verdicts)), 2), number(mean(agreed), 2)])
+    return table(["mean over models", "`official`", "agree, %"], rows)
+
+
+# --- Outputs with verdicts of a careful reader, or of a language model's extraction: predictions/judged/
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A response with a verdict on it, and what our rules make of it."""
+
+    row: dict[str, Any]
+    item: Item
+
+    def differs(self, rule: str = "reader") -> bool:
+        return self.item.decisions[rule].correct != self.row["verdict"]
+
+
+def read_judged(path: Path, verifier: Verifier) -> list[Judged]:
+    """The rows of a file of judged responses; a row has the benchmark's own form in `problem`, or its fields beside."""
+    rows, judged = load_rows(path), []
+    for name in dict.fromkeys(row["benchmark"] for row in rows):
+        some = [row for row in rows if row["benchmark"] == name]
+        benchmark = benchmark_of(name)
+        pairs = [
+            (benchmark.to_problem(_own_row(row), number), Response(row["response"], rollout=number))
+            for number, row in enumerate(some)
+        ]
+        judged += [Judged(row, item) for row, item in zip(some, judge_items(benchmark, pairs, verifier), strict=True)]
+    return judged
+
+
+def _own_row(row: dict[str, Any]) -> dict[str, Any]:
+    own = row.get("problem") or {**row, "pid": row["id"], "answer": row["gold"], "skill": []}
+    defaults = {"problem_version": "Text Lite", "metadata": {}, "sample_index": row["id"], "answer": row["gold"]}
+    return {**defaults, "label": [row["gold"]], **own}
+
+
+def judged_table(items: Sequence[Judged]) -> str:
+    """Agreement of `reader` by kind: wrongly refused and wrongly passed, of the items that are not contestable."""
+    rows = []
+    for group in [*sorted({one.row["group"] for one in items}), "all"]:
+        some = [one for one in items if group in (one.row["group"], "all") and not one.row["contestable"]]
+        contested = sum(group in (one.row["group"], "all") and one.row["contestable"] for one in items)
+        refused = sum(one.differs() and one.row["verdict"] for one in some)
+        passed = sum(one.differs() and not one.row["verdict"] for one in some)
+        agree = 100 * (1 - (refused + passed) / len(some)) if some else 100.0
+        rows.append([group, str(len(some)), str(refused), str(passed), number(agree), str(contested)])
+    header = ["kind", "items", "right, refused", "wrong, passed", "agree, %", "contestable beside them"]
     return table(header, rows)
 
 
-def golds(data: Path, name: str) -> list[Problem]:
-    benchmark = benchmark_of(name.split("/")[0])
-    return load_problems(benchmark, data / "benchmarks" / name)
+def judged_models_table(items: Sequence[Judged]) -> str:
+    rows = []
+    for name, model in dict.fromkeys((one.row["benchmark"], one.row["model"]) for one in items):
+        some = [one for one in items if (one.row["benchmark"], one.row["model"]) == (name, model)]
+        cells = [number(percent([not one.differs(rule) for one in some])) for rule in ("official", "reader")]
+        refused = sum(one.differs() and one.row["verdict"] for one in some)
+        rows.append(
+            [name, model, str(len(some)), *cells, str(refused), str(sum(one.differs() for one in some) - refused)]
+        )
+    header = [
+        "benchmark",
+        "model",
+        "items",
+        "`official`, agree, %",
+        "`reader`, agree, %",
+        "right, refused",
+        "wrong, passed",
+    ]
+    return table(header, rows)
 
 
-# How models dress a value: one answer in seven each.
-DRESSES: tuple[Callable[[str], str], ...] = (
-    lambda value: value,
-    lambda value: f"\\text{{{value}}}",
-    lambda value: f"${value}$.",
-    lambda value: f"{value}\\text{{ cm}}",
-    lambda value: f"{value}^\\circ",
-    lambda value: f"x = {value}",
-    lambda value: f"{value}\\%",
-)
-
-
-def undressed(
-    benchmark: str, problems: Sequence[Problem], without: frozenset[str], nearest: bool, verifier: Verifier
-) -> list[bool]:
-    """Whether each gold's bare value, dressed as models dress values, is right; letters and words only as text."""
-    pairs = []
-    for index, problem in enumerate(problems):
-        value = clean(problem.answer)
-        numeric = value[-1:].isdigit() and "," not in value and "=" not in value
-        dress = DRESSES[index % len(DRESSES)] if numeric and not problem.choices else DRESSES[index % 3]
-        pairs.append((problem, Response(f"\\boxed{{{dress(value)}}}", without=without)))
-    return correct(judge_items(benchmark_of(benchmark), pairs, verifier), "reader", nearest)
+def judged_disagreements(items: Sequence[Judged]) -> str:
+    """Every judged item on which `reader` differs, and why."""
+    lines = [JUDGED_REASON]
+    for one in items:
+        if one.differs():
+            decision, row = one.item.decisions["reader"], one.row
+            read = " ".join((decision.extracted or "none").split())[-60:].replace("|", "\\|")
+            why = row.get("reason") or f"theirs read {row.get('extraction')}"
+            contestable = ", contestable" if row.get("contestable") else ""
+            gold = row["gold"].replace("|", "\\|")
+            lines.append(
+                f"| {row['benchmark']} | {row['id']} | {gold} | {'right' if row['verdict'] else 'wrong'}{contestable} "
+                f"| {decision.rule} | {read} | {why} |"
+            )
+    return "\n".join(lines) + "\n"
 
 
 def disagreements(vista: Sequence[Outputs], logic: Sequence[Outputs]) -> str:
@@ -304,10 +323,9 @@ def logic_reason(published: str, ours: str) -> str:
     return "the text names another option or a number first"
 
 
-def correct(items: Sequence[Item], rule: str, nearest: bool = True) -> list[bool]:
-    """A rule's verdicts; without `nearest`, what went to the most similar choice is wrong."""
-    decisions = [item.decisions[rule] for item in items]
-    return [one.correct and (nearest or not one.rule.startswith("nearest")) for one in decisions]
+def correct(items: Sequence[Item], rule: str) -> list[bool]:
+    """A rule's verdicts."""
+    return [item.decisions[rule].correct for item in items]
 
 
 def percent(verdicts: Sequence[bool]) -> float:

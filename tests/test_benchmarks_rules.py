@@ -7,9 +7,6 @@ import pytest
 
 from benchmark_fixtures import BENCHMARKS
 from mmr1.benchmarks.base import Benchmark, Response
-from mmr1.benchmarks.rules.clean import STEPS, clean
-from mmr1.benchmarks.rules.extract import extract
-from mmr1.benchmarks.rules.numbers import number, readings
 from mmr1.benchmarks.score import judge_items
 from mmr1.data.problems import Problem
 from mmr1.rewards.verifier.verify import Verifier
@@ -200,7 +197,7 @@ def test_mathverse_vision_only_has_no_text_and_borrows_the_choices_for_scoring()
 
 
 @pytest.mark.parametrize(
-    ("problem", "answer", "right"),
+    ("problem", "answer", "official"),
     [
         (mathvision("C"), "C", True),  # 59 and 434: a letter without options
         (mathvision("C"), "D", False),
@@ -231,8 +228,25 @@ def test_mathverse_vision_only_has_no_text_and_borrows_the_choices_for_scoring()
         (mathvision("C"), "", False),
     ],
 )
-def test_mathvision(verifier: Verifier, problem: Problem, answer: str, right: bool) -> None:
-    assert verdicts(verifier, BENCHMARKS["mathvision"], problem, answer) == {"official": right, "reader": right}
+def test_mathvision(verifier: Verifier, problem: Problem, answer: str, official: bool) -> None:
+    right = official or (problem.answer, bool(problem.choices), answer) in READ_OTHERWISE
+    assert verdicts(verifier, BENCHMARKS["mathvision"], problem, answer) == {"official": official, "reader": right}
+
+
+# Golds and answers that the published code cannot read, and a choice that says the same as the gold's.
+READ_OTHERWISE = {
+    ("$\\boxed{\\frac{16}{7}}$", False, "\\frac{16}{7}"),
+    ("69{degrees}", False, "69"),
+    ("C", True, "D"),
+}
+
+
+@pytest.mark.parametrize(
+    "answer", ["\\text{15^{\\circ}}", "15^{\\circ}", "15°", "15", "$15^{\\circ}$", "15 \\text{ degrees}"]
+)
+def test_mathvision_reads_an_angle_however_it_is_wrapped(verifier: Verifier, answer: str) -> None:
+    problem = mathvision("B", ["$10^{\\circ}$", "$15^{\\circ}$", "$20^{\\circ}$", "$25^{\\circ}$", "$30^{\\circ}$"])
+    assert verdicts(verifier, BENCHMARKS["mathvision"], problem, answer)["reader"]
 
 
 @pytest.mark.parametrize(
@@ -320,7 +334,7 @@ def test_logicvista_letters_of_raw_text(raw: str, letters: str) -> None:
         ("[Lithuania, Saudi Arabia]", "Saudi Arabia, Lithuania", False, True, True),
         ("Democrat (scores 60 to 100)", "Democrat (scores 60 to 100)", True, True, True),
         ("Democrat (scores 60 to 100)", "Republican", False, False, False),
-        ("2014", "1950", True, True, False),  # a year within 5% is officially right
+        ("2014", "1950", True, False, False),  # a year within 5% is officially right, and another year
         ("2014", "2014", True, True, True),
         ("4.9", "4.9\\%", False, True, True),
         ("4.9", "4.9%", False, True, True),
@@ -411,7 +425,7 @@ MONEY = logicvista("A", "? (A) £3.2 million (B) £3.4 million (C) £1.8 million
         (ANGLES, "60° or 40°", False),
         (ANGLES, "It is 60°, not 120°", True),
         (ANGLES, "It is 120°, not 60°", False),
-        (ANGLES, "sixty", False),
+        (ANGLES, "sixty", True),
         (SURDS, "\\sqrt{12}", True),
         (SURDS, "3.46", True),  # and not 4, the closest of the choices without a root
         (SURDS, "\\frac{6}{\\sqrt3}", True),
@@ -543,89 +557,3 @@ def test_a_long_answer_to_a_list_takes_no_time() -> None:
         .correct
     )
     assert time.process_time() - start < 2
-
-
-# --- the parts
-
-
-@pytest.mark.parametrize(
-    ("text", "how", "answer"),
-    [
-        ("\\boxed{1} and \\boxed{2}", "box", "2"),
-        ("\\boxed{9}<answer>so \\boxed{3}</answer>", "answer box", "3"),
-        ("<answer>\nB\n</answer>", "answer section", "B"),
-        ("We see that the answer is 7. Good.", "phrase", "7"),
-        ("I think so.\nAnswer: (C)", "phrase", "(C)"),
-        ("42", "whole", "42"),
-        ("It is long.\nAnd says nothing.", "no answer", None),
-        ("The answer is \\boxed{4", "cut off", None),
-        ("", "no answer", None),
-    ],
-)
-def test_extraction(text: str, how: str, answer: str | None) -> None:
-    assert extract(Response(text)) == (answer, how)
-
-
-@pytest.mark.parametrize(
-    ("raw", "cleaned", "step"),
-    [
-        ("\\$5", "5", "currency"),
-        ("20 dollars", "20", "currency"),
-        ("$\\left(3\\right)$", "(3)", "delimiters"),
-        ("5\\text{ cm}^2", "5", "units"),
-        ("5 square units", "5", "units"),
-        ("12 km/h", "12", "units"),
-        ("5 million people", "5", "units"),
-        ("\\text{(B)}", "(B)", "wrappers"),
-        ("\\mathbf{B}", "B", "wrappers"),
-        ("\\text{4\\sqrt{6}}", "4\\sqrt{6}", "wrappers"),
-        ("45^{\\circ}", "45", "degrees"),
-        ("21\\%", "21", "percent"),
-        ("x = 5", "5", "assignment"),
-        ("f(x)=x+1", "x+1", "assignment"),
-        ("\\approx 5", "5", "assignment"),
-        ("1{,}234", "1234", "thousands"),
-        ("9 905.6", "9905.6", "thousands"),
-        ('"No".', "No", "punctuation"),
-    ],
-)
-def test_cleaning_and_what_each_step_is_for(raw: str, cleaned: str, step: str) -> None:
-    assert clean(raw) == cleaned
-    assert clean(raw, frozenset({step})) != cleaned
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["\\frac{x^2}{81}+\\frac{y^2}{9}=1", "(1,234)", "[2003,2009]", "1, 2, 3", "S 23.5 W", "5x",
-     "Perimeter", "Paris", "4:35 pm", "two years"],
-)  # fmt: skip
-def test_cleaning_leaves_math_and_words_alone(text: str) -> None:
-    assert clean(text) == text
-
-
-def test_a_step_has_a_name_that_can_be_switched_off() -> None:
-    assert set(STEPS) == {
-        "currency", "delimiters", "units", "wrappers", "degrees", "percent", "assignment", "thousands", "punctuation"
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("5", 5), ("-0.5", -0.5), (".5", 0.5), ("3/4", 0.75), ("1:2", 0.5), ("\\frac{3}{4}", 0.75),
-     ("-\\frac{1}{2}", -0.5), ("3 \\times 10^{5}", 300_000), ("1e3", 1000), ("−2", -2)],
-)  # fmt: skip
-def test_plain_numbers(text: str, value: float) -> None:
-    assert number(text) == value
-
-
-@pytest.mark.parametrize(
-    "text", ["", "five", "5x", "1/0", "\\frac{1}{0}", "1,2", "nan", "inf", "٣", "9" * 1000, "1e9999"]
-)
-def test_what_is_no_plain_number(text: str) -> None:
-    assert number(text) is None
-
-
-def test_readings_of_a_scaled_number() -> None:
-    assert readings("53.03 million") == [number("53.03"), number("53030000")]
-    assert readings("21\\%") == [21, number("0.21")]
-    assert readings("Mongolia") == []

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import torch
 
+from mmr1.answers.response import last_boxed
 from mmr1.data.chat import shown_question
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.data.sources import digits
 from mmr1.models.family import family
 from mmr1.rewards.format import well_formed
-from mmr1.rewards.reading.extract import last_boxed
 
 
 def test_answers_are_right() -> None:

@@ -61,7 +61,19 @@ PLUGINS = {
     "vas/samplers",
 }
 # Everything else of these packages counts for each program that imports it.
-COMPUTES = {"benchmarks", "data", "grpo", "models", "provenance", "report", "rewards", "rollout", "sft", "vas"}
+COMPUTES = {
+    "answers",
+    "benchmarks",
+    "data",
+    "grpo",
+    "models",
+    "provenance",
+    "report",
+    "rewards",
+    "rollout",
+    "sft",
+    "vas",
+}
 ALONE = {"__init__.py", "seeds.py"}
 
 

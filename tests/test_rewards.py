@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mmr1.rewards.accuracy import Verdict, judge, option_letter, plain
+from mmr1.rewards.accuracy import Verdict, judge
 from mmr1.rewards.format import well_formed
 from mmr1.rewards.verifier.verify import Verifier
 
@@ -26,7 +26,7 @@ def accuracy(verifier: Verifier, gold: str, answer: str) -> float:
 def test_a_missing_box_is_wrong_whatever_the_gold(verifier: Verifier, gold: str, text: str) -> None:
     (judged,) = judge([gold], [text], verifier)
     assert (judged.accuracy, well_formed(text)) == (0.0, False)
-    assert judged.reason == ("empty box" if text == r"\boxed{}" else "no box")
+    assert judged.reason == "no box"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_missing_box_is_wrong_whatever_the_gold(verifier: Verifier, gold: str,
         ("listen", ["silent", "enlist"]),
         ("Bugs Bunny", ["Bunny Bugs", "BugsBunny", "Bugs"]),
         ("plants increase", ["plants decrease"]),  # equal to math-verify 0.9.0
-        ("5", ["15", "-5", "25", "5.5", "50", "5x", "five", "A"]),
+        ("5", ["15", "-5", "25", "5.5", "50", "5x", "A"]),
         (r"2\sqrt{3}", [r"2\sqrt{5}", "2"]),
         (r"\frac{1}{2}", ["1", "2", r"\frac{2}{1}", "0.51"]),
     ],
@@ -62,7 +62,7 @@ def test_wrong_answers_earn_nothing(verifier: Verifier, gold: str, wrong: list[s
         ("No", ["No", "no", "NO.", r"\text{No}", " no "]),
         ("False", ["false", "False.", r"\text{False}"]),
         ("Bugs Bunny", ["bugs bunny", r"\text{Bugs Bunny}", r"\text{Bugs}\ \text{Bunny}"]),
-        ("5", ["5", "5.0", "+5", r"\frac{10}{2}", r"5\text{ cm}", "x=5", "$5$"]),
+        ("5", ["5", "5.0", "+5", "five", r"\frac{10}{2}", r"5\text{ cm}", "x=5", "$5$"]),
         (r"2\sqrt{3}", [r"\sqrt{12}", r"\frac{6}{\sqrt{3}}", "3.464101615"]),
         (r"\frac{1}{2}", ["0.5", "1/2", r"\dfrac12"]),
         ("x", ["x", "$x$"]),
@@ -75,18 +75,19 @@ def test_right_answers_earn_one(verifier: Verifier, gold: str, right: list[str])
 
 
 def test_the_last_of_several_boxes_counts(verifier: Verifier) -> None:
-    texts = [r"\boxed{4} \boxed{5}", r"\boxed{5} \boxed{4}", r"\boxed{4}, \boxed{5}, and \boxed{6}"]
+    boxes = [r"\boxed{4} \boxed{5}", r"\boxed{5} \boxed{4}", r"\boxed{4}, \boxed{5}, and \boxed{6}"]
+    texts = [f"<think>a</think><answer>{one}</answer>" for one in boxes]
     assert [judged.accuracy for judged in judge(["5"] * 3, texts, verifier)] == [1.0, 0.0, 0.0]
 
 
 def test_reasons_say_which_rule_decided() -> None:
     texts = [
         r"<think>3+5=8</think><answer>\boxed{8}</answer>",
-        r"\boxed{9}",
+        r"<answer>\boxed{9}</answer>",
         "8",
         r"<think>hm</think><answer>\boxed{B}</answer>",
-        r"\boxed{yes}",
-        r"\boxed{9^{9^{9^{9}}}}",
+        r"<answer>\boxed{yes}</answer>",
+        r"<answer>\boxed{9^{9^{9^{9}}}}</answer>",
     ]
     with Verifier(workers=1, seconds=0.5) as verifier:
         verdicts = judge(["8", "8", "8", "C", "Yes", "8"], texts, verifier)
@@ -110,12 +111,46 @@ def test_no_responses_no_rewards(verifier: Verifier) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "letter"), [("c", "C"), ("(B).", "B"), ("D) 3:4", "D"), ("choice: a", "A"), ("AB", None), ("3", None)]
+    "text",
+    [
+        r"\boxed{8}",
+        r"<think>\boxed{8}</think>",
+        r"<think>\boxed{8}</think><answer>8</answer>",
+        r"<answer>8</answer>\boxed{8}",
+    ],
 )
-def test_option_letter(answer: str, letter: str | None) -> None:
-    assert option_letter(answer) == letter
+def test_a_right_answer_outside_of_the_section_s_box_earns_nothing(verifier: Verifier, text: str) -> None:
+    assert judge(["8"], [text], verifier) == [Verdict(0.0, None, "no box")]
 
 
-def test_plain_takes_the_dress_off() -> None:
-    assert plain(r" $\textbf{\text{Not\ sure}}$. ") == "Not sure"
-    plain("\\text{" * 300_000)  # nested without end: linear, or the suite's time limit strikes
+@pytest.mark.parametrize("letter", ["{A}", "[A]", "Ａ", "A 12 cm", "The answer is A", "选A", "选项A", "答案：A"])
+def test_a_letter_is_read_in_every_form(verifier: Verifier, letter: str) -> None:
+    assert accuracy(verifier, "A", letter) == 1.0
+    assert accuracy(verifier, "B", letter) == 0.0
+
+
+def test_letters_may_be_several(verifier: Verifier) -> None:
+    assert [accuracy(verifier, "A, B", answer) for answer in ("AB", "B and A", "A")] == [1.0, 1.0, 0.0]
+    assert accuracy(verifier, "A", "A) or B)") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("unicode", "latex"),
+    [
+        ("30°", r"30^\circ"),
+        ("5√3", r"5\sqrt{3}"),
+        ("5 cm²", r"5\text{ cm}^2"),
+        ("(1，2)", "(1, 2)"),
+        ("２", "2"),
+        ("x²", "x^2"),
+        ("½", r"\frac{1}{2}"),
+        ("(-∞, 1)", r"(-\infty, 1)"),
+        ("x ≥ 3", r"x \geq 3"),
+        ("1/3", r"0.\overline{3}"),
+        ("π/2", "pi/2"),
+        ("10 000", "10000"),
+        ("1500", "1.5e3"),
+    ],
+)
+def test_one_value_in_two_notations_is_one_answer(verifier: Verifier, unicode: str, latex: str) -> None:
+    assert (accuracy(verifier, unicode, latex), accuracy(verifier, latex, unicode)) == (1.0, 1.0)

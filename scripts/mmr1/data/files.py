@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mmr1.answers.response import extract_answer
 from mmr1.data import contracts
 from mmr1.data.conversations import conversation_writer
 from mmr1.data.problems import BrokenRow, Problem, problem_rows
@@ -21,7 +22,6 @@ from mmr1.data.rows import file_of, in_blocks, is_null, marked, one_form, text_o
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import parse_json, read_jsonl
 from mmr1.plumbing.progress import log
-from mmr1.rewards.reading.extract import extract_answer
 from mmr1.seeds import generator
 
 Row = Mapping[str, Any]

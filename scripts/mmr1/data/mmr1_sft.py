@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TextIO
 
+from mmr1.answers.response import extract_answer
 from mmr1.data.problems import IMAGE_MARK, BrokenRow, Problem
 from mmr1.data.rows import marked, one_form, whole
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import UTF_8, integer
-from mmr1.rewards.reading.extract import extract_answer
 
 CHARACTERS_AT_A_TIME = 1 << 20
 ITEMS_TO_LEARN_FROM = 1000

@@ -2,9 +2,9 @@ r"""Format (§6.1, Table 7): 1 for `<think>…</think><answer>…\boxed{…}…<
 
 from collections.abc import Sequence
 
+from mmr1.answers.response import last_boxed
 from mmr1.plumbing.settings import Section
 from mmr1.rewards import Response, Scores
-from mmr1.rewards.reading.extract import last_boxed
 from mmr1.rewards.verifier.verify import Verifier
 
 TITLE = "Format"

@@ -1,149 +1,254 @@
-r"""The reader's rule: §6.1's steps, for every benchmark that has no procedure of its own.
+r"""The reader's rule: the steps of §6.1 (last box, cleaning, checker, nearest option) as a careful reader takes them.
 
-The extracted answer is cleaned. A multiple-choice answer is a letter, else the text of a choice, else goes to the most
-similar choice. An open answer is right if it is the same text, the same number, or math-verify finds it equal. An empty
-extraction is wrong, and so is a letter that no choice has.
+The answer of a response is found (`answers.response`) and read as a value (`answers.values`). A multiple-choice answer
+is a letter, else the text or the value of a choice, else the choice that its sentence names, else goes to the most
+similar choice. An open answer is right if it is, or states in a sentence, the gold's value or name; what the grammar of
+values cannot read is left to math-verify. A refusal, several values and a letter that no choice has are wrong.
 """
 
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 
+from mmr1.answers.decision import decide, first_letter, letters_in
+from mmr1.answers.expressions import Number, equal_numbers
+from mmr1.answers.letters import gold_letters, letter, lone_letter, marks_several, rules_out
+from mmr1.answers.notation import normal
+from mmr1.answers.response import answer
+from mmr1.answers.statements import (
+    LONGEST,
+    abstains,
+    final,
+    marked,
+    only_lists,
+    quantity_stated,
+    sentences,
+    word_stated,
+)
+from mmr1.answers.texts import compact, same_text, words
+from mmr1.answers.values import Quantity, Text, Value, amounts, read, same
 from mmr1.benchmarks.base import Decision, Response
-from mmr1.benchmarks.rules.clean import MAX_CLEANED, STEPS, clean
-from mmr1.benchmarks.rules.extract import extract
-from mmr1.benchmarks.rules.letters import letter, letters, lone_letter, marks_several, rules_out
-from mmr1.benchmarks.rules.numbers import PERCENT, counted, latex, number, readings, said, value
 from mmr1.data.problems import Problem
 
-SameNumber = Callable[[Problem, Fraction, Fraction], bool]
+SameNumber = Callable[[Problem, Number, Number], bool]
 
-MAX_FOR_MATH = 400  # characters; math-verify is not asked about more, as no gold is that long
-MAX_WORDS = 2  # words in an answer that is math; of a sentence math-verify would pick a number to its liking
-_LETTER_GOLD = re.compile(r"\(?[A-Z]\)?(?:(?:\s*,\s*|\s+)\(?[A-Z]\)?)*")
-_MATH = re.compile(r"[\d\\^_=+*/<>|∞πθ√]")
-_NEGATION = re.compile(r"(?:\bnot|\bnever|\bexcept|n't)(?: (?:the|an?|option|choice))*\s*\(?$", re.IGNORECASE)
-_DENIAL = re.compile(
-    r"\)?(?: (?:is|are|would be))? (?:not|wrong|incorrect|false|impossible)\b|(?: is|)n't\b", re.IGNORECASE
-)
-_NONE = re.compile(r"none\b|neither\b|n/?a\b", re.IGNORECASE)
-_UNKNOWN = re.compile(
-    r"(?:\w+ ){0,3}(?:can ?not|can't|unable to|impossible to|un(?:known|certain|clear|determined)|insufficient)\b"
-    r"|not (?:sure|enough|given|known|visible|provided|determin\w+)|i (?:do not|don't) know"
-    r"|maybe\b|no (?:answer|information)\b|无法|不能|不确定",
-    re.IGNORECASE,
-)
-_INEQUALITY = re.compile(r"[<>≤≥≠]|\\(?:neq?|l(?:eq?(?:slant)?|t)|g(?:eq?(?:slant)?|t))(?![a-zA-Z])")
-_HEDGE = re.compile(r"\b(?:not|never|or|least|most|more|less|than|between|to)\b", re.IGNORECASE)
-_LESS = "\\lt"
-_SEPARATORS = (r"[,;/&]|\bor\b|\band\b", r"\bor\b")
-_OPPOSITES = {"true": "yes", "yes": "true", "false": "no", "no": "false"}
-_SPELLINGS = {"grey": "gray", "metre": "meter", "litre": "liter", "centre": "center", "colour": "color"}
+NEAREST_NUMBER = 0.02  # relative distance up to which a number is a choice's, rounded
+NEAREST_TEXT = 0.6  # similarity from which a text is a choice's, misspelt or shortened
 
 
-def exactly(problem: Problem, gold: Fraction, answer: Fraction) -> bool:
+def exactly(problem: Problem, gold: Number, answer: Number) -> bool:
     """Whether two numbers are the same."""
-    return gold == answer
+    return equal_numbers(gold, answer)
 
 
 def rule(problem: Problem, response: Response) -> Decision:
-    """Judge a response by §6.1, numbers being equal if they are the same."""
+    """Judge a response, numbers being equal if they are the same."""
     return judged(problem, response, exactly)
 
 
 def judged(problem: Problem, response: Response, same_number: SameNumber) -> Decision:
-    """Judge a response by §6.1; `same_number(problem, gold, answer)` says when two numbers are equal."""
-    extracted, how = extract(response)
-    if extracted is None:
+    """Judge a response; `same_number(problem, gold, answer)` says when two numbers are equal."""
+    stated, how = answer_of(response)
+    if stated is None:
         return Decision(False, how, None)
-    cleaned = clean(extracted, response.without)
+    cleaned = normal(stated)
     if not cleaned:
-        return Decision(False, "empty", extracted, cleaned)
+        return Decision(False, "empty", stated, cleaned)
     if problem.choices:
-        return _choice(problem, extracted, cleaned, response.without)
-    if _LETTER_GOLD.fullmatch(problem.answer.strip()):
-        golds = sorted(set(re.findall("[A-Z]", problem.answer)))
-        return Decision(letters(cleaned) == golds, "letters", extracted, cleaned)
-    return _open(problem, extracted, cleaned, same_number, response.without)
+        return _choice(problem, stated, cleaned)
+    if golds := gold_letters(problem.answer):
+        named = letters_in(stated)
+        return Decision(named == golds, "letters", stated, cleaned)
+    return _open(problem, stated, cleaned, same_number)
 
 
-def chosen(raw: str, choices: tuple[str, ...], without: frozenset[str] = frozenset()) -> tuple[int | None, str]:
+def answer_of(response: Response) -> tuple[str | None, str]:
+    """The answer as it stands in the response, and how it was found; (None, …) where there is none."""
+    if response.given is not None:
+        return response.given, "given"
+    stated, how = answer(response.text, cut=response.finish_reason == "length")
+    return (None if stated is None else stated[-LONGEST:].strip()), how
+
+
+# --- In place of a language model's extraction, for published procedures
+
+
+def extraction(problem: Problem, response: Response) -> str:
+    """The answer as a language model would extract it: a number in digits, a choice where a sentence names one."""
+    stated, _ = answer_of(response)
+    if stated is None:
+        return ""
+    sentence = len(sentences(stated)) > 1 or marked(stated) is not None
+    if problem.choices:
+        index, how = chosen(stated, problem.choices) if sentence else (None, "")
+        return normal(stated) if index is None or how.startswith("nearest") else problem.choices[index]
+    value = read(stated)
+    if not isinstance(value, Quantity) and sentence and problem.answer_type in ("integer", "float"):
+        value = quantity_stated(stated, problem.question) or value
+    if isinstance(value, Quantity) and problem.answer_type in ("integer", "float"):
+        whole = isinstance(value.number, Fraction) and value.number.denominator == 1
+        decimals = ".0" if whole and re.search(r"\d\.0", normal(stated)) else ""
+        return f"{value.number}{decimals}" if whole else f"{float(value.number):.12g}"
+    return normal(stated)
+
+
+def letters_of(problem: Problem, response: Response) -> tuple[list[str], str]:
+    """The letters that a response names, or that of the choice whose text it says, and how the answer was found."""
+    stated, how = answer_of(response)
+    if stated is None:
+        return [], how
+    if named := letters_in(stated):
+        return named, how
+    index, rule = chosen(stated, problem.choices) if problem.choices else (None, "")
+    exact = index is not None and not rule.startswith(("nearest", "part"))
+    return (["ABCDEFGH"[index]], "choice") if exact and index is not None else ([], how)
+
+
+# --- Multiple choice
+
+_NEGATION = re.compile(r"(?:\bnot|\bnever|\bexcept|n't)(?: (?:the|an?|option|choice))*\s*\(?$", re.IGNORECASE)
+_DENIAL = re.compile(
+    r"\)?(?: (?:is|are|would be))? (?:not|wrong|incorrect|false|impossible)\b|(?: is|)n't\b", re.IGNORECASE
+)
+_SEPARATORS = (r"[,;/&]|\bor\b|\band\b", r"\bor\b")
+_OPPOSITES = {"true": "yes", "yes": "true", "false": "no", "no": "false"}
+_NONE = re.compile(r"(?:none|neither|n/?a)\b", re.IGNORECASE)
+
+Chosen = tuple[int | None, str]
+
+
+def _choice(problem: Problem, stated: str, cleaned: str) -> Decision:
+    assert problem.choices
+    golds = gold_choices(problem)
+    if len(golds) > 1:
+        named = [ord(name) - ord("A") for name in letters_in(stated)]
+        return Decision(sorted(named) == golds, "letters", stated, cleaned)
+    index, how = chosen(stated, problem.choices)
+    right = index is not None and bool(golds) and problem.choices[index] == problem.choices[golds[0]]
+    return Decision(right, how, stated, cleaned)
+
+
+def gold_choices(problem: Problem) -> list[int]:
+    """The indices of the right choices: the gold is their letters where `answer_type` is "letter", else a text."""
+    choices = problem.choices or ()
+    if problem.answer_type == "letter":
+        named = [ord(name) - ord("A") for name in gold_letters(problem.answer) or []]
+        return named if all(index < len(choices) for index in named) else []
+    if problem.answer in choices:
+        return [choices.index(problem.answer)]
+    alike = [index for index, choice in enumerate(choices) if same_text(normal(choice), normal(problem.answer))]
+    return alike[:1]
+
+
+def chosen(stated: str, choices: tuple[str, ...]) -> Chosen:
     """The index of the choice that an answer stands for, and the rule that found it."""
-    cleaned, cleaned_choices = clean(raw, without), [clean(choice, without) for choice in choices]
-    answer, texts = normal(cleaned), [normal(choice) for choice in cleaned_choices]
-    if alone := lone_letter(cleaned):
-        if (index := _index(alone)) < len(choices):
-            return index, "letter"
-        return (texts.index(answer), "choice") if answer in texts else (None, "no such letter")
-    if answer in texts:
-        return texts.index(answer), "choice"
-    if (named := letter(cleaned)) and _index(named) < len(choices):
-        return _index(named), "letter"
-    if marks_several(cleaned):
-        return None, "several letters"
-    if rules_out(cleaned):
-        return None, "negated"
-    if any(len(_parts(cleaned, separator) & set(texts)) > 1 for separator in _SEPARATORS):
+    if len(stated.strip()) > 1 and stated.strip() in choices:  # choices may be "(c)", "(a)", "(b)"
+        return choices.index(stated.strip()), "choice"
+    if only_lists(stated):
         return None, "several choices"
-    return (
-        _last_side(cleaned, texts)
-        or _by_number(raw, choices, without)
-        or _mentioned(cleaned, cleaned_choices)
-        or _containing(cleaned, cleaned_choices)
-        or _most_similar(answer, cleaned, texts, cleaned_choices)
-    )
+    parts = [stated] if len(sentences(stated)) < 2 else [marked(stated), final(stated), *first_letter(stated)]
+    found = next((named for part in dict.fromkeys(parts) if part and (named := _named(part, choices))), None)
+    if found is None:
+        found = _refused(stated, choices) or _in_sentence(final(stated) or stated, choices) or _nearest(stated, choices)
+    return found
 
 
-def _parts(cleaned: str, separator: str) -> set[str]:
-    """The parts of "40 or 60", "Yes, No"."""
-    return {normal(clean(part)) for part in re.split(separator, cleaned)}
-
-
-def _last_side(cleaned: str, texts: list[str]) -> tuple[int, str] | None:
-    """`x = 180 - 60 = 120`: the choice that the last side is."""
-    last = normal(clean(cleaned.rpartition("=")[2])) if "=" in cleaned else ""
-    return (texts.index(last), "choice") if last in texts else None
-
-
-def _by_number(raw: str, choices: tuple[str, ...], without: frozenset[str]) -> tuple[int, str] | None:
-    """The choice of the same number (80% is 0.8, 3.2 million is 3200000), else the one of the closest."""
-    answers = readings(raw, without)
-    for index, choice in enumerate(choices):
-        both = PERCENT.search(raw) and PERCENT.search(choice)  # 30% is not 0.30%
-        count = 1 if both else None
-        if set(answers[:count]) & set(readings(choice, without)[:count]):
-            return index, "choice by number"
-    if (answer := value(clean(raw, without))) is None:
-        return None
-    distances = [(abs(near - answer), index) for index, choice in enumerate(choices)
-                 if (near := value(clean(choice, without))) is not None]  # fmt: skip
-    if not distances:
-        return None
-    distance, index = min(distances)
-    return index, "choice by number" if distance <= 1e-9 * abs(answer) else "nearest choice by number"
+def _named(stated: str, choices: tuple[str, ...]) -> Chosen | None:
+    """The choice that an answer is: its letter, its text or its value."""
+    text, texts = normal(stated), [normal(choice) for choice in choices]
+    same_as = _index_of(text, texts)
+    if alone := lone_letter(text):
+        if _index(alone) < len(choices):
+            return _index(alone), "letter"
+        return (same_as, "choice") if same_as is not None else (None, "no such letter")
+    if same_as is not None:
+        return same_as, "choice"
+    if (name := letter(text)) and _index(name) < len(choices):
+        return _index(name), "letter"
+    if marks_several(text):
+        return None, "several letters"
+    if rules_out(text):
+        return None, "negated"
+    several = [{_index_of(part.strip(), texts) for part in re.split(separator, text)} for separator in _SEPARATORS]
+    if any(len(indices - {None}) > 1 for indices in several):
+        return None, "several choices"
+    return _by_value(stated, text, choices) or _by_word(stated, texts)
 
 
 def _index(name: str) -> int:
     return ord(name) - ord("A")
 
 
-def _mentioned(cleaned: str, choices: list[str]) -> tuple[int | None, str] | None:
+def _index_of(text: str, texts: list[str]) -> int | None:
+    compacts = [compact(one) for one in texts]
+    if compact(text) in compacts:
+        return compacts.index(compact(text))
+    alike = [index for index, one in enumerate(texts) if same_text(one, text)]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _by_value(stated: str, text: str, choices: tuple[str, ...]) -> Chosen | None:
+    """The choice of the same value: 80% is 0.8, √12 is 2√3, the last side of `x = 180 - 60 = 120` is 120."""
+    values = [read(choice) for choice in choices]
+    tried = [read(stated)]
+    if "=" in text:
+        tried.append(read(text.rpartition("=")[2]))
+    for value in tried:
+        if isinstance(value, Text):
+            continue
+        alike = [index for index, one in enumerate(values) if same(one, value)]
+        if alike and all(compact(choices[index]) == compact(choices[alike[0]]) for index in alike[1:]):
+            return alike[0], "choice by value"
+    return None
+
+
+def _by_word(stated: str, texts: list[str]) -> Chosen | None:
+    """Yes, no, true or false at the front of a sentence; True for Yes where that is a choice."""
+    said = word_stated(stated)
+    compacts = [compact(one) for one in texts]
+    for word in (said, _OPPOSITES.get(said or "")):
+        if word and word in compacts:
+            return compacts.index(word), "choice"
+    return None
+
+
+def _refused(stated: str, choices: tuple[str, ...]) -> Chosen | None:
+    """Of an answer that refuses the choices, the one that does so too."""
+    text = normal(stated)
+    for refuses in (_NONE.match, abstains):
+        if refuses(text):  # type: ignore[operator]
+            alike = [index for index, choice in enumerate(choices) if refuses(normal(choice))]  # type: ignore[operator]
+            return (alike[0], "nearest choice") if len(alike) == 1 else (None, "abstention")
+    return None
+
+
+def _in_sentence(stated: str, choices: tuple[str, ...]) -> Chosen | None:
     """The one choice whose letter in brackets, or whose text as whole words, stands in a longer answer."""
-    marked = {mark[1] for mark in re.finditer(r"\(([A-H])\)", cleaned) if not _negated(cleaned, mark.span())}
-    if len(marked) == 1 and (index := _index(marked.pop())) < len(choices):
+    text, texts = normal(stated), [normal(choice) for choice in choices]
+    marks = {mark[1] for mark in re.finditer(r"(?:\(|\b(?:option|choice) |选项?[是为:]? ?)([A-H])(?![a-zA-Z])", text)
+             if not _negated(text, mark.span())}  # fmt: skip
+    if len(marks) == 1 and (index := _index(marks.pop())) < len(choices):
         return index, "letter in text"
-    spans = [(index, span) for index, choice in enumerate(choices) if choice for span in _spans(choice, cleaned)]
+    spans = [(index, span) for index, choice in enumerate(texts) if choice for span in _spans(choice, text)]
     # "set A" within "neither set A nor set B" is no mention of its own.
     spans = [(index, span) for index, span in spans if not any(_within(span, other) for _, other in spans)]
-    mentioned = {index for index, span in spans if not _negated(cleaned, span)}
+    mentioned = {index for index, span in spans if not _negated(text, span)}
     if spans and not mentioned:
         return None, "negated"
-    return (mentioned.pop(), "choice in text") if len(mentioned) == 1 else None
+    if len(mentioned) == 1:
+        return mentioned.pop(), "choice in text"
+    tight = _tight(text)
+    containing = [
+        index for index, one in enumerate(texts) if len(tight) < len(_tight(one)) and _spans(tight, _tight(one))
+    ]
+    number = isinstance(read(stated), Quantity)  # 20 is no part of 20√2
+    return (containing[0], "part of a choice") if len(containing) == 1 and not number else None
 
 
-def _spans(words: str, text: str) -> list[tuple[int, int]]:
+def _spans(part: str, text: str) -> list[tuple[int, int]]:
     """Where words stand in a text as whole words, and not as a term of "180 - 60"."""
-    whole = rf"(?<![\w.])(?<!\d[-+*/^])(?<!\d [-+*/^] ){re.escape(words)}(?!\w|\.\d|\s*[-+*/^]\s*\d)"
+    whole = rf"(?<![\w.-])(?<!\d[-+*/^])(?<!\d [-+*/^] ){re.escape(part)}(?!\w|\.\d|\s*[-+*/^]\s*\d)"
     return [match.span() for match in re.finditer(whole, text, re.IGNORECASE)]
 
 
@@ -156,141 +261,46 @@ def _negated(text: str, span: tuple[int, int]) -> bool:
     return bool(_NEGATION.search(text[: span[0]]) or _DENIAL.match(text[span[1] :]))
 
 
-def _containing(cleaned: str, choices: list[str]) -> tuple[int, str] | None:
-    """The one choice in which the answer stands as whole words: "water flea" of "common water flea"."""
-    if value(cleaned) is not None:  # 20 is no part of 20√2
-        return None
-    tight = _tight(cleaned)
-    containing = [
-        index for index, choice in enumerate(choices) if len(tight) < len(choice) and _spans(tight, _tight(choice))
-    ]
-    return (containing[0], "part of a choice") if len(containing) == 1 else None
-
-
 def _tight(text: str) -> str:
     """Without spaces around signs: "(1, 0)" as "(1,0)"."""
     return re.sub(r"\s*([^\w\s])\s*", r"\1", text)
 
 
-def _most_similar(answer: str, cleaned: str, texts: list[str], choices: list[str]) -> tuple[int | None, str]:
-    """The most similar text; of an answer that refuses the choices, the one that does so too."""
-    if normal(_OPPOSITES.get(answer, "")) in texts:
-        return texts.index(_OPPOSITES[answer]), "choice"
-    for refusal in (_NONE, _UNKNOWN):
-        if refusal.match(cleaned):
-            alike = [index for index, choice in enumerate(choices) if refusal.match(choice)]
-            return (alike[0], "nearest choice") if len(alike) == 1 else (None, "no such choice")
-    return _nearest(answer, texts)
+def _nearest(stated: str, choices: tuple[str, ...]) -> Chosen:
+    """The choice that an answer is a rounding or a misspelling of.
 
-
-def _nearest(answer: str, texts: list[str]) -> tuple[int | None, str]:
-    """The most similar text. To choices that are letters only, and stand in the image, a text is not similar."""
+    To choices that are letters only, and stand in the image, no text is similar.
+    """
+    value = read(stated)
+    if isinstance(value, Quantity):
+        return _nearest_number(value, [read(choice) for choice in choices])
     from rapidfuzz.distance import Levenshtein  # not where recipes are checked
 
-    similarities = [Levenshtein.normalized_similarity(answer, text) for text in texts]
-    if max(similarities) == 0 or all(lone_letter(text) for text in texts):
+    text, texts = " ".join(words(normal(stated))), [" ".join(words(normal(choice))) for choice in choices]
+    numbers = re.findall(r"\d+", text)
+    similarities = [
+        Levenshtein.normalized_similarity(text, one) if re.findall(r"\d+", one) == numbers else 0.0 for one in texts
+    ]
+    if max(similarities) < NEAREST_TEXT or all(lone_letter(one) for one in texts):
         return None, "no such choice"
     return similarities.index(max(similarities)), "nearest choice"
 
 
-def gold_choice(problem: Problem) -> int | None:
-    """The index of the right choice: the gold is its letter where `answer_type` is "letter", else its text."""
-    choices = problem.choices or ()
-    if problem.answer_type == "letter":
-        named = letter(clean(problem.answer))
-        return ord(named) - ord("A") if named and ord(named) - ord("A") < len(choices) else None
-    if problem.answer in choices:
-        return choices.index(problem.answer)
-    texts, gold = [normal(clean(choice)) for choice in choices], normal(clean(problem.answer))
-    return texts.index(gold) if gold in texts else None
+def _nearest_number(value: Quantity, choices: list[Value]) -> Chosen:
+    number = float(amounts(value)[0])
+    distances = [
+        (abs(float(choice.number) - number), index)
+        for index, choice in enumerate(choices)
+        if isinstance(choice, Quantity)
+    ]
+    if not distances or min(distances)[0] > NEAREST_NUMBER * abs(number):
+        return None, "no such choice"
+    return min(distances)[1], "nearest choice by number"
 
 
-def normal(text: str) -> str:
-    """A text for comparison: small letters, no spaces, one spelling, no dots but decimal points."""
-    text = re.sub(r"\\([%#_$&])", r"\1", re.sub(r"\band\b", "&", text))
-    text = re.sub(r"\\sqrt(?![a-zA-Z])", "√", re.sub(r"^the (?=\S+(?: \S+){0,3}$)", "", text, flags=re.IGNORECASE))
-    text = re.sub(r"([√^_])\s*\{\s*(\w)\s*\}", r"\1\2", text)
-    text = re.sub(r"(?<!\d)\.|\.(?!\d)|\s+", "", text.lower())
-    for british, american in _SPELLINGS.items():
-        text = text.replace(british, american)
-    return text
+# --- Open answers
 
 
-def _choice(problem: Problem, extracted: str, cleaned: str, without: frozenset[str]) -> Decision:
-    assert problem.choices
-    index: int | None
-    if len(extracted.strip()) > 1 and extracted.strip() in problem.choices:  # choices may be "(c)", "(a)", "(b)"
-        index, how = problem.choices.index(extracted.strip()), "choice"
-    else:
-        index, how = chosen(extracted, problem.choices, without)
-    gold = gold_choice(problem)
-    right = index is not None and gold is not None and problem.choices[index] == problem.choices[gold]
-    return Decision(right, how, extracted, cleaned)
-
-
-def _open(problem: Problem, extracted: str, cleaned: str, same_number: SameNumber, without: frozenset[str]) -> Decision:
-    gold = clean(problem.answer, without)
-    if normal(gold) == normal(cleaned):
-        return Decision(True, "text", extracted, cleaned)
-    if (first := re.match(r"(yes|no|true|false)[,.;:] ", cleaned, re.IGNORECASE)) and normal(gold) in _OPPOSITES:
-        hedged = normal(cleaned[first.end() :]) in _OPPOSITES
-        return Decision(normal(first[1]) == normal(gold) and not hedged, "text", extracted, cleaned)
-    gold_number, answers = said(gold), readings(extracted, without) or _things(cleaned)
-    if gold_number is not None and answers:
-        right = any(same_number(problem, gold_number, answer) for answer in answers)
-        return Decision(right, "number", extracted, cleaned)
-    if re.fullmatch(r"\[[^\[\]]*,[^\[\]]*\]", gold) and not re.search(r"\\cup|∪", gold):
-        return Decision(_same_list(problem, gold, extracted, same_number), "list", extracted, cleaned, open=True)
-    if not _MATH.search(gold) or len(cleaned) > MAX_FOR_MATH or _words(cleaned) > max(MAX_WORDS, _words(gold)):
-        return Decision(False, "text", extracted, cleaned, open=True)
-    gold, asked = latex(gold), latex(_interval(cleaned) if gold[:1] in "([" else cleaned)
-    if _says_more(asked, gold):
-        return Decision(False, "text", extracted, cleaned, open=True)
-    return Decision(False, "math-verify", extracted, cleaned, ask=(gold, asked), open=True)
-
-
-def _says_more(answer: str, gold: str) -> bool:
-    """Whether an answer is hedged or an inequality and the gold is not: math-verify takes ">= 5" and "not 5" for 5."""
-    return any(not pattern.search(gold) and pattern.search(answer) for pattern in (_INEQUALITY, _HEDGE))
-
-
-def _interval(text: str) -> str:
-    r"""`-2 < x \le 1` as `(-2,1]`, the point `C(2,3)` as `(2,3)`, and U between brackets as the union."""
-    text = re.sub(r"(?<=[)\]])\s*U\s*(?=[(\[])", r" \\cup ", text)
-    text = re.sub(r"^(?:point )?[A-Z]'?\s*=?\s*(?=\([^()]*,)", "", text)
-    less = r"(<=?|≤|\\leq?(?:slant)?(?![a-z])|\\lt(?![a-z]))"
-    match = re.fullmatch(rf"([^<>≤≥]+?)\s*{less}\s*[a-zA-Z]\s*{less}\s*([^<>≤≥]+)", text)
-    if not match:
-        return text
-    low, first, second, high = match.groups()
-    return f"{'(' if first in ('<', _LESS) else '['}{low},{high}{')' if second in ('<', _LESS) else ']'}"
-
-
-def _things(cleaned: str) -> list[Fraction]:
-    """The number of things that an answer counts, if it does. A gold is not read so: "two days" are not "two years"."""
-    return [] if (count := counted(cleaned)) is None else [count]
-
-
-def _words(text: str) -> int:
-    return len(re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}", text))
-
-
-def _same_list(problem: Problem, gold: str, answer: str, same_number: SameNumber) -> bool:
-    """Whether two lists have the same elements: numbers in order, names in any order."""
-    if len(answer) > MAX_CLEANED:
-        return False
-    answer = re.sub(r"\\([{}&])", r"\1", STEPS["wrappers"](STEPS["delimiters"](answer))).strip()
-    if answer.startswith("(") and problem.answer_type != "list":  # an interval, as [-2, 1] may be one
-        return False
-    golds, answers = _elements(gold), _elements(re.sub(r"^both ", "", answer, flags=re.IGNORECASE))
-    if len(golds) != len(answers):
-        return False
-    pairs = [(number(one), number(other)) for one, other in zip(golds, answers, strict=True)]
-    if all(one is not None and other is not None for one, other in pairs):
-        return all(same_number(problem, one, other) for one, other in pairs)  # type: ignore[arg-type]
-    return sorted(map(normal, golds)) == sorted(map(normal, answers))
-
-
-def _elements(text: str) -> list[str]:
-    inner = re.sub(r"^\s*[\[({]|[\])}]\s*$", "", text.strip())
-    return [clean(part) for part in re.split(r",|;|&|\band\b", inner) if part.strip()]
+def _open(problem: Problem, stated: str, cleaned: str, same_number: SameNumber) -> Decision:
+    reading = decide(problem.answer, stated, problem.question, partial(same_number, problem))
+    return Decision(reading.right, reading.reason, stated, cleaned, ask=reading.ask, open=reading.open)

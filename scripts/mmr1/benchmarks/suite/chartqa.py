@@ -2,15 +2,18 @@
 
 from fractions import Fraction
 
+from mmr1.answers.expressions import Number, close
+from mmr1.answers.response import answer as answer_of
 from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, Source, blank, by, text, value, with_image
 from mmr1.benchmarks.rules import reader
-from mmr1.benchmarks.rules.extract import extract
 from mmr1.data.problems import Problem
 from mmr1.plumbing.errors import UserError
 
 TITLE = "ChartQA"
 EXAMPLE = "evaluation: {benchmarks: [chartqa]}"
 
+AXES = (1, 10**3, 10**6, 10**9)  # what a chart's axis counts in: 10.38 (in millions) is 10,380,000
+YEARS = range(1900, 2100)
 TOLERANCE = Fraction(5, 100)
 KINDS = {0: "human", 1: "augmented"}
 
@@ -35,7 +38,7 @@ def to_problem(row: Row, number: int) -> Problem:
 
 def official(problem: Problem, response: Response) -> Decision:
     """Relaxed accuracy as published: a number within 5% of the gold ("4%" is 0.04), else the same text."""
-    extracted, how = extract(response)
+    extracted, how = (response.given, "given") if response.given is not None else answer_of(response.text)
     if extracted is None:
         return Decision(False, how, None)
     answer = extracted.strip()
@@ -46,9 +49,20 @@ def official(problem: Problem, response: Response) -> Decision:
     return Decision(answer.lower() == problem.answer.lower(), "text", extracted, answer)
 
 
-def within_tolerance(problem: Problem, gold: Fraction, answer: Fraction) -> bool:
-    """Whether a number lies within 5% of the gold."""
-    return abs(answer - gold) <= TOLERANCE * abs(gold)
+def within_tolerance(problem: Problem, gold: Number, answer: Number) -> bool:
+    """Whether a number lies within 5% of the gold, or of the gold in thousands, millions or billions.
+
+    A year must be that year: 5% of it are a century.
+    """
+    if gold in YEARS and answer in YEARS:
+        return gold == answer
+    units = AXES if _is_in_units_of_an_axis(gold) else AXES[:1]
+    return any(close(gold, answer / unit, float(TOLERANCE), to_first=True) for unit in units)
+
+
+def _is_in_units_of_an_axis(gold: Number) -> bool:
+    """Whether a number may be of an axis in thousands or millions, as 10.38 is, and 5 things are not."""
+    return 0 < float(gold) < 1e9 and (float(gold) >= 20 or gold != int(gold))
 
 
 def _float(text: str) -> float | None:

@@ -1,9 +1,8 @@
 """The embedded benchmark (docs/design.md §6): held-out handwritten digits, their sum or their largest."""
 
+from mmr1.answers.response import answer as answer_of
 from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, by, text
-from mmr1.benchmarks.rules.clean import clean
-from mmr1.benchmarks.rules.extract import extract
-from mmr1.benchmarks.rules.numbers import number
+from mmr1.benchmarks.rules import reader
 from mmr1.data.problems import Problem
 
 TITLE = "Digits"
@@ -25,19 +24,9 @@ def to_problem(row: Row, number: int) -> Problem:
 
 def official(problem: Problem, response: Response) -> Decision:
     """The same text."""
-    extracted, how = extract(response)
+    extracted, how = (response.given, "given") if response.given is not None else answer_of(response.text)
     answer = (extracted or "").strip()
     return Decision(answer == problem.answer, how, extracted, answer)
-
-
-def reader(problem: Problem, response: Response) -> Decision:
-    """The same number, after cleaning."""
-    extracted, how = extract(response)
-    if extracted is None:
-        return Decision(False, how, None)
-    cleaned = clean(extracted, response.without)
-    answer = number(cleaned)
-    return Decision(answer is not None and answer == number(problem.answer), how, extracted, cleaned)
 
 
 BENCHMARK = Benchmark(
@@ -45,7 +34,7 @@ BENCHMARK = Benchmark(
     source=None,
     to_problem=to_problem,
     official=official,
-    reader=reader,
+    reader=reader.rule,
     breakdowns={"task": by("task"), "count": by("count")},
     official_prompt=lambda row: text(row, "question"),
 )

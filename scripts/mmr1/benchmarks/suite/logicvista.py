@@ -1,6 +1,7 @@
 """LogicVista: multiple choice whose gold is one option letter or several."""
 
 import re
+from dataclasses import replace
 
 from mmr1.benchmarks.base import (
     Benchmark,
@@ -16,9 +17,6 @@ from mmr1.benchmarks.base import (
     with_image,
 )
 from mmr1.benchmarks.rules import reader
-from mmr1.benchmarks.rules.clean import clean
-from mmr1.benchmarks.rules.extract import extract
-from mmr1.benchmarks.rules.letters import letters, marks_several
 from mmr1.data.problems import Problem
 
 TITLE = "LogicVista"
@@ -27,8 +25,6 @@ EXAMPLE = "evaluation: {benchmarks: [logicvista]}"
 NO_ANSWER = ["zzzzz"]  # what the published extraction writes where an answer names no option
 
 _OPTION = re.compile(r"\(([A-H])\)\s*")
-_BEGINS = re.compile(r"[\[(]?([A-H])\b[\])]?")  # what stands behind "the answer is"
-_MARKED = re.compile(r"\(([A-Ha-h])\)|\b([A-H])\b(?=[.:)])|(?:^|\s)([B-H])(?=\s*$|,)", re.MULTILINE)
 
 
 def to_problem(row: Row, number: int) -> Problem:
@@ -69,21 +65,8 @@ def _letters(problem: Problem, response: Response) -> tuple[list[str], str]:
     if len(answer) == 1:
         letter = answer.lower()
         return ([letter], "one letter") if letter in "abcde" or letter.isnumeric() else (NO_ANSWER, "no option")
-    extracted, how = extract(Response(re.sub(r"^\d+[.)]\s+(?=\S)", "", answer)))
-    if extracted is not None:
-        cleaned = clean(extracted, response.without)
-        if named := letters(cleaned) or (_begins(extracted) if how == "phrase" else []):
-            return [letter.lower() for letter in named], how
-        texts = [reader.normal(clean(choice, response.without)) for choice in problem.choices or ()]
-        if reader.normal(cleaned) in texts:
-            return ["abcdefgh"[texts.index(reader.normal(cleaned))]], "choice"
-    marked = {next(group for group in match.groups() if group).lower() for match in _MARKED.finditer(answer)}
-    return (sorted(marked), "marked") if len(marked) == 1 else (NO_ANSWER, "no option")
-
-
-def _begins(extracted: str) -> list[str]:
-    match = _BEGINS.match(extracted)
-    return [match[1]] if match and not marks_several(extracted) else []
+    named, how = reader.letters_of(problem, replace(response, text=re.sub(r"^\d+[.)]\s+(?=\S)", "", answer)))
+    return ([name.lower() for name in named], how) if named else (NO_ANSWER, "no option")
 
 
 def _listed(question: str) -> tuple[str, ...] | None:

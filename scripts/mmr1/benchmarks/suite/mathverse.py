@@ -7,6 +7,7 @@ for the official score.
 import re
 from dataclasses import replace
 
+from mmr1.answers.letters import gold_letters
 from mmr1.benchmarks.base import (
     Benchmark,
     Row,
@@ -20,8 +21,6 @@ from mmr1.benchmarks.base import (
     with_image,
 )
 from mmr1.benchmarks.rules import reader
-from mmr1.benchmarks.rules.clean import clean
-from mmr1.benchmarks.rules.letters import letter
 from mmr1.data.problems import Problem
 
 TITLE = "MathVerse"
@@ -72,7 +71,7 @@ def with_siblings_choices(problems: list[Problem]) -> list[Problem]:
 def _answer_type(answer: str, choices: tuple[str, ...] | None) -> str:
     if not choices:
         return "open"
-    return "letter" if letter(clean(answer)) else "choice"
+    return "letter" if gold_letters(answer) else "choice"
 
 
 def _listed(question: str) -> tuple[str, ...] | None:

@@ -1,5 +1,6 @@
 """MathVision (test): competition problems whose gold is a letter, or a number where there are no options."""
 
+from mmr1.answers.expressions import Number, rounded
 from mmr1.benchmarks.base import (
     Benchmark,
     Decision,
@@ -12,7 +13,7 @@ from mmr1.benchmarks.base import (
     text,
     with_image,
 )
-from mmr1.benchmarks.rules import mathvision_rules
+from mmr1.benchmarks.rules import mathvision_rules, reader
 from mmr1.data.problems import Problem
 
 TITLE = "MathVision"
@@ -52,6 +53,11 @@ def official(problem: Problem, response: Response) -> Decision:
     return Decision(False, "different" if answer.strip() else "empty", answer or None, answer)
 
 
+def to_two_decimals(problem: Problem, gold: Number, answer: Number) -> bool:
+    """Whether two numbers are equal after rounding to two decimals, as the published procedure has it."""
+    return rounded(gold, 2) == rounded(answer, 2)
+
+
 def _gold_option(problem: Problem) -> str:
     index = ord(problem.answer) - ord("A") if problem.choices and len(problem.answer) == 1 else -1
     return problem.choices[index] if problem.choices and 0 <= index < len(problem.choices) else ""
@@ -70,7 +76,7 @@ BENCHMARK = Benchmark(
     source=Source("MathLLMs/MathVision", "14b5e86", "test", 3040, image="decoded_image"),
     to_problem=to_problem,
     official=official,
-    reader=official,  # §6.1: the official procedure where there is one; nothing in it passes an empty answer
+    reader=lambda problem, response: reader.judged(problem, response, to_two_decimals),
     breakdowns={"subject": by("subject"), "level": by("level")},
     official_prompt=_official_prompt,
 )

@@ -1,8 +1,8 @@
 """MathVista (testmini): free-form numbers and lists, and multiple choice whose gold is the text of a choice."""
 
 import re
-from fractions import Fraction
 
+from mmr1.answers.expressions import Number, equal_numbers, rounded
 from mmr1.benchmarks.base import (
     Benchmark,
     Decision,
@@ -18,8 +18,6 @@ from mmr1.benchmarks.base import (
     with_image,
 )
 from mmr1.benchmarks.rules import reader
-from mmr1.benchmarks.rules.clean import clean
-from mmr1.benchmarks.rules.extract import extract
 from mmr1.data.problems import Problem
 
 TITLE = "MathVista"
@@ -82,10 +80,10 @@ def scored(problem: Problem, extraction: str, *, truncate: bool = True) -> Decis
     return Decision(prediction == problem.answer, rule, extraction, prediction)
 
 
-def same_number(problem: Problem, gold: Fraction, answer: Fraction) -> bool:
+def same_number(problem: Problem, gold: Number, answer: Number) -> bool:
     """Equal after rounding to the decimals that the problem asks for, where it does."""
     precision = problem.metadata["precision"]
-    return gold == (answer if precision is None else round(answer, precision))
+    return equal_numbers(gold, answer) if precision is None else gold == rounded(answer, precision)
 
 
 def _choice(extraction: str, choices: tuple[str, ...]) -> tuple[str, str]:
@@ -108,8 +106,7 @@ def _extraction(problem: Problem, response: Response) -> str:
         return response.text
     if quoted := re.search(r'The answer is "(.*)"\.', response.text):
         return quoted[1]
-    extracted, _ = extract(response)
-    return "" if extracted is None else clean(extracted, response.without)
+    return reader.extraction(problem, response)
 
 
 def _official_prompt(row: Row) -> str:

@@ -2,8 +2,8 @@ import random
 
 import pytest
 
+from mmr1.answers.response import extract_answer, last_boxed
 from mmr1.rewards.format import well_formed
-from mmr1.rewards.reading.extract import extract_answer, last_boxed
 
 GOOD = r"<think>3+5=8</think><answer>\boxed{8}</answer>"
 

@@ -1,0 +1,121 @@
+"""Whether an answer is its gold, where no choices are listed: one decision for the reward and for benchmarks."""
+
+import re
+from dataclasses import dataclass
+
+from mmr1.answers.expressions import equal_numbers
+from mmr1.answers.letters import letters, mentioned, rules_out
+from mmr1.answers.notation import normal
+from mmr1.answers.statements import (
+    abstains,
+    final,
+    last_sentences,
+    marked,
+    only_lists,
+    quantity_stated,
+    sentences,
+    states_text,
+)
+from mmr1.answers.texts import same_text
+from mmr1.answers.values import Quantity, SameNumber, Text, Value, read, same
+
+MAX_FOR_MATH = 400  # characters; math-verify is not asked about more, as no gold is that long
+MAX_WORDS = 2  # words in an answer that is math; of a sentence math-verify would pick a number to its liking
+YEARS = range(1500, 2100)
+_MATH = re.compile(r"[\d\\^_=+*/<>|∞πθ√]")
+_INEQUALITY = re.compile(r"[<>≤≥≠]")
+_HEDGE = re.compile(r"\b(?:not|never|or|least|most|more|less|than|between|to)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What came of reading an answer beside its gold.
+
+    `ask` is set where math-verify has to compare (gold, answer). `open` marks an answer that was found wrong without
+    certainty: what a judge may be asked about.
+    """
+
+    right: bool
+    reason: str  # "words", "equal", "different", "abstention", "statement", "nothing stated"
+    ask: tuple[str, str] | None = None
+    open: bool = False
+
+
+def decide(gold: str, answer: str, question: str = "", same_number: SameNumber = equal_numbers) -> Reading:
+    """Whether an answer is, or states in a sentence, the gold's value or words. Never raises."""
+    gold_value, value = read(gold), read(answer)
+    kind = "words" if isinstance(gold_value, Text) else "equal"
+    if same_text(normal(gold), normal(answer)):
+        return Reading(True, kind)
+    verdict = same(gold_value, value, same_number)
+    if verdict is not None:
+        certain = verdict or isinstance(value, Quantity)
+        return Reading(verdict, kind if verdict else "different", open=not certain)
+    if abstains(final(answer) or answer) and not abstains(gold):
+        return Reading(False, "abstention")
+    if not _no_arithmetic(normal(answer)) and _states(gold, gold_value, answer, question, same_number):
+        return Reading(True, "statement")
+    return _by_math_verify(gold, gold_value, answer, value)
+
+
+def _states(gold: str, gold_value: Value, answer: str, question: str, same_number: SameNumber) -> bool:
+    """Whether a sentence, or several, say the gold."""
+    if isinstance(gold_value, Quantity):
+        quantity = quantity_stated(answer, question, year=gold_value.number in YEARS)
+        return quantity is not None and same(gold_value, quantity, same_number) is True
+    if isinstance(gold_value, Text):
+        return states_text(gold, answer)
+    for part in (marked(answer), final(answer)):
+        for said in (part, re.split(r"\b(?:is|are|to be)\b|:", part)[-1]) if part else ():
+            if same(gold_value, read(said), same_number):
+                return True
+    return False
+
+
+def _by_math_verify(gold: str, gold_value: Value, answer: str, value: Value) -> Reading:
+    """What the grammar cannot read, if it is math: math-verify would pick a number out of any sentence."""
+    golds, answers = normal(gold), normal(answer)
+    wordy = len(answers) > MAX_FOR_MATH or _words(answers) > max(MAX_WORDS, _words(golds))
+    says_more = any(not pattern.search(golds) and pattern.search(answers) for pattern in (_INEQUALITY, _HEDGE))
+    math = _MATH.search(golds) and _MATH.search(answers) and not isinstance(value, Quantity)
+    if (
+        not math
+        or wordy
+        or says_more
+        or (isinstance(gold_value, Text) and _no_arithmetic(golds))
+        or _no_arithmetic(answers)
+    ):
+        return Reading(False, "words" if isinstance(gold_value, Text) else "different", open=True)
+    return Reading(False, "math-verify", ask=(gold.strip().strip("$"), answer.strip().strip("$")), open=True)
+
+
+def _no_arithmetic(text: str) -> bool:
+    """Digits that stand for no number: two numbers side by side, a time, a date, a range, `1=2=3`."""
+    return re.fullmatch(r"[\d\s:/.,=%°-]+", text) is not None
+
+
+def _words(text: str) -> int:
+    return len(re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}", text))
+
+
+def letters_in(answer: str) -> list[str]:
+    """The sorted letters that an answer names: all of it, or its last statement."""
+    if only_lists(answer):
+        return []
+    parts = [answer] if len(sentences(answer)) < 2 else [marked(answer), *first_letter(answer), final(answer)]
+    for part in parts:
+        if part and (named := letters(normal(part))):
+            return named
+    if len(answer.split()) < 2:
+        return []
+    for sentence in last_sentences(answer):
+        if (name := mentioned(normal(sentence))) and not rules_out(normal(sentence)):
+            return [name]
+        if re.search(r"(?<!\w)[A-H](?!\w)", sentence):
+            break
+    return []
+
+
+def first_letter(answer: str) -> list[str]:
+    """The first of several sentences, where it begins with a letter: "(B) 12 cm. Since …"."""
+    return [answer.strip().split("\n", 1)[0]] if re.match(r"\s*[*(\[]*[A-H][)\].:]", answer) else []

@@ -1,0 +1,408 @@
+"""What sentences state: the one quantity, name or word of an answer that is written out.
+
+"The largest bar is 93.45%." states 93.45%. What the question names is not what is stated (of "6 algorithms are better
+than 2" it is the 6), nor are years beside another number, notes in brackets and what stands in quotation marks.
+A text of several sentences states what its last one does, unless it begins with its answer ("There are 3 …", "Yes, …").
+Several different values are none.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from mmr1.answers.expressions import close, leading_number
+from mmr1.answers.notation import normal
+from mmr1.answers.texts import compact, same_text, words
+from mmr1.answers.values import (
+    _NUMBER_WORD,
+    _SCALE,
+    _SCALES,
+    ROUNDING,
+    Quantity,
+    _number_word,
+    amounts,
+    read,
+)
+
+LONGEST = 4_000  # characters of a text that is read for what it states: its end
+LONGEST_SENTENCE = 600
+BEFORE = 80  # characters in front of a number that say what it is
+LAST = 3  # sentences at the end of a text that may state its answer
+
+
+# --- Abstentions
+
+_ABSTENTION = re.compile(
+    r"\b(?:can ?not|can't|could not|couldn't|unable to|impossible to|not possible to|insufficient|not enough)"
+    r"(?: \w+){0,4}? (?:be )?(?:determin\w+|answer\w*|identif\w+|tell|say|provide|see|know\w*|find|found|view|state\w*"
+    r"|information|data|detail\w*|calculat\w+|comput\w+|solv\w+|assess\w*|seen|read|infer\w*)"
+    r"|\b(?:cannot|can not|can't) (?:say|tell)\b"
+    r"|\b(?:not|n't) (?:provided|given|visible|shown|available|specified|present|relevant|applicable|sure|known|clear"
+    r"|enough|determin\w+|contain|provide|show|include|depict|have (?:any|enough|sufficient))\b"
+    r"|\b(?:contains?|provides?|shows?|has|have|with|there is|is) no (?:\w+ )?"
+    r"(?:information|content|data|image|answer|graph"
+    r"|figure|evidence|discernible|visible|relevant)"
+    r"|\b(?:unanswerable|undetermined|indeterminate|unknown|uncertain|unclear|irrelevant|not applicable)\b"
+    r"|\bimage (?:\w+ )*?is (?:\w+ )?(?:blank|empty|white|missing|irrelevant)\b"
+    r"|^(?:n/?a|none|no answer|no information|maybe|无法|不能|不确定)\b|无法|不确定"
+    r"|\bi (?:do not|don't) know\b|\bno (?:information|answer|image|data) (?:is |was )?(?:provided|given|available)",
+    re.IGNORECASE,
+)
+
+
+def abstains(text: str) -> bool:
+    """Whether a text says that there is no answer: "cannot be determined", "The image is blank", "N/A"."""
+    return _ABSTENTION.search(text[-LONGEST:].replace("’", "'")) is not None
+
+
+# --- Sentences
+
+_MARKER = re.compile(
+    r"(?:\b(?:(?:the|my) )?(?:(?:correct|final|right|best|most likely|closest|most appropriate|most accurate) )*"
+    r"(?:answer|option|choice|final value|final result)s?(?: letter| choice| option)?"
+    r"(?: (?:to|for|of|that|which|in|from|among|based) [^.:\n]{1,100}?)?[*_ ]*"
+    r"(?:\s*[:：=]|\s+(?:is|are|would be|should be|must be|will be)\b\s*(?:therefore |thus )?:?)"
+    r"|(?:答案|结论)(?:应该|应)?\s*(?:是|为)?\s*[:：]?)[*_\s]*",
+    re.IGNORECASE,
+)
+# "Therefore, the figure that fits is:", where little follows.
+_COLON = re.compile(r"[^\s:][^\n]{0,400}:[*_ ]*\n[*_\s]*")
+NEAR_THE_END = 1_000  # characters
+FOLLOW = 2  # sentences at most behind such a line
+_END = re.compile(
+    r"(?<=[.!?。])(?<!\n\d\.)(?<!\A\d\.)(?<!\n\d\d\.)(?<!\n[A-H]\.)(?<!\A[A-H]\.)(?<!\*[A-H]\.)(?<!\b[A-Z]\.[A-Z]\.)(?<!\bvs\.)(?<!\bapprox\.)(?<!\bNo\.)(?<!\be\.g\.)(?<!\bi\.e\.)[\"'*)]*\s+(?=\S)|\n+"
+)
+_BULLET = re.compile(r"\s*(?:[*•-]\s+|\d+[.)]\s+|\|)")
+_ENUMERATION = re.compile(r"\b(?:are|include|following|these|is|as follows|namely)\s*:\s*\S|:\s*$", re.IGNORECASE)
+_FIRST = re.compile(
+    r"\s*(?:\**(?:yes|no|true|false)\b"
+    r"|there (?:is|are|was|were) (?:only |exactly |about |a total of )?(?:\d|[a-z]+\b))",
+    re.IGNORECASE,
+)
+_CONCLUDES = re.compile(
+    r"\b(?:therefore|thus|hence|so|in total|total|in conclusion|remaining|overall)\b|=", re.IGNORECASE
+)
+_MATH_LINES = re.compile(r"\\[\[\]]|\$\$")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences and lines of a text."""
+    parts = _END.split(_MATH_LINES.sub("\n", text[-LONGEST:]))
+    return [part.strip()[-LONGEST_SENTENCE:] for part in parts if part and part.strip()]
+
+
+def _marker_end(text: str) -> int | None:
+    """Where the last marker of an answer ends."""
+    found = [match.end() for match in _MARKER.finditer(text)][-1:]
+    found += [match.end() for match in _COLON.finditer(text, max(0, len(text) - NEAR_THE_END)) if _is_last(text, match)]
+    return max(found, default=None)
+
+
+def _is_last(text: str, colon: re.Match[str]) -> bool:
+    rest = sentences(text[colon.end() :])
+    return 0 < len(rest) <= FOLLOW and not _BULLET.match(text[colon.end() :])
+
+
+@lru_cache(10_000)
+def marked(text: str) -> str | None:
+    """What stands behind the last "the answer is", "Final value:" or the like, up to the end of its sentence."""
+    text = text[-LONGEST:]
+    end = _marker_end(text)
+    rest = sentences(text[end:]) if end is not None else []
+    return rest[0].strip(" *") if rest else None
+
+
+_ITEM = re.compile(r"\s*(?:[*•-]\s+)?[*(\[]*(?:\d{1,2}[.)\]]|[A-H][.)\]:])\W*\s|\s*[*•-]\s+")
+
+
+def only_lists(text: str) -> bool:
+    """Whether a text ends in a list or in a question, and marks no answer: that states nothing."""
+    parts = sentences(text)
+    if marked(text) or not parts:
+        return False
+    return parts[-1].endswith("?") or (len(parts) > 1 and all(_ITEM.match(f"{part} ") for part in parts[-2:]))
+
+
+def tail(text: str) -> str:
+    """The end of a text, from the last marker of an answer or the last sentences on."""
+    text = text.strip()[-LONGEST:]
+    end = _marker_end(text)
+    last = [match.start() for match in _END.finditer(text)][-LAST:]
+    start = last[0] if len(last) == LAST else 0
+    if end is not None:
+        start = min(start, max(text.rfind("\n", 0, len(text[:end].rstrip())), 0))
+    return text[start:].strip()
+
+
+@lru_cache(10_000)
+def final(text: str) -> str | None:
+    """The part of a text that states its answer: behind a marker, or the last sentence. None for a cut-off one."""
+    text = text.strip()
+    if stated := marked(text):
+        return stated
+    parts = [part for part in sentences(text) if re.search(r"\w", part)]
+    if not parts:
+        return None
+    return None if _is_cut(parts[-1]) else parts[-1].strip(" *")
+
+
+def last_sentences(text: str) -> list[str]:
+    """The last sentences, the last one first; none of a text that is cut off."""
+    return [part.strip(" *") for part in reversed(sentences(text)[-LAST:])] if final(text) else []
+
+
+_FINISHED = re.compile(r"[.!?。:)\]}\"'*|%°$»”>]\s*$|(?:=|≈|\bis|\bare|:)\s*\S{1,20}$")
+SHORT = 60  # characters: a shorter line needs no full stop to be whole
+
+
+def _is_cut(sentence: str) -> bool:
+    return len(sentence) > SHORT and not _FINISHED.search(sentence)
+
+
+# --- Quantities
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A quantity in a sentence, and where it stands."""
+
+    quantity: Quantity
+    start: int
+    end: int
+
+
+_START = re.compile(r"(?<![\w.,/^])(?<!\d-)-?(?=[\d√]|\.\d|\(?\d+/)")
+_QUOTED = re.compile(r"\"[^\"]*\"")
+_BRACKETS = re.compile(r"\([^()]*[a-zA-Z=][^()]*\)|\(\d{4}\)|\([^(),]*[\d%]\s*[-+*/]\s*\d[^(),]*\)")
+_RANGE = re.compile(
+    r"\d[\d.]*\s*[%°]?\s*(?:-|\bto\b|\bor\b|\band\b(?= \d[\d.]*%? (?!\w+ (?:is|was)\b)))\s*\d", re.IGNORECASE
+)
+_DENIED = re.compile(
+    r"(?:\bnot|n't|\bthan|\bexcept|\bexceeds?|\babove|\bbelow|\bover|\bunder)\s+(?:\w+ )?$", re.IGNORECASE
+)
+_MORE = re.compile(r"\s+(?:more|less|fewer|dozen|or (?:more|less))\s*$", re.IGNORECASE)
+_YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
+_LISTED = re.compile(r"\s*(?:,|;|\band\b|\bor\b)\s*(?:and |or )?[-$€£]?\d")
+_CLAIM = re.compile(
+    r"(?:\b(?:is|was|are|were|be|equals?|has|had|have|shows?|reached|totals?"
+    r"|accounted for|accounts for|to be|becomes|get)"
+    r"|[=≈:])\s*(?:(?:approximately|about|around|roughly|nearly|only|exactly|also|equal to|a total of|at|the|therefore"
+    r"|thus|estimated (?:to be|at)|[$€£~≈])\s*)*$",
+    re.IGNORECASE,
+)
+
+
+def quantity_in(sentence: str, question: str = "", year: bool = False) -> Quantity | None:
+    """The one quantity, or `year`, that a sentence states; None if it states none or several."""
+    text = normal(sentence[-LONGEST_SENTENCE:])
+    found = _numbers(_QUOTED.sub(_blank, _BRACKETS.sub(_blank, text))) or _numbers(text)
+    if not found:
+        return _in_words(text)
+    kept = [one for one in found if not _DENIED.search(_before(text, one)) and not _MORE.match(text, one.end)]
+    if not kept:
+        return None
+    kept = _beside(kept, lambda one: not _is_asked(one.quantity, question))
+    kept = _beside(kept, lambda one: _is_year(text, one) == year)
+    if len(kept) > 1 and (one := _one(kept)) is not None:
+        return one
+    ends = [span for match in _RANGE.finditer(text) for span in (match.start(), match.end() - 1)]
+    if any(one.start in ends for one in kept):
+        return None
+    if len(kept) == 1:
+        return kept[0].quantity
+    return _one([one for one in kept if _CLAIM.search(_before(text, one)) and not _LISTED.match(text, one.end)])
+
+
+def _before(text: str, number: _Number) -> str:
+    return text[max(0, number.start - BEFORE) : number.start]
+
+
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match[0])
+
+
+def _beside(found: list[_Number], keep: object) -> list[_Number]:
+    """Those that pass, or all where none does."""
+    return [one for one in found if keep(one)] or found  # type: ignore[operator]
+
+
+def _numbers(text: str) -> list[_Number]:
+    found, position = [], 0
+    while match := _START.search(text, position):
+        number = _number_at(text, match.start())
+        position = match.end() + 1
+        if number:
+            found.append(number)
+            position = max(position, number.end)
+    return found
+
+
+_UNIT_BEHIND = re.compile(r" ?((?:square |cubic |sq\.? )?[a-zA-ZμΩ°]+(?:\^\(?-?\d\)?)?(?:/[a-zA-Z]+(?:\^\d)?)?)")
+_NO_UNITS = frozenset(
+    re.findall(
+        r"\w+",
+        "in at as a are is an and or of to the for on by with years year times points",
+    )
+)
+
+
+def _number_at(text: str, start: int) -> _Number | None:
+    rest = text[start:]
+    if re.match(r"-?\d[\d.]*[%°]?\s?-\s?\d|\d{1,2}:\d\d\b", rest):  # a range, a time: each end for itself
+        first = re.match(r"-?\d+(?:\.\d+)?", rest)
+        leading = leading_number(first[0]) if first else None
+    else:
+        leading = leading_number(re.split(r" [-+*/=] |[;,] ", rest, maxsplit=1)[0])
+    if leading is None or re.match(r"[a-zA-Z]{0,2}\d|(?:st|nd|rd|th)\b", rest[leading[1] :]):
+        return None
+    number, end = leading
+    if re.match(r"\s?:\s?\d", rest[end:]) and (below := leading_number(rest[end:].lstrip(" :"))) and below[0]:
+        skipped = len(rest[end:]) - len(rest[end:].lstrip(" :"))
+        if isinstance(number, float) or isinstance(below[0], float):
+            return None
+        number, end = number / below[0], end + skipped + below[1]
+    percent = rest[end : end + 1] == "%"
+    end += percent
+    scale = 1
+    if match := _SCALE.match(rest, end):
+        scale, end = _SCALES[(match[1] or match[2]).lower()], match.end()
+    behind = _UNIT_BEHIND.match(rest, end)
+    name = behind[1] if behind and behind[1].lower() not in _NO_UNITS else ""
+    return _Number(Quantity(number, name, scale, percent), start, start + end)
+
+
+def _is_asked(quantity: Quantity, question: str) -> bool:
+    """Whether the question itself names a number."""
+    return quantity.number in _asked(question)
+
+
+@lru_cache(4_096)
+def _asked(question: str) -> frozenset[object]:
+    return frozenset(one.quantity.number for one in _numbers(normal(question[-2_000:])))
+
+
+def _is_year(text: str, number: _Number) -> bool:
+    return _YEAR.fullmatch(text[number.start : number.end].strip()) is not None
+
+
+def _one(found: list[_Number]) -> Quantity | None:
+    """The one quantity that some say, perhaps several times and rounded."""
+    if not found:
+        return None
+    last = found[-1].quantity
+    alike = all(any(close(a, b, ROUNDING) for a in amounts(one.quantity) for b in amounts(last)) for one in found)
+    others = tuple(one.quantity.number for one in found[:-1] if one.quantity.number != last.number)
+    return replace(last, also=others) if alike else None
+
+
+def _in_words(text: str) -> Quantity | None:
+    """ "There are seven sectors.": the one number that is written as a word, "one" only where it is counted."""
+    found = [match for match in re.finditer(r"[a-zA-Z-]+", text) if _NUMBER_WORD.match(match[0])]
+    found = [
+        one for one in found if not re.match(r"one\b(?! (?:is|of the following))", one[0], re.I) or len(found) == 1
+    ]
+    values = {_number_word(match) for one in found if (match := _NUMBER_WORD.fullmatch(one[0]))}
+    return Quantity(values.pop()) if len(values) == 1 else None
+
+
+def quantity_stated(text: str, question: str = "", year: bool = False) -> Quantity | None:
+    """The quantity that a text states: its marked answer's, or that of the sentence that it begins or ends with."""
+    if stated := marked(text):
+        value = read(stated)
+        return value if isinstance(value, Quantity) else quantity_in(stated, question, year)
+    parts = sentences(text)
+    if len(parts) > 1 and isinstance(last := read(parts[-1]), Quantity) and not _BULLET.match(parts[-1]):
+        return last
+    if len(parts) > 1 and _FIRST.match(parts[0]) and not any(_CONCLUDES.search(part) for part in parts[1:]):
+        return quantity_in(parts[0], question, year)
+    lines = [part for part in parts if not (_BULLET.match(part) and not _CONCLUDES.search(part))] or parts
+    for part in reversed(lines[-4:] if len(parts) > 1 else lines):
+        if len(lines) > 1 and _ENUMERATION.search(part) and "=" not in part:
+            continue
+        value = read(re.split(r"(?<![<>!])(?:=|≈|\\approx)", part)[-1])
+        if isinstance(value, Quantity):
+            return value
+        if re.search(r"\d", part) or _in_words(normal(part)) is not None:
+            return quantity_in(part, question, year)
+    return None
+
+
+# --- Names and words
+
+_YES_NO = {"yes", "no", "true", "false"}
+_COPULA = (
+    r"(?:is|are|was|were|be|had|has|have|chose|represents?|corresponds to|belongs to|shows?|named|called|with|by|for|:)"
+)
+_NOT_CLAIMED = re.compile(
+    r"(?:\bnot|n't|\bthan|\bnor|\bneither|\beither|\bor|\bexcept|\bexcluding|\bwithout|\bunlike|\bfrom"
+    r"|\bbetween|\bto|\bthan (?:that|those) (?:of|in)"
+    r"|\bvs\.?|\bversus)\s+(?:the |an? )?[\"'*]*$",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(r"[\"'*)]*\s*(?:(?:is|are|was|were|does|do|did|has|have) not\b|n't\b|or\b|and\b)", re.IGNORECASE)
+
+
+_BEGINS_WITH = re.compile(
+    r"[\s\"'*(]*(?:so|thus|therefore|hence)?,?\s*(yes|no|true|false)\b(?! one\b)(.*)", re.IGNORECASE | re.DOTALL
+)
+
+
+def word_stated(text: str) -> str | None:
+    """The yes, no, true or false that a text states, in small letters; None if it states none or both."""
+    for part in (marked(text), text, final(text)):
+        if match := _BEGINS_WITH.match(normal(part)) if part else None:
+            rest = match[2].strip()
+            if re.match(r"(?:or|and|,)\s+(?:yes|no|true|false)\b", rest, re.IGNORECASE) or (
+                not re.match(r"[.,;:!\"')*-]|because|since|as\b|\Z", rest)
+            ):
+                return None
+            return match[1].lower()
+    return None
+
+
+def states_text(gold: str, text: str) -> bool:
+    """Whether a text that is a sentence states a name: as its subject or at its end, and not beside another one."""
+    if compact(gold) in _YES_NO:
+        return word_stated(text) == compact(gold)
+    parts = sentences(text)
+    tried = [marked(text), final(text)]
+    if parts and len(parts) > 1:
+        tried.append(parts[0])
+    return any(part is not None and _claims(gold, part) for part in dict.fromkeys(tried))
+
+
+def _claims(gold: str, sentence: str) -> bool:
+    sentence, gold = normal(sentence[-LONGEST_SENTENCE:]), normal(gold)
+    if same_text(gold, sentence):
+        return True
+    quoted = re.findall(r"\"([^\"]+)\"", sentence)
+    if len(quoted) == 1 and same_text(gold, quoted[0]):
+        return True
+    pattern = r"\W+".join(re.escape(part) for part in re.findall(r"\w+", gold))
+    if not pattern or not words(gold):
+        return False
+    spans = [match.span() for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", sentence, re.IGNORECASE)]
+    return any(_is_claimed(sentence, start, end) for start, end in spans)
+
+
+_SUBJECT_ENDS = re.compile(
+    r"[\"'*]*\s*(?:\([^()]*\)\s*)?(?:,[^,]*,\s*)?(?:is|are|was|were|has|had|have|shows?|ranks?|received|recorded|accounts?|saw|spent"
+    r"|represents?|exhibits?|holds?|reached|[,.]|$)\b|[\"'*]*\s*$",
+    re.IGNORECASE,
+)
+
+
+def _is_claimed(sentence: str, start: int, end: int) -> bool:
+    before, behind = sentence[:start], sentence[end:]
+    if _NOT_CLAIMED.search(before) or _DENIAL.match(behind):
+        return False
+    introduced = r"\s*(?:[^,.]{1,60},\s*)?(?:so|thus|therefore|hence)?,?\s*(?:the |an? )?[\"'*]*"
+    subject = re.fullmatch(introduced, before, re.IGNORECASE)
+    if subject and _SUBJECT_ENDS.match(behind):
+        return True
+    ends = (
+        r"[\"'*)]*\s*(?:\([^()]*\))?\s*"
+        r"(?:[.,;]|$|(?:with|which|than|because|since|as|at)\b|and (?:it|its|the)\b)"
+    )
+    closes = re.match(ends, behind)
+    return bool(closes) and (bool(re.search(rf"\b{_COPULA}\b|:", before)) or behind.strip(" .\"'*") == "")

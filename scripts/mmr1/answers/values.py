@@ -1,0 +1,585 @@
+"""The small grammar of answers: what a text says as a value, and whether two values are the same.
+
+| kind | examples (in the one form of notation) |
+| --- | --- |
+| `Quantity` | 5, -1/2, 2√3, 1 1/4, 43%, 53.03 million people, 27 cm^2, 4:1, seven sectors |
+| `Range` | (-2,1], x > 3, -2 < x ≤ 1, (-∞,1) ∪ (2,∞), ℝ |
+| `Sequence` | (2,3), [2014, 2016], {1,2}, 2 and 3, Gambia and Niger |
+| `Equation` | y-3 = 2/3(x-8) |
+| `Formula` | 72x - 2x^3 |
+| `Text` | whatever is left, `12:30`, 10-12, 2015/16 and dates among it: they are no arithmetic |
+
+`read` gives the one value of a text, `same` compares two; numbers are compared by a function that the caller may give
+(a benchmark has its tolerance). `x = 5`, "Area ≈ 5" and `2·3 - 1 = 5` are 5.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+
+from mmr1.answers.expressions import (
+    NoFormula,
+    Number,
+    Tree,
+    close,
+    equal_numbers,
+    formula,
+    leading_number,
+    same_equation,
+    same_formula,
+    value,
+)
+from mmr1.answers.notation import normal
+from mmr1.answers.texts import same_text
+from mmr1.answers.units import converted, is_whatever, unit
+
+SameNumber = Callable[[Number, Number], bool]
+
+LONGEST = 400  # characters of a value: what is longer is a text
+ROUNDING = 5e-3  # relative: two writings of one number in a chain, as 10π ≈ 31.4
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number with what it counts. `scale` is the factor that a word states (million), `percent` whether % stands."""
+
+    number: Number
+    unit: str = ""
+    scale: int = 1
+    percent: bool = False
+    counted: str = ""  # words that are no unit of measurement: people, Canadian dollars
+    also: tuple[Number, ...] = ()  # the same number in other writings: 10π of "10π ≈ 31.4"
+
+
+@dataclass(frozen=True)
+class Range:
+    """A union of intervals: (low, low belongs to it, high, high belongs to it), in order."""
+
+    intervals: tuple[tuple[Number, bool, Number, bool], ...]
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Several values: `opening` is their bracket, "" if there is none; a point, an interval or a list, as they come."""
+
+    opening: str
+    items: tuple["Value", ...]
+    closing: str
+
+
+@dataclass(frozen=True)
+class Equation:
+    """Two formulas that are said to be equal."""
+
+    sides: tuple[Tree, Tree]
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula with variables."""
+
+    tree: Tree
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words, or notation that is none of the others."""
+
+    text: str
+
+
+Value = Quantity | Range | Sequence | Equation | Formula | Text
+
+
+# --- Reading
+
+
+def read(text: str) -> Value:
+    """The value that a text is. Never raises."""
+    return _read(_unlabelled(normal(text)))
+
+
+@lru_cache(50_000)
+def _read(text: str) -> Value:
+    if not text or len(text) > LONGEST:
+        return Text(text)
+    found = _quantity(text) or _range(text) or _chain(text) or _sequence(text) or _formula(text)
+    return found or Text(text)
+
+
+_LABELS = (
+    re.compile(r"^(?:so|thus|hence|therefore),?\s+", re.IGNORECASE),
+    re.compile(
+        r"^(?:the |my )?(?:(?:correct|final|right|best|closest) )?(?:answer|result|value|solution)"
+        r"(?: (?:is|would be|should be|must be)\b:?|\s*[:=])\s*(?=\S)",
+        re.IGNORECASE,
+    ),
+    re.compile(r"^(?:答案|结果)\s*(?:是|为)?\s*[:：]?\s*(?=\S)"),
+    re.compile(r"^[A-Za-z][A-Za-z' ]{1,40}:\s*(?=[-+]?(?:[\d.(√]|[$€£] ?\d))"),  # "Total: 5"
+    re.compile(r"^(?:in |by )?(?:the )?year (?=\d{4}$)|^in (?=\d{4}$)|^(?:figure|choice|number|no\.) (?=\d+$)", re.I),
+)  # fmt: skip
+
+
+def _unlabelled(text: str) -> str:
+    """Without "The answer is", "Total:", "in the year"."""
+    for label in _LABELS:
+        text = label.sub("", text, count=1)
+    return text
+
+
+_ABOUT = re.compile(
+    r"^(?:(?:about|around|approximately|approx\.?|roughly|nearly|almost|exactly|only|equals?|~|≈|=)\s*)+"
+    r"(?=[-+\d.(√π$€£¥₹]|[a-z]+\b)",
+    re.IGNORECASE,
+)
+_CURRENCY = re.compile(r"^(?:[€£¥₹]|(?:US|USD|EUR|GBP|Rs\.?|RMB|CNY)(?= ?[\d.]))\s*(?=[-\d.])|^-\s*[€£¥₹]\s*(?=\d)")
+_SIGN = re.compile(r"^(?:minus|negative)\s+(?=\S)", re.IGNORECASE)
+_SCALES = {
+    "hundred": 10**2, "thousand": 10**3, "k": 10**3, "lakh": 10**5, "million": 10**6, "mn": 10**6, "mln": 10**6,
+    "m": 10**6, "crore": 10**7, "billion": 10**9, "bn": 10**9, "b": 10**9, "trillion": 10**12, "tn": 10**12,
+    "dozen": 12,
+}  # fmt: skip
+_SCALE = re.compile(
+    r"\s*(?:(?i:(hundred|thousand|lakh|million|mn|mln|crore|billion|bn|trillion|tn|dozen)s?)|(?<=\d)([KkMB]))(?![a-zA-Z^])"
+)
+_NOTE = re.compile(r"(?:^|\s)\(((?:\d{4}|(?=[^()]*[a-zA-Z°]{2}|°|[mgshl]\))[^()+*^=√]*))\)\s*$")
+_OPERATORS = re.compile(r"[-+*/=<>≤≥≠±√|∪]|\^(?!\(?-?[1-4])")
+# Words that say something about the number in front of them, so that it alone is not what is meant.
+_NO_NOUNS = frozenset(
+    re.findall(
+        r"\w+",
+        "and but or not if is are was were be than more less fewer least most below above under over "
+        "after before ago to per pi plus minus times point root squared factorial half halves third "
+        "thirds quarter quarters out either neither for because which with between vs versus nor from "
+        "then so as has have had",
+    )
+)
+_NAMES = re.findall(
+    r"\w+",
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen",
+)
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
+_NUMBER_WORD = re.compile(
+    rf"(?:(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<ones>{'|'.join(_NAMES[1:10])}))?|(?P<name>{'|'.join(_NAMES[::-1])}))"
+    rf"(?:[- ](?P<part>(?:{'|'.join(_PARTS)}))s?)?(?![\w-])|(?P<half>half|a half|a dozen)(?![\w-])",
+    re.IGNORECASE,
+)
+_CLOCK = re.compile(r"\d{1,2}:[0-5]\d(?::[0-5]\d)?(?:\s*[ap]\.?m\.?)?", re.IGNORECASE)
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d[\d.]*\s*[%°]?\s*-\s*\d[\d.]*[^=+*/^√]*")
+_RATIO = re.compile(r"\s*[:]\s*(?=[-\d.√(])|\s+to\s+(?=1\b)")
+
+
+def _quantity(text: str) -> Quantity | None:
+    text = _ABOUT.sub("", text).strip()
+    text = _CURRENCY.sub(lambda sign: "-" if sign[0][0] == "-" else "", text)
+    if negative := _SIGN.match(text):
+        inner = _quantity(text[negative.end() :])
+        return replace(inner, number=-inner.number) if inner else None
+    if _DATE.fullmatch(text) or _is_time(text) or _is_season(text):
+        return None
+    if leading := leading_number(text):
+        return _counted(*leading, text)
+    if word := _NUMBER_WORD.match(text):
+        return _counted(_number_word(word), word.end(), text)
+    return None
+
+
+def _is_time(text: str) -> bool:
+    """Whether `12:30` is a time of day and no ratio: a ratio is written in lowest terms, and without zeros in front."""
+    if not _CLOCK.fullmatch(text):
+        return False
+    first, second = (int(part) for part in re.findall(r"\d+", text)[:2])
+    ratio = re.fullmatch(r"\d+:[1-9]\d", text) and not text.startswith("0") and math.gcd(first, second) == 1
+    return not ratio
+
+
+def _is_season(text: str) -> bool:
+    """Whether `2015/16` is two years in a row and no fraction."""
+    match = re.fullmatch(r"((?:1[5-9]|20)\d\d)\s?/\s?((?:\d\d)?\d\d)", text)
+    return match is not None and str(int(match[1]) + 1).endswith(match[2])
+
+
+def _number_word(word: re.Match[str]) -> Fraction:
+    if word["half"]:
+        return Fraction(12) if "dozen" in word["half"].lower() else Fraction(1, 2)
+    if word["tens"]:
+        ones = _NAMES.index(word["ones"].lower()) if word["ones"] else 0
+        number = 20 + 10 * _TENS.index(word["tens"].lower()) + ones
+    else:
+        number = _NAMES.index(word["name"].lower())
+    return Fraction(number, _PARTS[word["part"].lower()] if word["part"] else 1)
+
+
+def _counted(number: Number, end: int, text: str) -> Quantity | None:
+    """The quantity of a number at the front of a text, if what follows it is a scale, a unit, a noun or a note."""
+    rest = text[end:]
+    if ratio := _RATIO.match(rest):
+        below = leading_number(rest[ratio.end() :])
+        if below is None or not below[0] or isinstance(below[0], float):
+            return None
+        number, rest = number / below[0], rest[ratio.end() + below[1] :]
+    percent = rest.lstrip().startswith("%")
+    rest = rest.lstrip().removeprefix("%") if percent else rest
+    scale = 1
+    if match := _SCALE.match(text, len(text) - len(rest)):
+        scale = _SCALES[(match[1] or match[2]).lower()]
+        if scale < 1000:  # a dozen is never what an axis counts in
+            number, scale = number * scale, 1
+        rest = text[match.end() :]
+    attached = bool(rest) and not rest[0].isspace()
+    return _with_unit(Quantity(number, scale=scale, percent=percent), rest.strip(), attached)
+
+
+def _with_unit(quantity: Quantity, rest: str, attached: bool) -> Quantity | None:
+    number, scale, percent = quantity.number, quantity.scale, quantity.percent
+    if note := _NOTE.search(rest):
+        outside = rest[: note.start()].strip()
+        is_unit = not outside and re.search(r"[a-zA-Z°]", note[1]) and unit(note[1]) is not None
+        rest = note[1] if is_unit else outside
+    rest = rest.strip(" .,;")
+    if not rest or rest in "€£¥₹":
+        return quantity
+    if len(rest) <= 20 and (is_whatever(rest) or _is_short(rest) or unit(rest) is not None):
+        if re.fullmatch(r"[a-zA-Z]", rest) and rest not in "mgshlLJNVWAKCFtT":
+            return None  # 5x
+        return Quantity(number, rest, scale, percent)
+    if attached or re.search(r"\d", re.sub(r"\^\(?-?\d\)?", "", rest)) or _OPERATORS.search(_hyphenless(rest)):
+        return None
+    nouns = re.findall(r"[^\W\d_]+", rest.lower())
+    if not nouns or len(nouns) > 10 or _NO_NOUNS.intersection(nouns) - {"per"}:
+        return None
+    if any(re.fullmatch(r"[a-zA-Z]{1,2}", part) for part in rest.split()[:1]):
+        return None
+    return Quantity(number, "", scale, percent, " ".join(nouns))
+
+
+def _is_short(rest: str) -> bool:
+    """A degree sign, perhaps with the T of a true bearing."""
+    return re.fullmatch(r"°\s*[TCF]?(?:rue)?", rest) is not None
+
+
+def _hyphenless(text: str) -> str:
+    return re.sub(r"(?<=[a-zA-Z])[-/](?=[a-zA-Z])", " ", text)
+
+
+_ENDPOINTS = re.compile(
+    r"([(\[])([^()\[\],;]*(?:\([^()]*\)[^()\[\],;]*)*)[,;]([^()\[\],;]*(?:\([^()]*\)[^()\[\],;]*)*)([)\]])"
+)
+_BOUND = r"([^<>≤≥≠=]+?)"
+_BETWEEN = re.compile(rf"{_BOUND}\s*([<≤])\s*[a-zA-Z]\w?(?:\([a-z]\))?\s*([<≤])\s*{_BOUND}")
+_BETWEEN_DOWN = re.compile(rf"{_BOUND}\s*([>≥])\s*[a-zA-Z]\w?(?:\([a-z]\))?\s*([>≥])\s*{_BOUND}")
+_ONE_SIDED = re.compile(rf"(?:([a-zA-Z]\w?(?:\([a-z]\))?)\s*)?([<>≤≥≠])\s*{_BOUND}|{_BOUND}\s*([<>≤≥])\s*([a-zA-Z])")
+_BELONGS = re.compile(r"^[a-zA-Z](?:\([a-z]\))?\s*∈\s*|^(?:domain|range)\s*[:=]\s*", re.IGNORECASE)
+
+
+def _range(text: str) -> Range | None:
+    text, belongs = _BELONGS.subn("", text)
+    if text == "ℝ" or re.fullmatch(r"(?:all )?real numbers", text, re.IGNORECASE):
+        return Range(((-math.inf, False, math.inf, False),))
+    parts = re.split(r"\s*(?:∪|(?<=[)\]])\s*U\s*(?=[(\[])|(?<=[)\]]) or (?=[(\[]))\s*", text)
+    if len(parts) > 1 or belongs or ("∞" in text and len(parts) == 1 and _ENDPOINTS.fullmatch(text)):
+        intervals = [_interval(part) for part in parts]
+        return None if None in intervals else Range(tuple(intervals))  # type: ignore[arg-type]
+    return _inequality(text)
+
+
+def _interval(text: str) -> tuple[Number, bool, Number, bool] | None:
+    match = _ENDPOINTS.fullmatch(text.strip())
+    ends = (_constant(match[2]), _constant(match[3])) if match else (None, None)
+    if match is None or ends[0] is None or ends[1] is None:
+        return None
+    return ends[0], match[1] == "[", ends[1], match[4] == "]"
+
+
+def _constant(text: str) -> Number | None:
+    tree = formula(text.strip().lstrip("+")) if text.strip() else None
+    if tree is None or tree.names:
+        return None
+    try:
+        return value(tree)
+    except (NoFormula, OverflowError):
+        return None
+
+
+def _inequality(text: str) -> Range | None:
+    """`-2 < x ≤ 1`, `x > 3`, `3 < x`, `≥ 5`, `x ≠ 3`."""
+    if not re.search(r"[<>≤≥≠]", text):
+        return None
+    if match := _BETWEEN.fullmatch(text):
+        low, high = _constant(match[1]), _constant(match[4])
+        below, above = match[2] == "≤", match[3] == "≤"
+    elif match := _BETWEEN_DOWN.fullmatch(text):
+        low, high = _constant(match[4]), _constant(match[1])
+        below, above = match[3] == "≥", match[2] == "≥"
+    else:
+        return _one_sided(text)
+    return None if low is None or high is None else Range(((low, below, high, above),))
+
+
+def _one_sided(text: str) -> Range | None:
+    match = _ONE_SIDED.fullmatch(text)
+    if not match:
+        return None
+    sign, bound = match[2] or match[5], _constant(match[3] or match[4])
+    if bound is None:
+        quantity = _quantity((match[3] or match[4]).strip())
+        bound = quantity.number if quantity else None
+    if bound is None:
+        return None
+    if sign == "≠":
+        return Range(((-math.inf, False, bound, False), (bound, False, math.inf, False)))
+    if (sign in "<≤") == bool(match[2]):
+        return Range(((-math.inf, False, bound, sign in "≤≥"),))
+    return Range(((bound, sign in "≤≥", math.inf, False),))
+
+
+_NAME = re.compile(
+    r"\s*(?:[A-Za-zα-ω∠△][\w']*(?:\s*\([a-zA-Z]\))?(?:\s+[A-Za-z(][\w')]*){0,5}|m?\s*(?:∠|△)\s*\w+|\|?[A-Z]{2,3}\|?)\s*"
+)
+_SIDES = re.compile(r"\s*(?:=|≈|→)\s*")
+
+
+def _chain(text: str) -> Value | None:
+    """`x = 5`, `Area ≈ 5 cm^2`, `5 = s`, `2·3 - 1 = 5`, `C = 10π ≈ 31.4`: what is said to be equal."""
+    sides = _SIDES.split(text)
+    if len(sides) < 2 or not all(side.strip() for side in sides):
+        return None
+    if re.search(r",|;| or | and ", text) and len(sides) > 2:
+        return _assignments(text)
+    if len(sides) == 2 and _is_name(sides[0]):
+        inner = _read(sides[1])
+        return inner if not isinstance(inner, Equation) else None
+    if len(sides) == 2 and _is_name(sides[1]) and not isinstance(_read(sides[0]), Text):
+        return _read(sides[0])
+    values = [_read(side) for side in sides]
+    # Working (8 - 3) is taken at its word; several numbers must be one.
+    numbers = [one for one, side in zip(values, sides, strict=True) if isinstance(one, Quantity)]
+    if len(sides) == 2 and isinstance(values[1], Quantity) and _is_working(sides[0]):
+        return values[1]
+    if numbers and isinstance(values[-1], Quantity):
+        last = values[-1]
+        alike = all(_alike(one, last) for one in numbers)
+        if alike and (len(numbers) > 1 or len(sides) > 2):
+            return replace(last, also=tuple(one.number for one in numbers[:-1] if one.number != last.number))
+    return _equation(sides)
+
+
+def _is_working(text: str) -> bool:
+    """Whether a text is arithmetic on numbers, perhaps with their units: `8 - 3`, `6 ft + 3 ft`, `41% - 2%`."""
+    bare = re.sub(r"[a-zA-Z]+(?:\^[23])?", "", text)
+    return re.fullmatch(r"[-+*/\d.()√^%°€£ ]+", bare) is not None and re.search(r"\d.*[-+*/].*\d", bare) is not None
+
+
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None and (formula(text) is None or len(re.findall(r"[a-zA-Z]", text)) <= 3)
+
+
+def _alike(one: Quantity, other: Quantity) -> bool:
+    """Whether two numbers of a chain can be one, written in two ways and perhaps rounded."""
+    return any(
+        close(a, b, ROUNDING) for a in amounts(one) for b in amounts(other)
+    )  # fmt: skip
+
+
+def _equation(sides: list[str]) -> Value | None:
+    trees = [formula(side) for side in sides]
+    if any(tree is None for tree in trees) or not any(tree.names for tree in trees if tree):
+        return None
+    if len(sides) == 2:
+        return Equation((trees[0], trees[1]))  # type: ignore[arg-type]
+    return Formula(trees[-1]) if trees[-1] else None
+
+
+def _assignments(text: str) -> Sequence | None:
+    """`x = 2, y = 3`, `x = 2 or x = -2`: their values."""
+    parts = [part for part in re.split(r"\s*(?:[,;]| or | and )\s*", text) if part]
+    values = [_read(part) for part in parts]
+    if len(parts) < 2 or any(isinstance(one, Text | Sequence) for one in values):
+        return None
+    return Sequence("", tuple(values), "")
+
+
+_OPENINGS = {"(": ")", "[": ")]", "{": "}"}
+_POINT = re.compile(r"^(?:(?:the )?points? )?(?:[A-Z]'?|\([a-zA-Z]\w*,\s*[a-zA-Z]\w*\))?\s*=?\s*(?=\()")
+
+
+def _sequence(text: str) -> Sequence | None:
+    """A point, a pair of ends, a set or a list. Numbers may stand in a list without brackets."""
+    if "," in text and (match := _POINT.match(text)) and match.end() and _closed(text[match.end() :]):
+        text = text[match.end() :]
+    if _closed(text):
+        parts = _split(text[1:-1], r"[,;]")
+        if len(parts) < 2 and text[0] == "[":
+            parts = _split(text[1:-1], r"[,;&]|\band\b")
+        if len(parts) > 1 or text[0] == "{":
+            return Sequence(text[0], tuple(_read(part) for part in parts), text[-1])
+        return None
+    parts = _split(text, r"[,;&]|\band\b")
+    if len(parts) > 1 and all(isinstance(_read(part), Quantity | Formula) for part in parts):
+        return Sequence("", tuple(_read(part) for part in parts), "")
+    return None
+
+
+def _closed(text: str) -> bool:
+    """Whether the bracket at the front closes at the end."""
+    if len(text) < 2 or text[0] not in _OPENINGS or text[-1] not in ")]}":
+        return False
+    if text[0] + text[-1] not in ("()", "[]", "(]", "[)", "{}"):
+        return False
+    depth = 0
+    for position, sign in enumerate(text):
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth == 0:
+            return position == len(text) - 1
+    return False
+
+
+def _split(text: str, separators: str) -> list[str]:
+    """The parts between separators that stand in no bracket."""
+    parts, start, depth = [], 0, 0
+    for match in re.finditer(rf"[(\[{{]|[)\]}}]|{separators}", text):
+        if match[0] in "([{":
+            depth += 1
+        elif match[0] in ")]}":
+            depth -= 1
+        elif depth == 0:
+            parts.append(text[start : match.start()])
+            start = match.end()
+    parts = [part.strip() for part in (*parts, text[start:])]
+    return [part for part in parts if part]
+
+
+_TRAILING_UNIT = re.compile(r"(?<=[\w)])\s+((?:square |cubic |sq\.? )?units?(?:\^[23])?)$", re.IGNORECASE)
+
+
+def _formula(text: str) -> Formula | None:
+    tree = formula(_TRAILING_UNIT.sub("", text))
+    if tree is None or not tree.names or _DATE.fullmatch(text):
+        return None
+    if not re.search(r"[\d+*/^=√π|]", text):
+        return None if len(text) > 1 else Formula(tree)
+    return Formula(tree)
+
+
+# --- Comparing
+
+
+def amounts(quantity: Quantity) -> list[Number]:
+    """The numbers that a quantity may be meant as: "4.9%" is 4.9 or 0.049, "53.03 million" 53.03 or 53,030,000."""
+    numbers = [quantity.number, *quantity.also]
+    if quantity.scale != 1:
+        numbers.append(quantity.number * quantity.scale)
+    if quantity.percent:
+        numbers += [number / 100 for number in numbers]
+    return numbers
+
+
+_BOTH = re.compile(r"^both ", re.IGNORECASE)
+
+
+def same(gold: Value, answer: Value, same_number: SameNumber = equal_numbers) -> bool | None:
+    """Whether an answer is the gold; None where the two are of kinds that this grammar cannot compare."""
+    if isinstance(gold, Quantity):
+        return _same_quantity(gold, answer, same_number) if isinstance(answer, Quantity) else _odd_kinds(gold, answer)
+    if isinstance(gold, Sequence):
+        return _same_sequence(gold, answer, same_number)
+    if isinstance(gold, Text) or isinstance(answer, Text):
+        alike = isinstance(gold, Text) and isinstance(answer, Text) and same_text(gold.text, answer.text)
+        return True if alike else None
+    if isinstance(gold, Range):
+        return _same_range(gold, answer)
+    if isinstance(gold, Formula):
+        return same_formula(gold.tree, answer.tree) if isinstance(answer, Formula) else _odd_kinds(gold, answer)
+    if isinstance(answer, Equation):
+        return same_equation(gold.sides, answer.sides)
+    return None if isinstance(answer, Formula) else False
+
+
+def _odd_kinds(gold: Value, answer: Value) -> bool | None:
+    """Values of two kinds differ, but for texts and equations, which may still be read otherwise."""
+    return None if isinstance(answer, Text | Equation) or isinstance(gold, Equation) else False
+
+
+def _same_quantity(gold: Quantity, answer: Quantity, same_number: SameNumber) -> bool:
+    numbers = amounts(answer)
+    golds = [gold.number]
+    if gold.scale != 1 and answer.scale != 1:
+        golds, numbers = [gold.number * gold.scale], [answer.number * answer.scale]
+    elif gold.scale != 1:
+        golds = [gold.number, gold.number * gold.scale]
+    if gold.percent and answer.percent:
+        numbers = [answer.number * (answer.scale if gold.scale != 1 and answer.scale != 1 else 1)]
+    elif gold.percent:
+        golds += [number / 100 for number in golds]
+    if gold.unit and answer.unit:
+        turned = [converted(number, answer.unit, gold.unit) for number in numbers]
+        numbers = [number for number in turned if number is not None]
+    return any(same_number(one, other) for one in golds for other in numbers)
+
+
+def _same_sequence(gold: Sequence, answer: Value, same_number: SameNumber) -> bool | None:
+    if isinstance(answer, Range) and len(answer.intervals) == 1 and gold.opening in "([" and len(gold.items) == 2:
+        ends = _as_range(gold)
+        return ends is not None and _same_ends(ends, answer)
+    if isinstance(answer, Text):
+        answer = Sequence("", tuple(_read(part) for part in _split(_BOTH.sub("", answer.text), r"[,;&]|\band\b")), "")
+    if not isinstance(answer, Sequence):
+        return False
+    if not _same_brackets(gold, answer) or len(gold.items) != len(answer.items):
+        return False
+    golds, answers = list(gold.items), list(answer.items)
+    if gold.opening == "{" or not any(isinstance(one, Quantity | Formula) for one in golds):
+        return _same_in_any_order(golds, answers, same_number)
+    return all(bool(same(one, other, same_number)) for one, other in zip(golds, answers, strict=True))
+
+
+def _same_brackets(gold: Sequence, answer: Sequence) -> bool:
+    """Round brackets are a point or an open end: only what has none may stand for them. `[2, 3]` may be a list."""
+    if (gold.opening, gold.closing) == (answer.opening, answer.closing) or not answer.opening or not gold.opening:
+        return True
+    listed = {("[", "]"), ("{", "}")}
+    return (gold.opening, gold.closing) in listed and (answer.opening, answer.closing) in listed
+
+
+def _same_in_any_order(golds: list[Value], answers: list[Value], same_number: SameNumber) -> bool:
+    left = list(answers)
+    for one in golds:
+        match = next((other for other in left if same(one, other, same_number)), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return True
+
+
+def _as_range(pair: Sequence) -> Range | None:
+    ends = [item.number if isinstance(item, Quantity) else None for item in pair.items]
+    if ends[0] is None or ends[1] is None:
+        return None
+    return Range(((ends[0], pair.opening == "[", ends[1], pair.closing == "]"),))
+
+
+def _same_range(gold: Range, answer: Value) -> bool | None:
+    if isinstance(answer, Sequence) and len(answer.items) == 2 and answer.opening in ("(", "["):
+        answer = _as_range(answer) or answer
+    if not isinstance(answer, Range):
+        return None if isinstance(answer, Text) else False
+    return _same_ends(gold, answer)
+
+
+def _same_ends(gold: Range, answer: Range) -> bool:
+    def in_order(some: Range) -> list[tuple[Number, bool, Number, bool]]:
+        return sorted(some.intervals, key=lambda one: (float(one[0]), float(one[2])))
+
+    pairs = list(zip(in_order(gold), in_order(answer), strict=False))
+    return len(gold.intervals) == len(answer.intervals) and all(
+        equal_numbers(one[0], other[0])
+        and one[1] == other[1]
+        and equal_numbers(one[2], other[2])
+        and one[3] == other[3]
+        for one, other in pairs
+    )

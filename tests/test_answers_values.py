@@ -1,0 +1,213 @@
+"""What counts as the same value: one line a notation, a unit or a trap."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from generated_answers import answers
+from mmr1.answers.expressions import formula, leading_number
+from mmr1.answers.notation import normal
+from mmr1.answers.values import Quantity, Text, read, same
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("30°", "30^\\circ"),
+        ("5√3", "5\\sqrt{3}"),
+        ("5 cm²", "5\\text{ cm}^2"),
+        ("(1，2)", "(1,2)"),
+        ("２", "2"),
+        ("x²", "x^2"),
+        ("½", "\\frac{1}{2}"),
+        ("∞", "\\infty"),
+        ("≥ 5", "\\ge 5"),
+        ("1/3", "0.\\overline{3}"),
+        ("π/2", "pi/2"),
+        ("10 000", "10000"),
+        ("1500", "1.5e3"),
+        ("13.5", "13.5 billion Russian rubles"),
+        ("5.33", "5.33 million metric tons"),
+        ("40", "40K"),
+        ("1.2", "1.2M"),
+        ("1200000", "1.2M"),
+        ("36 cm", "0.36 m"),
+        ("5 km/h", "5 km h^{-1}"),
+        ("5 km/h", "5\\frac{km}{h}"),
+        ("5/4", "1 1/4"),
+        ("675 m", "0.675 km"),
+        ("Area $=1115.94 \\mathrm{~cm}^{2}$", "1115.94 \\text{ square centimeters}"),
+        ("Perimeter $=18.8 \\mathrm{~cm}$", "18.8"),
+        ("$5=s$", "5"),
+        ("$5=s$", "s = 5"),
+        ("(-2,1]", "-2 < x \\leq 1"),
+        ("(-2,1]", "x \\in (-2, 1]"),
+        ("(-2,1]", "\\left(-2, 1\\right]"),
+        ("$y-3=\\frac{2}{3}(x-8)$", "y + 1 = \\frac{2}{3}(x - 2)"),
+        ("220.0 \\mathrm{~cm}^{3}", "\\approx 220 \\text{ cm}^3"),
+        ("132 ^\\circT", "132°"),
+        ("118掳T", "118°T"),
+        ("090^\\circ T", "90"),
+        ("7", "seven sectors"),
+        ("7", "7 different sectors"),
+        ("4", "4:1"),
+        ("333.54", "333.54 million Canadian dollars"),
+        ("23.5", "\\text{\\$23.5 billion}"),
+        ("43", "43% (2012)"),
+        ("35075.9", "35 075.9 million euros"),
+        ("64", "64 percentage points"),
+        ("0.475", "0.475 t"),
+        ("18", "18 ft"),
+        ("[2011, 2012]", "2011 and 2012"),
+        ("[Gambia, Niger]", "Gambia and Niger"),
+        ("U.S.", "United States"),
+        ("Telia Company AB", "Telia"),
+        ("Gray", "grey"),
+        ("2191.7 metres", "2191.7 meters"),
+        ("\\frac{5\\left(5x+7\\right)}{2x+3} units", "\\frac{25x+35}{2x+3}"),
+        ("$72 x-2 x^3$", "A(x) = 72x - 2x^3"),
+        ("\\frac{\\sqrt{30}}{2}", "\\sqrt{7.5}"),
+        ("$[-5,-3) \\cup(-3,5]$", "[-5, -3) U (-3, 5]"),
+        ("(2,3)", "C(2,3)"),
+        ("(2,3)", "（2，3）"),
+        ("-3", "minus 3"),
+        ("1.5", "1 1/2"),
+        ("6", "\\text{Total: }6"),
+        ("6", "6 (cm)"),
+        ("6", "The answer is 6"),
+        ("22", "22 \\text{ (approx.)}"),
+        ("2014", "in 2014"),
+        ("[2003,2009]", "\\{2003, 2009\\}"),
+        ("2", "2:1"),
+        ("5", "2+3=5"),
+        ("12%", "12\\%"),
+        ("12%", "12"),
+        ("12%", "0.12"),
+        ("0.8", "80\\%"),
+        ("1.2", "US\\$ 1.2"),
+        ("9905.6", "9 905.6 billion yuan"),
+        ("1200000000", "1.2 billion U.S. dollars"),
+        ("2 days", "48 hours"),
+        ("x=2, y=3", "(2,3)"),
+        ("x = 2 or x = -2", "2, -2"),
+        ("$9 \\pi \\mathrm{cm}^{2}$", "9\\pi"),
+        ("(3,-4)", "(3.0,-4)"),
+        ("x>2", "(2,\\infty)"),
+        ("5", "x=10/2=5"),
+        ("10π", "C = 2π(5) = 10π ≈ 31.4"),
+        ("31.4", "C = 10π ≈ 31.4"),
+        ("65 and over", "65+"),
+        ("18-29", "18 to 29"),
+        ("December", "Dec."),
+        ("1:2", "\\frac{1}{2}"),
+        ("4", "4 to 1"),
+        ("12:30", "12:30"),
+        ("2x+1", "1+2x"),
+        ("x", "x"),
+        ("28/51", "0.549019608"),
+    ],
+)
+def test_the_same_value(gold: str, answer: str) -> None:
+    assert same(read(gold), read(answer)) is True
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("36 cm", "36 m"),
+        ("11/4", "1 1/4"),
+        ("12", "1 2"),
+        ("12:30", "2:05"),
+        ("0.4", "12:30"),
+        ("-2", "10-12"),
+        ("9.1e-31", "1.6×10^{-19}"),
+        ("3", "\\neq 3"),
+        ("3", "1=2=3"),
+        ("abc", "cab"),
+        ("675 m", "675 cm"),
+        ("5", "5x"),
+        ("5", "15"),
+        ("5", "-5"),
+        ("5", "5.5"),
+        ("6", "6 more"),
+        ("6", "6 dozen"),
+        ("6", "\\geq 6"),
+        ("0", "not 0"),
+        ("0", "0 to 3"),
+        ("(-2,1]", "[-2,1]"),
+        ("[-2,1]", "(-2,1)"),
+        ("(2,3)", "(3,2)"),
+        ("two days", "two years"),
+        ("2 days", "2 years"),
+        ("24.4", "24.5"),
+        ("4\\sqrt{3}", "4\\sqrt{6}"),
+        ("22", "\\frac{22\\sqrt{3}}{3}"),
+        ("f(x)=-3|x-3|+3", "f(x) = |x - 3| + 3"),
+        ("Surface area $=2 \\pi(R+r)(L+R-r)$ square units", "2\\pi R (R + L)"),
+        ("1", "1 or 2"),
+        ("2", "2-3 years"),
+        ("[Gambia, Niger]", "Gambia"),
+        ("2015/16", "2016/17"),
+        ("125.9375", "2015/16"),
+        ("Bugs Bunny", "Bunny Bugs"),
+        ("listen", "silent"),
+        ("22 thousand", "22 million"),
+        ("$[-5,-3) \\cup(-3,5]$", "(-5,-3)\\cup(-3,5)"),
+        ("2\\sqrt{3}", "2\\sqrt{5}"),
+        ("1234", "(1,234)"),
+        ("1.5", "11/2"),
+        ("5 cm", "5 cm^2"),
+        ("-47", "-47040 J"),
+        ("[2011, 2012]", "[2011, 2013]"),
+        ("2021-05-03", "2013"),
+        ("No", "on"),
+        ("5", "five or six"),
+        ("10", "10 (not 12) or 11"),
+        ("3", "between 3 and 5"),
+    ],
+)
+def test_another_value_or_none(gold: str, answer: str) -> None:
+    assert same(read(gold), read(answer)) is not True
+
+
+@pytest.mark.parametrize(
+    "text", ["12:30", "2:05", "10-12", "2015/16", "2021-05-03", "1 2", "5x and 3", "6 more", "", "²"]
+)
+def test_what_is_no_arithmetic_is_no_number(text: str) -> None:
+    assert not isinstance(read(text), Quantity)
+
+
+@settings(deadline=None, max_examples=200, derandomize=True)
+@given(st.integers(-(10**9), 10**9), st.integers(1, 10**4))
+def test_a_fraction_is_its_value_in_every_notation(above: int, below: int) -> None:
+    for text in (f"{above}/{below}", rf"\\frac{{{above}}}{{{below}}}".replace("\\\\", "\\"), f"${above} / {below}$"):
+        value = read(text)
+        assert isinstance(value, Quantity)
+        assert value.number * below == above
+
+
+@settings(deadline=None, max_examples=200, derandomize=True)
+@given(st.integers(0, 10**12), st.integers(0, 99))
+def test_thousands_are_grouped_in_any_way(whole: int, cents: int) -> None:
+    plain = f"{whole}.{cents:02d}"
+    grouped = f"{whole:,}.{cents:02d}"
+    for text in (grouped, grouped.replace(",", " "), grouped.replace(",", "{,}"), grouped.replace(",", "\\,")):
+        assert same(read(plain), read(text))
+
+
+@settings(deadline=None, max_examples=300, derandomize=True)
+@given(st.text(alphabet="0123456789+-*/^()√π.xy{}\\\\_ fracsqt", max_size=40))
+def test_any_notation_is_read(text: str) -> None:
+    assert isinstance(normal(text), str)
+    assert same(read(text), read(text)) is not False
+    formula(text), leading_number(text)
+
+
+def test_senseless_answers_are_read_in_no_time() -> None:
+    start = time.process_time()
+    for text in answers(2_000, seed=3):
+        read(text)
+    assert time.process_time() - start < 20
+    assert read("9" * 5_000) == Text("9" * 5_000)
