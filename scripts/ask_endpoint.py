@@ -29,7 +29,7 @@ def main() -> None:
     args = parse_arguments()
     inputs = {"problems": args.problems, "system_prompt": args.system_prompt}
     settings = settings_of(args, AskSettings)
-    check_url("--url", args.url, f"${KEY_VARIABLE}")
+    check_url("--url", args.url, f"${args.key_variable}")
     with job(args, inputs=inputs, outputs={"out": args.out}, settings=settings) as work:
         problems = read_problems(args.problems, allow_empty_answer=True)
         prompt, position = read_text(args.system_prompt), settings.prompt_position

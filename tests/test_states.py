@@ -378,6 +378,24 @@ def test_no_other_seed_or_changed_byte_of_what_is_read_lets_a_state_of_grpo_be_u
     assert_not_used(mine, identity, named)
 
 
+@given(one=st.lists(st.integers(0, 1), max_size=4), other=st.lists(st.integers(0, 1), max_size=4))
+def test_no_other_earlier_rewards_let_a_state_of_grpo_be_used(
+    one: list[int], other: list[int], round_of_grpo: argparse.Namespace
+) -> None:
+    """An observing sampler learns from them, in their order."""
+    files = [round_of_grpo.problems, round_of_grpo.schedule]
+    mine, another = (
+        identify_round(
+            argparse.Namespace(**{**vars(round_of_grpo), "earlier_rewards": [files[number] for number in numbers]}),
+            GRPO,
+            {},
+            ONE_RANK,
+        )
+        for numbers in (one, other)
+    )
+    assert differences(mine, another) == ([] if one == other else ["earlier_rewards"])
+
+
 @given(st.integers(0, 2**63 - 1), st.integers(1, 64), st.integers(1, 64))
 def test_no_other_seed_threads_or_ranks_let_a_state_of_sft_be_used(seed: int, threads: int, ranks: int) -> None:
     mine = identify(SFT, {}, 0, ONE_RANK)
