@@ -14,6 +14,7 @@ import pytest
 from mmr1.plumbing import code
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, write_json
+from mmr1.plumbing.record import _model
 from mmr1.plumbing.seal import sealed
 from mmr1.provenance.ledger import locate, read_attempts, read_records
 
@@ -125,6 +126,18 @@ def test_a_record_says_what_was_computed_from_what_and_by_what(place: Workplace)
     assert execution["cpu"] in Path("/proc/cpuinfo").read_text()
     assert record["metrics"] == {"length": 2}
     assert place.attempt("x/seed0")["state"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "model"),
+    [
+        ("processor\t: 0\nmodel name\t: AMD EPYC 7763\n\nprocessor\t: 1\nmodel name\t: other\n", "AMD EPYC 7763"),
+        ("processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd4f\n", "CPU implementer 0x41, CPU part 0xd4f"),
+        ("processor\t: 0\ncpu\t\t: POWER9, altivec supported\n", "POWER9, altivec supported"),
+    ],
+)
+def test_the_processor_is_named_by_its_model(cpuinfo: str, model: str) -> None:
+    assert _model(cpuinfo) == model
 
 
 def test_the_ledger_reads_what_jobs_write(place: Workplace) -> None:

@@ -277,11 +277,18 @@ def _where() -> dict[str, Any]:
 def processor() -> str:
     """The processor's model, such as "AMD EPYC 7763 64-Core Processor": results depend on it in the last bits."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = _model(Path("/proc/cpuinfo").read_text())
     except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+        model = ""
+    return model or platform.processor() or platform.machine()
+
+
+def _model(cpuinfo: str) -> str:
+    """What Linux says of the first processor: its name or, as ARM's have none, who made it and its numbers."""
+    pairs = [line.partition(":") for line in cpuinfo.splitlines()]
+    said = {name.strip(): value.strip() for name, _, value in reversed(pairs)}
+    numbers = [f"{name} {said[name]}" for name in ("CPU implementer", "CPU part", "CPU variant") if name in said]
+    return said.get("model name") or said.get("cpu") or ", ".join(numbers)
 
 
 def _git() -> dict[str, Any]:
