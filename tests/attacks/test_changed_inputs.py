@@ -15,7 +15,7 @@ from flipped_bytes import flip_everywhere, readers
 from mmr1.data.problems import Problem, write_problems
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.files import read_json, write_json
-from mmr1.plumbing.makers import VARIABLE
+from mmr1.plumbing.makers import CALL, VARIABLE, remember_call
 from mmr1.plumbing.record import job
 from mmr1.provenance.ledger import read_records
 from synthetic_results import SyntheticResults
@@ -29,7 +29,8 @@ WEIGHTS = MODEL / "model.safetensors"
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["scripts/write_settings.py", "--attempt", "…"])
+    monkeypatch.delenv(CALL, raising=False)
+    monkeypatch.setattr(sys, "argv", ["scripts/calibrate.py", "--attempt", "…"])
     return tmp_path
 
 
@@ -146,6 +147,29 @@ def test_one_flipped_byte_in_the_sft_checkpoint_ends_generate_with_one_line(
     record = next(record for record in read_records(R) if record.rule == "generate")
     assert [one.path for one in record.changed_inputs] == [str(WEIGHTS)]
     assert [source["path"] for source in record.model_extra["sources"]] == ["own.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        (["--profile", "slurm", "all"], "snakemake --profile slurm"),
+        (["--cores", "2", "-n", "all"], "snakemake"),
+        (["--profile=slurm", "-n", "--configfile", "my recipe.yaml", "--", "all"],
+         "snakemake --profile=slurm --configfile 'my recipe.yaml'"),
+        (["--config", "vas={mix: 0.8}", "limit=3", "--profile", "p", "x"],
+         "snakemake --config 'vas={mix: 0.8}' limit=3 --profile p"),
+    ],
+)  # fmt: skip
+def test_the_command_that_makes_it_again_has_the_profile_and_the_recipe_of_the_call(
+    words: list[str], call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CALL, "")  # so that it is unset after the test
+    monkeypatch.delenv(CALL)
+    remember_call(words)
+    remember_call(["--configfile", "of a job that SLURM started"])
+    work("sft", out=MODEL)
+    flip(WEIGHTS)
+    assert f"make it again: {call} --forcerun {RECORD} -- {RECORD};" in refused(MODEL)
 
 
 def test_300_flipped_bytes_are_each_refused_by_the_next_job_that_reads_the_file(

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256
 from mmr1.plumbing.folders import contents, digest_file
+from mmr1.plumbing.makers import remember_call
 from mmr1.plumbing.code import code_digest, code_files
 from mmr1.benchmarks.settings import JUDGE_KEY, Endpoint, Verifying
 from mmr1.data.settings import made_benchmarks
@@ -34,6 +35,7 @@ def refuse(message):
     sys.exit(2)
 
 
+remember_call(sys.argv[1:])
 try:
     words = workflow.config_settings.config_args or []
     RECIPE_FILE, REDO, values = read_call(workflow.configfiles, config, words)

@@ -25,6 +25,9 @@ from mmr1.plumbing.seal import read_record
 
 # "warn" has a job use inputs that are not as their makers wrote them; its record, the report and MLflow say so.
 VARIABLE = "MMR1_CHANGED_INPUTS"
+# How Snakemake was called, for commands in messages: the workflow says so, and jobs on a cluster get it, too.
+CALL = "MMR1_CALL"
+CALL_OPTIONS = {"--profile": 1, "--configfile": None, "--configfiles": None, "--config": None}  # values; None: many
 RECORDS, MAKERS, SUFFIX = "records", ".makers", ".maker"
 RESULTS = "results"  # the folder that the workflow puts results folders into
 
@@ -101,6 +104,22 @@ def write_makers(outputs: Iterable[Path], record: Path) -> None:
         if output.is_relative_to(results):
             with atomic(_maker_file(results, output.relative_to(results))) as temporary:
                 temporary.write_text(f"{_absolute(record).relative_to(results / RECORDS)}\n")
+
+
+def remember_call(words: Sequence[str]) -> None:
+    """Keep the profile and the recipe that Snakemake was called with; the first call counts, not that of a job."""
+    kept, room = ["snakemake"], 0
+    for word in words:
+        name, _, value = word.partition("=")
+        if word.startswith("-"):
+            room = 0
+            if name in CALL_OPTIONS:
+                kept.append(word)
+                room = 0 if value else CALL_OPTIONS[name] or len(words)
+        elif room:
+            kept.append(word)
+            room -= 1
+    os.environ.setdefault(CALL, shlex.join(kept))
 
 
 def results_folder(record: Path) -> Path:
@@ -249,9 +268,9 @@ def _again(path: Path) -> str:
 
 
 def _snakemake(target: str) -> str:
-    """The command that makes a file again, and nothing else; on a cluster through SLURM."""
-    profile = f"workflow/profiles/{'slurm' if 'SLURM_JOB_ID' in os.environ else 'local'}"
-    return shlex.join(["snakemake", "--profile", profile, "--forcerun", target, "--", target])
+    """The command that makes a file again, and nothing else."""
+    call = os.environ.get(CALL, "snakemake --profile workflow/profiles/local")
+    return f"{call} {shlex.join(['--forcerun', target, '--', target])}"
 
 
 def _is_of_the_workflow(results: Path) -> bool:
