@@ -15,13 +15,15 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import constants
 
+import hub_stand_in
 from benchmark_fixtures import BENCHMARKS, CHARTS, Call, json_lines, png
 from mmr1.benchmarks.base import Response
 from mmr1.benchmarks.load import load_problems, load_responses
 from mmr1.benchmarks.prepare import image
 from mmr1.benchmarks.score import item_rows, judge_items
-from mmr1.data import contracts
+from mmr1.data import contracts, hub
 from mmr1.data.chat import chat_turns
 from mmr1.data.conversations import CONVERSATIONS, ConversationFile, write_conversations
 from mmr1.data.files import conversation, problem
@@ -448,3 +450,26 @@ def test_an_endpoints_answer_with_half_a_surrogate_pair_can_be_stored(ask: Calla
     assert ask("\ufeff" + completion("4")) == "4"
     (tmp_path / "cache.jsonl").unlink()
     assert ask(completion(None)) == ""
+
+
+# --- hubs
+
+
+@pytest.mark.parametrize("body", [PAGE, "", "null", "[]", "{}", '["a"]', DEEP])
+@pytest.mark.parametrize("kind", ["text/html", "application/json"])
+def test_a_hub_that_answers_with_something_else_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, kind: str
+) -> None:
+    """As a portal does that wants one to sign in: status 200."""
+    monkeypatch.setattr(hub, "FIRST_WAIT", 0)
+    with hub_stand_in.serving() as (url, served):
+        monkeypatch.setattr(constants, "ENDPOINT", url)
+        monkeypatch.setattr(served, "answer", lambda path, whole: (200, {"Content-Type": kind}, body.encode()))
+        for revision in (None, "6628554"):
+            with pytest.raises(UserError) as caught:
+                hub.resolve("some/thing", "dataset", revision)
+            assert "some/thing" in str(caught.value)
+            assert "\n" not in str(caught.value)
+        with pytest.raises(UserError, match=r"some/thing"):
+            hub.download("some/thing", "dataset", hub_stand_in.COMMIT, (), tmp_path / "work", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

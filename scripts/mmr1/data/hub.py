@@ -50,6 +50,8 @@ def resolve(repository: str, kind: Kind, revision: str | None) -> str:
     """The full commit hash that `revision` begins; the newest without one. Raises UserError if it is not one commit."""
     listed = reached(repository, lambda: HfApi().list_repo_commits(repository, repo_type=kind))
     commits = [commit.commit_id for commit in listed]
+    if not commits:
+        raise UserError(f"{repository}: expected commits from the hub, found none")
     if revision is None:
         return commits[0]
     matching = [commit for commit in commits if commit.startswith(revision)]
