@@ -1,6 +1,7 @@
 """Models and checkpoints of one's own, or of others: nothing is trained that is there already."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,12 @@ def test_only_what_is_needed_is_downloaded(project: Path) -> None:
 
 
 def test_its_tables_report_and_records_are_made(project: Path, tiny_model_dir: Path) -> None:
-    values = recipe(EVALUATE, runs={"mine": {"checkpoint": str(tiny_model_dir)}})
+    """Also where its folder and the prompt have names that a shell and Snakemake would read as something else."""
+    name = 'it\'s {model} <r> $(touch pwned) "ü"'
+    shutil.copytree(tiny_model_dir, project / "models" / name)
+    shutil.copy(project / "config/prompts/digits.txt", project / "config/prompts" / name)
+    values = recipe(EVALUATE, runs={"mine": {"checkpoint": f"models/{name}"}})
+    values["prompts"] = {"evaluation": f"config/prompts/{name}"}
     (project / "own.yaml").write_text(yaml.safe_dump(values))
     snakemake(project, "all", recipe="own.yaml")
     results = project / "results/evaluate"
@@ -97,7 +103,10 @@ def test_its_tables_report_and_records_are_made(project: Path, tiny_model_dir: P
     assert "mine" in (results / "report.html").read_text()
     assert read_json(results / "7b/eval/mine/digits/scores.json")["n"] == 8
     assert [path.name for path in (results / "data").rglob("*.parquet")] == ["digits.parquet"]
+    record = read_json(results / "records/generate_predictions/7b/mine/digits.json")
+    assert [file["path"] for file in record["key"]["inputs"]["system_prompt"]] == [f"config/prompts/{name}"]
     assert "Nothing to be done" in snakemake(project, "all", recipe="own.yaml")
+    assert not list(project.rglob("pwned"))
 
 
 @pytest.mark.parametrize(

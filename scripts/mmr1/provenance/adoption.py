@@ -5,6 +5,7 @@ came from another checkout, records say the same and more. No module here knows 
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ def restore_digest_files(job: Planned) -> None:
 
 def _inputs(job: Planned, recorded: dict[str, list[dict[str, Any]]], made: Mapping[str, str]) -> str | None:
     then = {file["path"]: file["sha256"] for file in _listed(recorded)}
+    listed = {os.path.realpath(path) for path in then}  # the workflow may know a person's file by a link to it
     for path, value in then.items():
         if Path(path).is_file():
             if _sha256(path) != value:
@@ -102,7 +104,9 @@ def _inputs(job: Planned, recorded: dict[str, list[dict[str, Any]]], made: Mappi
     for name in job.inputs:
         for file in map(str, files_under(name) if Path(name).exists() else []):
             # What a job waits for without reading it is known by the record of the job that made it.
-            known = file in then or _is_digest_file(name, job.inputs) or made.get(file) == _sha256(file)
+            known = (
+                os.path.realpath(file) in listed or _is_digest_file(name, job.inputs) or made.get(file) == _sha256(file)
+            )
             if not known:
                 return f"{file}: an input that the record does not list"
     return None
