@@ -211,7 +211,14 @@ def test_a_port_in_use_is_told_and_no_address_is_shown(tmp_path: Path) -> None:
     (tmp_path / "my results/mlflow.db").touch()
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        words = ["make", "--no-print-directory", "mlflow", f"RESULTS={tmp_path}/my results", f"PORT={port}"]
+        words = [
+            "make",
+            "--old-file=env",
+            "--no-print-directory",
+            "mlflow",
+            f"RESULTS={tmp_path}/my results",
+            f"PORT={port}",
+        ]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "http" not in done.stdout
