@@ -7,6 +7,8 @@
 import argparse
 from pathlib import Path
 
+from mmr1.data.golds import unreadable_golds
+from mmr1.data.problems import read_problems
 from mmr1.data.settings import Preparation
 from mmr1.data.sources import TABLES
 from mmr1.plumbing.errors import UserError, run
@@ -37,6 +39,9 @@ def main() -> None:
         summary = data.source.module.write(data.source.settings, tables, args.seed, data.limits())
         work.metrics |= {name: value for name, value in summary.items() if isinstance(value, int | float)}
         work.notes |= {name: value for name, value in summary.items() if name not in work.metrics}
+        if "problems" in tables:
+            problems = read_problems(tables["problems"], images=False, allow_empty_answer=True)
+            work.notes["unreadable_golds"] = unreadable_golds(problems)
 
 
 if __name__ == "__main__":

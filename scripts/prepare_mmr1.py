@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmr1.data import contracts
+from mmr1.data.golds import unreadable_golds
 from mmr1.data.mmr1_rl import ROWS_AT_A_TIME, kept_problems, with_letter
 from mmr1.data.problems import Problem, problem_rows, read_problems, write_problems
 from mmr1.data.prompts import PromptEncoder
@@ -36,11 +37,12 @@ def main() -> None:
         dropped = Dropped(settings.max_dropped)
         tokens = prompt_tokens(args.processor, read_text(args.system_prompt), settings)
         problems = islice(kept_problems(args.rl, dropped, tokens, settings.max_prompt_tokens), settings.limit)
-        kept = 0
+        kept, unreadable = 0, {}
         with contracts.writer(args.out, contracts.PROBLEMS) as table:
             for block in in_blocks(problems, ROWS_AT_A_TIME):
                 table.write_table(pa.Table.from_pylist(problem_rows(block), schema=contracts.PROBLEMS))
                 kept += len(block)
+                unreadable |= unreadable_golds(block)
                 log(f"{kept}/{settings.limit or settings.rows} problems")
             if settings.limit is None and kept + len(dropped.rows) != settings.rows:
                 raise UserError(f"{args.rl}: expected {settings.rows} rows, found {kept + len(dropped.rows)}")
@@ -49,7 +51,7 @@ def main() -> None:
         validation = [with_letter(problem) for problem in judged[: settings.limit]]
         write_problems(args.validation, validation)
         work.metrics |= {"problems": kept, "dropped": len(dropped.rows), "validation": len(validation)}
-        work.notes["dropped"] = dropped.rows
+        work.notes |= {"dropped": dropped.rows, "unreadable_golds": unreadable}
 
 
 def prompt_tokens(processor: Path, system_prompt: str | None, settings: RLPreparation) -> Callable[[Problem], int]:

@@ -1,0 +1,30 @@
+"""Golds that no rule can read: a group of such a problem is all wrong, whatever the model answers."""
+
+import re
+from collections.abc import Iterable
+
+from mmr1.answers.letters import gold_letters
+from mmr1.answers.values import Text, read
+from mmr1.data.problems import Problem
+from mmr1.plumbing.progress import log
+
+SHOWN = 100  # golds that a record names
+_MATH = re.compile(r"\\(?!text|mathrm|[%&$ ])|[\^=√∞∫∑]|\d\s*[-+*/]\s*[\d(]")
+
+
+def unreadable(gold: str) -> bool:
+    r"""Whether a gold is empty, or is notation that the grammar of values cannot read.
+
+    An answer to it is right only where it is written in the same way, or math-verify finds it equal.
+    """
+    if not gold.strip():
+        return True
+    return gold_letters(gold) is None and isinstance(read(gold), Text) and _MATH.search(gold) is not None
+
+
+def unreadable_golds(problems: Iterable[Problem]) -> dict[str, str]:
+    """The unreadable golds by problem id; those of multiple choice are compared with choices, and are none."""
+    golds = {one.id: one.answer for one in problems if not one.choices and unreadable(one.answer)}
+    if golds:
+        log(f"{len(golds)} golds that no rule can read; the record names them, as {next(iter(golds.values()))!r:.80}")
+    return dict(list(golds.items())[:SHOWN])
