@@ -17,11 +17,11 @@ Call = Callable[..., None]
 BENCHMARKS: dict[str, Benchmark] = {name: benchmark(name) for name in names("benchmarks/suite")}
 
 CHARTS = [
-    {"id": "a", "query": "Which year?", "label": ["2014"], "human_or_machine": 0, "image": "a.png"},
+    {"id": "a", "query": "Which share?", "label": ["20.14"], "human_or_machine": 0, "image": "a.png"},
     {"id": "b", "query": "Which colour?", "label": ["Gray"], "human_or_machine": 1, "image": "b.png"},
     {"id": "c", "query": "Who leads?", "label": ["Joe Biden"], "human_or_machine": 1, "image": "c.png"},
 ]
-ANSWERS = {"a": "\\boxed{1990}", "b": "I see \\boxed{Grey}", "c": "\\boxed{President Biden}"}
+ANSWERS = {"a": "\\boxed{19.90}", "b": "I see \\boxed{Grey}", "c": "\\boxed{President Biden}"}
 
 
 def json_lines(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -69,7 +69,7 @@ def test_a_reply_is_one_word_after_its_thinking(text: str, said: bool | None) ->
 
 
 def test_a_third_score_beside_the_two() -> None:
-    """Of a real rule: President Biden may be Joe Biden, 1990 is not 2014."""
+    """Of a real rule: President Biden may be Joe Biden, Grey is Gray."""
     chartqa = BENCHMARKS["chartqa"]
     pairs = [(chartqa.to_problem(row, 0), Response(ANSWERS[row["id"]])) for row in CHARTS]
     with Verifier(1, 5) as verifier:

@@ -207,9 +207,9 @@ def test_score_benchmark(call: Call, files: tuple[Path, Path], tmp_path: Path) -
     assert json.loads(out.read_text())["scores"]["reader"]["correct"] == 2
     rows = pq.read_table(items).to_pylist()
     assert [(row["id"], row["official"], row["reader"], row["reader_rule"]) for row in rows] == [
-        ("a", True, True, "number"),
-        ("b", False, True, "text"),
-        ("c", False, False, "text"),
+        ("a", True, True, "equal"),
+        ("b", False, True, "words"),
+        ("c", False, False, "words"),
     ]
     assert rows[1]["extracted"] == "Grey"
     assert json.loads(record.read_text())["metrics"]["timeouts"] == 0
@@ -249,7 +249,7 @@ def test_prepare_from_local_files(call: Call, tmp_path: Path) -> None:
     arguments = ["--benchmark", "chartqa", "--local", rows, "--out", tmp_path / "p.parquet"]
     call("prepare_benchmark", *arguments)
     problems = read_problems(tmp_path / "p.parquet")
-    assert problems[0].question == "<image>\nWhich year?"
+    assert problems[0].question == "<image>\nWhich share?"
     assert problems[2].metadata == {"kind": "augmented"}
     (tmp_path / "c.png").unlink()
     (tmp_path / "p.parquet").unlink()
