@@ -55,6 +55,14 @@ def test_it_sees_the_choices_and_no_image_and_no_words_of_a_chat_template() -> N
     assert extracted.images == ended.images == ()
 
 
+@pytest.mark.parametrize(("answer", "asked"), [("the rightmost bar", True), ("7.5", True), ("7", False), ("E", False)])
+def test_an_answer_that_is_none_of_the_choices_is_undecided(answer: str, asked: bool) -> None:
+    problem = replace(PROBLEM, answer="8", answer_type="text")
+    response = Response(f"\\boxed{{{answer}}}")
+    reading = BENCHMARKS["mathvista"].reader(problem, response)
+    assert undecided(item(reading, response.text, problem=problem)) is asked
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -77,7 +85,7 @@ def test_a_third_score_beside_the_two() -> None:
     judged, told = add_judge(items, {"control-yes": YES, "control-no": NO, "c#0": YES})
     assert told == {"asked": 1, "no_verdict": 0, "failed_controls": 0}
     result = scores(chartqa, judged)["scores"]
-    assert (result["reader"]["correct"], result["judge"]["correct"]) == (2, 3)
+    assert (result["reader"]["correct"], result["judge"]["correct"]) == (1, 2)
     assert [one.decisions["judge"].rule for one in judged] == [
         items[0].decisions["reader"].rule, items[1].decisions["reader"].rule, "judge"
     ]  # fmt: skip

@@ -34,8 +34,8 @@ class Response:
 class Decision:
     """A rule's verdict on a response.
 
-    `ask` is set where math-verify has to compare (gold, answer); until it did, `correct` is False. `open` marks an open
-    answer that the rule found wrong without being able to say so for certain: what a judge may be asked about.
+    `ask` is set where math-verify has to compare (gold, answer); until it did, `correct` is False. `open` marks
+    an answer that the rule found wrong without being able to say so for certain: what a judge may be asked about.
     """
 
     correct: bool

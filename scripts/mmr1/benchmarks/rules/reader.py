@@ -126,7 +126,7 @@ def _choice(problem: Problem, stated: str, cleaned: str) -> Decision:
         return Decision(sorted(named) == golds, "letters", stated, cleaned)
     index, how = chosen(stated, problem.choices)
     right = index is not None and bool(golds) and problem.choices[index] == problem.choices[golds[0]]
-    return Decision(right, how, stated, cleaned)
+    return Decision(right, how, stated, cleaned, open=how == "no such choice")
 
 
 def gold_choices(problem: Problem) -> list[int]:
