@@ -101,6 +101,8 @@ CHANGES: dict[str, tuple[Callable[[], object], str]] = {
     "no input": (lambda: Path("pool").unlink(), "pool: an input that is gone"),
     "no record": (lambda: Path("results/records/train/x.json").unlink(), "no record"),
     "an edited record": (lambda: edit_record(), "integrity"),
+    "a record cut off": (lambda: Path("results/records/train/x.json").write_text('{"schema_ver'), "expected JSON"),
+    "a record of a list": (lambda: write_json("results/records/train/x.json", [1]), "expected a JSON object"),
     "an older record": (lambda: write_json("results/records/train/x.json", {"schema_version": 1}), "schema 1"),
 }
 

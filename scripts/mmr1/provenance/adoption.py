@@ -41,10 +41,11 @@ def disagreement(job: Planned, made: Mapping[str, str]) -> str | None:
     """
     if not Path(job.record).is_file():
         return "no record"
-    version = read_json(job.record).get("schema_version")
-    if version != SCHEMA_VERSION:
-        return f"a record of schema {version}, of another version of this package: expected schema {SCHEMA_VERSION}"
     try:
+        said = read_json(job.record)
+        version = said.get("schema_version") if isinstance(said, dict) else None
+        if isinstance(version, int) and version != SCHEMA_VERSION:
+            return f"a record of schema {version}, of another version of this package: expected schema {SCHEMA_VERSION}"
         record = read_record(Path(job.record))
     except UserError as error:
         return str(error)
