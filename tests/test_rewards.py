@@ -154,3 +154,13 @@ def test_letters_may_be_several(verifier: Verifier) -> None:
 )
 def test_one_value_in_two_notations_is_one_answer(verifier: Verifier, unicode: str, latex: str) -> None:
     assert (accuracy(verifier, unicode, latex), accuracy(verifier, latex, unicode)) == (1.0, 1.0)
+
+
+def test_a_plain_number_is_right_exactly_if_it_is_the_gold(verifier: Verifier) -> None:
+    """The digits recipe's answers: no verdict on them came to be another one when the reading of answers changed."""
+    answers = [str(number) for number in range(-20, 40)]
+    for gold in ("0", "7", "15"):
+        texts = [f"<think>1+2</think><answer>\\boxed{{{answer}}}</answer>" for answer in answers]
+        verdicts = judge([gold] * len(texts), texts, verifier)
+        assert [one.accuracy for one in verdicts] == [float(answer == gold) for answer in answers]
+        assert {one.reason for one in verdicts} == {"equal", "different"}
