@@ -53,8 +53,9 @@ def test_a_node_that_goes_down_takes_no_finished_work_with_it(cluster: Cluster, 
 def test_ranks_of_several_nodes_find_each_other(cluster: Cluster, checkout: Checkout) -> None:
     """Two GPUs on each of two nodes: srun starts torchrun on both, and torchrun one process a GPU."""
     resources = "resources: {sft: {nodes: 2, gpus: 2, threads: 4}}"
-    (checkout.folder / "two_nodes.yaml").write_text(f"{(checkout.folder / RECIPE).read_text()}\n{resources}\n")
-    checkout.call(*checkout.on_slurm(SFT, recipe="two_nodes.yaml"))
+    recipe = checkout.folder / RECIPE
+    recipe.write_text(f"{recipe.read_text()}\n{resources}\n")
+    checkout.call(*checkout.on_slurm(SFT))
     ranks = [line for line in checkout.journal() if line["program"] == "train_sft" and line["event"] == "start"]
     assert sorted(line["RANK"] for line in ranks) == ["0", "1", "2", "3"]
     assert {line["WORLD_SIZE"] for line in ranks} == {"4"}
