@@ -124,7 +124,8 @@ def test_a_served_judge(
     call("ask_endpoint", *words, *paths, "--record", tmp_path / "records" / "ask_judge" / "x.json")
     call("score_benchmark", *about, "--judge-replies", tmp_path / "r.parquet", "--out", tmp_path / "s.json")
     result = json.loads((tmp_path / "s.json").read_text())
-    assert {name: score["correct"] for name, score in result["scores"].items()}["judge"] == 2
+    correct = {name: score["correct"] for name, score in result["scores"].items()}
+    assert (correct["reader"], correct["judge"]) == (2, 3)  # "Grey" is Gray; who "President Biden" is a judge can say
     assert result["judge"] == {"asked": 1, "no_verdict": 0, "failed_controls": 1}  # this judge says no to all others
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(b"sk-a-secret" in content for content in [*written, "".join(capfd.readouterr()).encode()])
