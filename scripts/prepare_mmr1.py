@@ -37,7 +37,8 @@ def main() -> None:
         dropped = Dropped(settings.max_dropped)
         tokens = prompt_tokens(args.processor, read_text(args.system_prompt), settings)
         problems = islice(kept_problems(args.rl, dropped, tokens, settings.max_prompt_tokens), settings.limit)
-        kept, unreadable = 0, {}
+        kept = 0
+        unreadable: dict[str, str] = {}
         with contracts.writer(args.out, contracts.PROBLEMS) as table:
             for block in in_blocks(problems, ROWS_AT_A_TIME):
                 table.write_table(pa.Table.from_pylist(problem_rows(block), schema=contracts.PROBLEMS))
