@@ -205,7 +205,7 @@ def test_by_hand_without_records_the_log_says_that_nothing_is_known(capsys: pyte
     with job(argparse.Namespace(record=None, attempt=None), inputs={"read": ["a.txt", "b.txt"]}, outputs={}):
         pass
     assert (
-        "no record says what these should be, they are taken as they are: a.txt and 1 more" in capsys.readouterr().err
+        "no record says what these should be, they were taken as they are: a.txt and 1 more" in capsys.readouterr().err
     )
 
 

@@ -45,7 +45,7 @@ def endpoint(name):
     return lambda wildcards: getattr(SUBJECTS[wildcards.model, wildcards.subject], name)
 
 
-# Who decides what no rule can: a model that runs here, or one that is served somewhere. One for all checkpoints.
+# The judge of what rules leave undecided is a model that runs here or is served somewhere; one for all checkpoints.
 JUDGE = RECIPE.evaluation.judge
 SERVED_JUDGE = isinstance(JUDGE, Endpoint)
 

@@ -80,11 +80,15 @@ def check_origins(inputs: Mapping[str, Sequence[Path]], hashed: Hashed, record: 
         raise UserError(f"{origins.changed[0].problem}; {VARIABLE}=warn uses it as it is{more}")
     for one in origins.changed:
         log(f"warning: {one.problem}; used as it is")
-    if record is None and origins.sources:
-        first, *others = origins.sources
-        more = f" and {len(others)} more files" if others else ""
-        log(f"no record says what these should be, they are taken as they are: {first}{more}")
     return origins
+
+
+def log_sources(sources: Mapping[str, str]) -> None:
+    """Say of which files nothing is known: a job by hand has no record that would list them."""
+    if sources:
+        first, *others = sources
+        more = f" and {len(others)} more files" if others else ""
+        log(f"no record says what these should be, they were taken as they are: {first}{more}")
 
 
 def find_origins(inputs: Mapping[str, Sequence[Path]], hashed: Hashed, record: Path | None) -> Origins:

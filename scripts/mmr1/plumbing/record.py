@@ -42,7 +42,7 @@ from mmr1.plumbing.files import (
     write_json,
 )
 from mmr1.plumbing.folders import digest_file, write_digests
-from mmr1.plumbing.makers import RECORDS, Changed, check_origins, results_folder, write_makers
+from mmr1.plumbing.makers import RECORDS, Changed, check_origins, log_sources, results_folder, write_makers
 from mmr1.plumbing.orphan import end_orphan, read_marker
 from mmr1.plumbing.seal import SCHEMA_VERSION, sealed
 from mmr1.plumbing.secrets import blotted_values
@@ -164,6 +164,8 @@ def job(
             }
             write_makers([path for paths in named_outputs.values() for path in paths], args.record)
             write_json(args.record, sealed(record))
+        else:
+            log_sources(origins.sources)
     except BaseException as error:
         told = disk.explained(error, _places(args, named_outputs))
         _mark(args, {**marker, "state": "failed", "end": _now(), "error": _describe(told)})
