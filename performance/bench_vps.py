@@ -142,7 +142,7 @@ def row_group(draw: np.random.Generator, problems: range, responses: int, tokens
     token_ids = pa.ListArray.from_arrays(
         pa.array(np.arange(rows + 1, dtype=np.int32) * tokens), pa.array(zipf(draw, rows * tokens).astype(np.int32))
     )
-    texts = [f"<think>{words}</think>\\boxed{{{answer}}}" for answer in answers.tolist()]
+    texts = [f"<think>{words}</think><answer>\\boxed{{{answer}}}</answer>" for answer in answers.tolist()]
     stop, zeros = ["stop"] * rows, np.zeros(rows)
     table = pa.table(
         [ids, numbers, zeros.astype(np.int64), token_ids, texts, stop, zeros.astype(np.float32)],

@@ -36,7 +36,7 @@ def rollouts_of(problem: str, answers: str, tokens: Group | None = None, **where
             "rollout": number,
             "seed": number,
             "token_ids": tokens[number] if tokens else [number, 1, 2, 3],
-            "text": f"<think>so</think>\\boxed{{{answer}}}",
+            "text": f"<think>so</think><answer>\\boxed{{{answer}}}</answer>",
             "finish_reason": "stop",
             "logprob": -1.0,
             **where,
