@@ -223,6 +223,9 @@ def test_ends_and_texts(engine: Engine, problems: list[Problem], encoder: Prompt
         assert rollout.logprobs.shape == rollout.token_ids.shape
 
 
+EDGE = 1e-5  # of probability
+
+
 @pytest.mark.parametrize("sampling", [SAMPLED, GREEDY, replace(SAMPLED, top_p=0.5)])
 def test_logprobs_are_those_of_a_plain_forward_pass(
     engine: Engine,
@@ -235,11 +238,13 @@ def test_logprobs_are_those_of_a_plain_forward_pass(
     for request, rollout in zip(requests, engine.generate(requests, sampling), strict=True):
         logits = plain_logits(model, encoder, request.problem, rollout.token_ids)
         policy = policy_logits(logits, suppressed(model, encoder), sampling.temperature)
-        if sampling.top_p < 1:
-            policy = keep_top_p(policy, sampling.top_p)
-        ids = torch.as_tensor(rollout.token_ids, dtype=torch.long)
-        expected = policy.log_softmax(-1).gather(1, ids[:, None])[:, 0]
-        np.testing.assert_allclose(rollout.logprobs, expected, atol=1e-4)
+        # A token at the very edge of the nucleus may be in or out: engines differ in the last bits of probabilities.
+        edges = (sampling.top_p,) if sampling.top_p == 1 else (sampling.top_p - EDGE, sampling.top_p + EDGE)
+        nuclei = [policy if edge == 1 else keep_top_p(policy, edge) for edge in edges]
+        ids = torch.as_tensor(rollout.token_ids, dtype=torch.long)[:, None]
+        expected = [nucleus.log_softmax(-1).gather(1, ids)[:, 0].numpy() for nucleus in nuclei]
+        nearest = np.min([np.abs(rollout.logprobs - one) for one in expected], axis=0)
+        np.testing.assert_allclose(nearest, 0, atol=1e-4)
 
 
 def test_a_narrow_nucleus_is_greedy(engine: Engine, problems: list[Problem]) -> None:
