@@ -102,6 +102,9 @@ def letters_in(answer: str) -> list[str]:
     """The sorted letters that an answer names: all of it, or its last statement."""
     if only_lists(answer):
         return []
+    lines = [line.strip() for line in answer.strip().split("\n")]
+    if len(lines) > 1 and all(re.fullmatch("[A-H]", line) for line in lines):
+        return sorted(set(lines))
     parts = [answer] if len(sentences(answer)) < 2 else [marked(answer), *first_letter(answer), final(answer)]
     for part in parts:
         if part and (named := letters(normal(part))):

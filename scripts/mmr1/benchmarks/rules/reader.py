@@ -81,6 +81,9 @@ def extraction(problem: Problem, response: Response) -> str:
         return ""
     sentence = len(sentences(stated)) > 1 or marked(stated) is not None
     if problem.choices:
+        same = [choice for choice in problem.choices if normal(choice) == normal(stated)]
+        if same:
+            return same[0]
         index, how = chosen(stated, problem.choices) if sentence else (None, "")
         return normal(stated) if index is None or how.startswith("nearest") else problem.choices[index]
     value = read(stated)
