@@ -85,7 +85,7 @@ def test_a_third_score_beside_the_two() -> None:
     judged, told = add_judge(items, {"control-yes": YES, "control-no": NO, "c#0": YES})
     assert told == {"asked": 1, "no_verdict": 0, "failed_controls": 0}
     result = scores(chartqa, judged)["scores"]
-    assert (result["reader"]["correct"], result["judge"]["correct"]) == (1, 2)
+    assert (result["reader"]["correct"], result["judge"]["correct"]) == (2, 3)
     assert [one.decisions["judge"].rule for one in judged] == [
         items[0].decisions["reader"].rule, items[1].decisions["reader"].rule, "judge"
     ]  # fmt: skip

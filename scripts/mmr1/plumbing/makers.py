@@ -20,7 +20,6 @@ from typing import Any
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import atomic
 from mmr1.plumbing.folders import digest_file
-from mmr1.plumbing.progress import log
 from mmr1.plumbing.seal import read_record
 
 # "warn" has a job use inputs that are not as their makers wrote them; its record, the report and MLflow say so.
@@ -79,7 +78,7 @@ def check_origins(inputs: Mapping[str, Sequence[Path]], hashed: Hashed, record: 
         more = f" ({len(origins.changed) - 1} more such inputs)" if origins.changed[1:] else ""
         raise UserError(f"{origins.changed[0].problem}; {VARIABLE}=warn uses it as it is{more}")
     for one in origins.changed:
-        log(f"warning: {one.problem}; used as it is")
+        _log(f"warning: {one.problem}; used as it is")
     return origins
 
 
@@ -88,7 +87,7 @@ def log_sources(sources: Mapping[str, str]) -> None:
     if sources:
         first, *others = sources
         more = f" and {len(others)} more files" if others else ""
-        log(f"no record says what these should be, they were taken as they are: {first}{more}")
+        _log(f"no record says what these should be, they were taken as they are: {first}{more}")
 
 
 def find_origins(inputs: Mapping[str, Sequence[Path]], hashed: Hashed, record: Path | None) -> Origins:
@@ -293,3 +292,9 @@ def _shown(path: Path) -> str:
     """A path as seen from the working folder, if it lies there."""
     here = Path.cwd()
     return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
+
+
+def _log(line: str) -> None:
+    from mmr1.plumbing.progress import log  # rich is not in every environment that writes records
+
+    log(line)
