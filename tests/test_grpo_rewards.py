@@ -95,7 +95,7 @@ def test_digests_have_each_rewards_weight_settings_and_file() -> None:
 def test_the_sum_is_weighed_and_each_reward_keeps_its_own_value(verifier: Verifier) -> None:
     chosen = rewards(accuracy=1.0, format=0.25, length=LENGTH)
     right = r"<think>.</think><answer>\boxed{7}</answer>"
-    judged = judge(chosen, [response(right, tokens=10), response(r"\boxed{8}", tokens=99)], verifier)
+    judged = judge(chosen, [response(right, tokens=10), response(r"<answer>\boxed{8}</answer>", tokens=99)], verifier)
     assert [one.rewards for one in judged] == [
         {"accuracy": 1.0, "format": 1.0, "length": -0.5},
         {"accuracy": 0.0, "format": 0.0, "length": -1.0},
