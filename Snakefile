@@ -12,6 +12,8 @@ if not workflow.configfiles:
 
 # What rules ask for.
 include: "workflow/rules/common.smk"
+include: "workflow/rules/settings.smk"
+include: "workflow/rules/commands.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/sources.smk"
 include: "workflow/rules/rounds.smk"
