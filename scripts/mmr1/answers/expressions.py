@@ -127,32 +127,32 @@ class _Parser:
             raise NoFormula
         tree = self._product()
         while (sign := self._peek()[1]) in ("+", "-"):
-            before, token = self.end, self._token
-            self._take()
-            try:
-                tree = Tree(sign, (tree, self._product()))
-            except NoFormula:
-                self.end, self._token = before, token
-                if self._names or self._depth > 1:
-                    raise
+            if (whole := self._operation(sign, tree, self._product)) is None:
                 break
+            tree = whole
         self._depth -= 1
         return tree
+
+    def _operation(self, sign: str, first: Tree, second: Callable[[], Tree]) -> Tree | None:
+        """The first side with the sign that comes next and its second side; None, before the sign, if there is none."""
+        before, token = self.end, self._token
+        self._take()
+        try:
+            return Tree(sign, (first, second()))
+        except NoFormula:
+            self.end, self._token = before, token
+            if self._names or self._depth > 1:
+                raise
+            return None
 
     def _product(self) -> Tree:
         tree = self._signed()
         while True:
             kind, token = self._peek()
             if token in ("*", "/"):
-                before, read = self.end, self._token
-                self._take()
-                try:
-                    tree = Tree(token, (tree, self._signed()))
-                except NoFormula:
-                    self.end, self._token = before, read
-                    if self._names or self._depth > 1:
-                        raise
+                if (whole := self._operation(token, tree, self._signed)) is None:
                     return tree
+                tree = whole
             elif kind in ("name", "function") or token in ("(", "√", "π", "∞") or (token == "|" and not self._bars):
                 if token == "(" and not self._names and not re.match(r"\s*\(\s*[-+√\d.π]", self._text[self.end :]):
                     return tree  # a note in brackets

@@ -45,8 +45,8 @@ class Training(_Strict):
     rounds: tuple[Round, ...] = Field(min_length=1)
 
 
-class Evaluation(_Strict):
-    """The answers of one subject on one benchmark. `subject` is base, sft, or the name of a run, which has a seed."""
+class Scored(_Strict):
+    """The scores of one subject on one benchmark. `subject` is base, sft, or the name of a run, which has a seed."""
 
     model: str
     subject: str
@@ -54,6 +54,11 @@ class Evaluation(_Strict):
     benchmark: str
     scores: Path
     items: Path | None = None
+
+
+class Evaluation(Scored):
+    """The answers of one subject on one benchmark, and their scores."""
+
     predictions: Path | None = None
 
 

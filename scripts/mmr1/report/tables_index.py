@@ -5,27 +5,20 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmr1.plugins import load, names
+from mmr1.report.index import Scored
 
 Settings = dict[str, str | int | float]
 
 
-class Evaluation(BaseModel):
-    """The scores of one checkpoint on one benchmark. `subject` is base, sft, or the name of a run, which has a seed.
+class Evaluation(Scored):
+    """The scores of one checkpoint on one benchmark.
 
     `label` is what its row is called, `settings` those of the index's that this checkpoint has otherwise.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str
-    subject: str
-    seed: int | None = None
-    benchmark: str
-    scores: Path
-    items: Path | None = None
     checkpoint: str | None = None
     label: str | None = None
-    settings: Settings = {}
+    settings: Settings = Field(default_factory=dict)
 
 
 class Index(BaseModel):
