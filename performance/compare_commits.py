@@ -284,7 +284,8 @@ def run_recipe(side: Side, recipe: str) -> Path:
 def environment_of_make() -> dict[str, str]:
     """The environment's variables as the Makefile sets and unsets them."""
     others = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
-    variables = environment(PYTHONNOUSERSITE="1")
+    # Both sides run on the packages that are here, whatever lock the commit has.
+    variables = environment(PYTHONNOUSERSITE="1", MMR1_ENVIRONMENT="warn")
     return {name: value for name, value in variables.items() if name not in others}
 
 

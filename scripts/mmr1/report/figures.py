@@ -208,8 +208,8 @@ def _finish(axes: Axes, xlabel: str, ylabel: str, percent: bool) -> None:
     if xlabel == "step":
         axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=7))
     if percent:
-        low, high = axes.get_ylim()
-        axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0 if high - low > 0.05 else 1))
+        # As many decimals as the ticks need: 37.5% was called 38%.
+        axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=None))
 
 
 def _legend(axes: Axes) -> None:
