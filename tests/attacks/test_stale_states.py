@@ -8,7 +8,7 @@ from mmr1.plumbing.files import files_under, read_json, sha256
 from project import copy_project, snakemake
 
 CHECKPOINT = "results/tiny/tiny/sft/checkpoint"
-OTHER_RATE = ("--config", "sft={learning_rate: 1.0e-5}")
+OTHER_RATE = ("--config", "sft={learning_rate: 1.0e-5}", "redo=true")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

@@ -209,7 +209,7 @@ def _finish(axes: Axes, xlabel: str, ylabel: str, percent: bool) -> None:
         axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=7))
     if percent:
         # As many decimals as the ticks need: 37.5% was called 38%.
-        axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=None))
+        axes.yaxis.set_major_formatter(lambda share, _: f"{round(100 * share, 6):g}%")
 
 
 def _legend(axes: Axes) -> None:
