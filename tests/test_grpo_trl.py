@@ -159,7 +159,7 @@ def test_loss_and_gradients_equal_trl(
         assert gradients.keys() == {name for name, value in trainer.model.named_parameters() if value.grad is not None}
         for name, value in trainer.model.named_parameters():
             if name in gradients:
-                # Of the whole tensor: float32 rounds an element that is a difference of large ones as each processor does.
+                # Of the whole tensor: the processor decides how an element that is a difference of large ones rounds.
                 assert (gradients[name] - value.grad).norm() <= 1e-5 * value.grad.norm(), name
         with torch.no_grad():
             for name, value in trainer.model.named_parameters():
