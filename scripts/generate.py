@@ -17,6 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 from mmr1.data import contracts
 from mmr1.data.problems import Problem, read_problems
 from mmr1.data.prompts import PromptEncoder
+from mmr1.models import determinism
 from mmr1.models.checkpoints import load_processor
 from mmr1.models.family import family_file
 from mmr1.plumbing.disk import check_room
@@ -37,6 +38,8 @@ def main() -> None:
     inputs = {"model": args.model, "problems": args.problems, "system_prompt": args.system_prompt}
     with job(args, inputs=inputs, outputs={"out": args.out}, settings=settings) as work:
         torch.set_num_threads(args.threads)
+        if settings.deterministic:
+            determinism.require_determinism()
         disable_progress_bar()
         problems = read_problems(args.problems, allow_empty_answer=args.purpose == "eval")
         check_room({args.out: expected_bytes(len(problems), settings, args.shard)})
@@ -53,7 +56,9 @@ def main() -> None:
         engine = make_engine(settings.engine, args.model, encoder, limits)
         try:
             generate(args, settings, engine, shard_blocks(problems, settings.block_size, args.shard), work)
-            work.notes.update(engine.notes(), threads=torch.get_num_threads(), torch=torch.__version__)
+            work.notes.update(
+                engine.notes(), **determinism.notes(), threads=torch.get_num_threads(), torch=torch.__version__
+            )
         finally:
             engine.close()
 

@@ -68,11 +68,14 @@ def main() -> None:
 
     from mmr1.grpo import distributed
     from mmr1.grpo.round import train_round
+    from mmr1.models.determinism import require_determinism
     from mmr1.models.family import family_file
     from mmr1.plumbing.interruption import EXIT_CODE, Interrupted, Interruption
 
     interruption = Interruption(args.deadline_minutes, started)
     torch.set_num_threads(args.threads)
+    if settings.deterministic:
+        require_determinism()
     ranks = distributed.join()
     inputs = {name: getattr(args, name) or None for name in (*INPUTS, "replay")}
     outputs = {name: getattr(args, name) for name in OUTPUTS}

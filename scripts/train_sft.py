@@ -16,7 +16,7 @@ from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.record import Job, add_job_arguments, job
 from mmr1.plumbing.work_folder import WorkFolder
-from mmr1.sft.settings import SFTSettings
+from mmr1.sft.settings import SFTTrainerSettings
 
 DATA = ("model", "conversations", "validation", "system_prompt")
 
@@ -33,7 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--deadline-minutes", type=float, help="the job's time limit: save and leave before it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; results depend on it in the last bits")
-    add_settings_arguments(parser, SFTSettings)
+    add_settings_arguments(parser, SFTTrainerSettings)
     add_job_arguments(parser)
     return parser.parse_args()
 
@@ -41,7 +41,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     started = time.monotonic()
     args = parse_arguments()
-    settings = settings_of(args, SFTSettings)
+    settings = settings_of(args, SFTTrainerSettings)
     inputs = {name: getattr(args, name) for name in DATA}
     recorded = job(args, inputs=inputs, outputs={"out": args.out, "metrics": args.metrics}, settings=settings)
     first = int(os.environ.get("RANK", 0)) == 0
@@ -58,12 +58,15 @@ def main() -> None:
         folder.remove()
 
 
-def train(args: argparse.Namespace, settings: SFTSettings, started: float, digests: dict[str, str]) -> dict[str, float]:
+def train(
+    args: argparse.Namespace, settings: SFTTrainerSettings, started: float, digests: dict[str, str]
+) -> dict[str, float]:
     """Check the inputs against the settings and train; ends the process with code 75 where it has to leave."""
     import torch  # after the arguments were checked: it takes seconds
 
     from mmr1.data.conversations import ConversationFile
     from mmr1.models.checkpoints import check_checkpoint, count_weights
+    from mmr1.models.determinism import require_determinism
     from mmr1.plumbing.disk import bytes_under, check_room
     from mmr1.plumbing.interruption import EXIT_CODE, Interrupted, Interruption
     from mmr1.plumbing.settings import read_text
@@ -72,6 +75,8 @@ def train(args: argparse.Namespace, settings: SFTSettings, started: float, diges
 
     interruption = Interruption(args.deadline_minutes, started)
     torch.set_num_threads(args.threads)
+    if settings.deterministic:
+        require_determinism()
     rows = ConversationFile(args.conversations)
     validation = ConversationFile(args.validation, decoded=None)  # small, and all of it is read in every evaluation
     if settings.batch_size > len(rows):

@@ -110,3 +110,29 @@ def test_ranks_that_disagree_stop_at_once(server: Trainers, setup: Setup, tmp_pa
     for rank in (0, 1):
         lines = setup.log(f"disagree-{rank}").read_text().splitlines()
         assert any("error: schedule: expected the same on all ranks, found" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_what_comes_late_changes_no_bit_and_neither_does_the_request_for_determinism(
+    server: Trainers, setup: Setup
+) -> None:
+    """Ranks, the engine and the verifier begin at random times, twice; torch is asked to refuse other kernels."""
+    schedule = setup.schedule(range(2), size=4)
+    folders = []
+    for name, deterministic, late in (
+        ("prompt", True, None),
+        ("late", True, "1"),
+        ("later", True, "2"),
+        ("any", False, None),
+    ):
+        chosen = setup.settings(name, group_size=2, mini_batch_size=2, deterministic=deterministic)
+        command = setup.arguments(name, chosen, schedule)
+        environment = {} if late is None else {"LATE": late}
+        codes = run_ranks(server, setup, name, [command] * 2, **environment)
+        assert codes == [0, 0], setup.log(f"{name}-0").read_text()[-2000:]
+        folders.append(setup.hashes(name))
+    prompt, late_once, late_twice, any_kernel = folders
+    assert prompt == late_once == late_twice
+    computed = [name for name in prompt if not name.startswith("state-out")]  # a state says the settings it is of
+    assert "out/model.safetensors" in computed
+    assert {name: any_kernel[name] for name in computed} == {name: prompt[name] for name in computed}

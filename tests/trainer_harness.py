@@ -137,6 +137,7 @@ def run_ranks(
     out: str,
     commands: Sequence[Sequence[str]],
     kills: Mapping[int, Sequence[Any]] | None = None,
+    **environment: str,
 ) -> list[int]:
     """The exit codes of one process a command line, each a rank of one job; `kills` are by rank, as in `start`."""
     with socket.socket() as free:
@@ -145,7 +146,7 @@ def run_ranks(
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(free.getsockname()[1]),
             "WORLD_SIZE": str(len(commands)),
-        }
+        } | environment
     kills = kills or {}
     processes = [
         server.start(

@@ -1,17 +1,22 @@
 """Starts `train_grpo.py` over and over in processes of its own: torch is imported once, then it forks.
 
 Reads one JSON object a line: `argv`, `log` (a file for both streams), `environment`, and `kill`: into which call of
-which function, after how many seconds, a signal comes (SIGKILL unless another is named). Answers with the process id; a
-request `wait` with that id is answered with the exit code, or minus the signal that ended it.
+which function, after how many seconds, a signal comes (SIGKILL unless another is named). With a seed in the
+variable LATE, what ranks, engine and verifier do begins at random up to 0.1 seconds late. Answers with the process id;
+a request `wait` with that id is answered with the exit code, or minus the signal that ended it.
 """
 
 import json
 import os
+import random
 import signal
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
@@ -48,6 +53,37 @@ def install_kill(where: str, call: int, delay: float, number: int = signal.SIGKI
     setattr(owner, name, wrapped)
 
 
+# Where one rank, request or worker waits for another, or could come before it.
+MEETINGS = (
+    ("mmr1.grpo.distributed", "Ranks.gather"),
+    ("mmr1.grpo.distributed", "Ranks.barrier"),
+    ("mmr1.grpo.learner", "Learner._collate"),
+    ("mmr1.rollout.transformers_engine", "TransformersEngine.generate"),
+    ("mmr1.rewards.verifier.verify", "Verifier.verify"),
+)
+
+
+def install_delays(seed: str) -> None:
+    """Let every call of `MEETINGS` begin late, each time by another random time that `seed` and this rank give."""
+    import importlib
+
+    generator = random.Random(f"{seed} {os.environ['RANK']}")
+    for module, path in MEETINGS:
+        holder, name = path.split(".")
+        owner = getattr(importlib.import_module(module), holder)
+        setattr(owner, name, late(getattr(owner, name), generator))
+
+
+def late(function: Callable[..., Any], generator: random.Random) -> Callable[..., Any]:
+    """The function, but each call begins up to 0.1 seconds late."""
+
+    def after_a_while(*args, **kwargs):
+        time.sleep(generator.random() / 10)
+        return function(*args, **kwargs)
+
+    return after_a_while
+
+
 def child(request: dict) -> None:
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
@@ -58,6 +94,8 @@ def child(request: dict) -> None:
     try:
         if request.get("kill"):
             install_kill(*request["kill"])
+        if "LATE" in request.get("environment", {}):
+            install_delays(request["environment"]["LATE"])
         import train_grpo
         from mmr1.plumbing.errors import run
 

@@ -178,6 +178,9 @@ class Recipe(Stages):
 
     name: Name
     environment: Literal["cpu", "gpu"] = Field("cpu", description="which environment runs models")
+    deterministic: bool = Field(
+        False, description="training and sampling give equal bits each time, on GPUs of one kind too (docs/training.md)"
+    )
     seed: Seed = Field(0, description="of data, base model and SFT")
     seeds: Seeds = Field([0], description="of RL: each run is done once per seed")
     mlflow: Annotated[str, AfterValidator(_a_tracking_uri)] | None = Field(

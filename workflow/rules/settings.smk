@@ -2,7 +2,11 @@
 from mmr1.benchmarks.settings import Verifying
 from mmr1.grpo.settings import TrainerSettings
 from mmr1.rollout.settings import AskSettings, GenerateSettings
+from mmr1.sft.settings import SFTTrainerSettings
 from mmr1.vas.settings import DrawSettings, RefreshSettings, ScoreMachine, ScoreSettings
+
+# What every program that computes with a model is told, besides its section.
+DETERMINISTIC = {"deterministic": RECIPE.deterministic}
 
 
 def with_deepspeed(section):
@@ -50,7 +54,11 @@ def sampler_settings(sections, **responses):
     """The settings of `generate.py`: the recipe's engine and bounds, and the responses that are wanted of it."""
     position = sections.prompts.position
     return taken(
-        GenerateSettings, sections.rollout, prompt_position=position, **responses
+        GenerateSettings,
+        sections.rollout,
+        prompt_position=position,
+        **DETERMINISTIC,
+        **responses,
     )
 
 
@@ -72,7 +80,7 @@ def judge_settings(sections):
     """How a judge that runs here makes its replies: greedily, one for each question."""
     judge = sections.evaluation.judge
     engine = judge.engine or RECIPE.rollout.engine
-    return taken(GenerateSettings, judge, engine=engine, temperature=0)
+    return taken(GenerateSettings, judge, engine=engine, temperature=0, **DETERMINISTIC)
 
 
 def ask_judge_settings(sections):
@@ -106,7 +114,14 @@ def needs_scores(sections):
 def trainer_settings(sections):
     """How a round is trained, with the sampler that is asked on the way, if it is."""
     draw = draw_settings(sections) if observes(sections) else None
-    return taken(TrainerSettings, with_deepspeed(sections.grpo), draw=draw)
+    return taken(
+        TrainerSettings, with_deepspeed(sections.grpo), draw=draw, **DETERMINISTIC
+    )
+
+
+def sft_settings(sections):
+    """How the cold start is trained."""
+    return taken(SFTTrainerSettings, with_deepspeed(sections.sft), **DETERMINISTIC)
 
 
 # What each program reads of a recipe's sections, as the model that it declares.
@@ -115,7 +130,7 @@ SETTINGS = {
     "score_vps": score_settings,
     "draw_schedule": draw_settings,
     "select_problems": lambda sections: taken(RefreshSettings, sections.vas),
-    "train_sft": lambda sections: with_deepspeed(sections.sft),
+    "train_sft": sft_settings,
     "train_grpo": trainer_settings,
     "generate": generate_settings,
     "generate_predictions": prediction_settings,

@@ -24,6 +24,7 @@ from mmr1.grpo.replay import ReplayEngine
 from mmr1.grpo.sampling import Collector
 from mmr1.grpo.settings import GRPOSettings, TrainerSettings
 from mmr1.grpo.state import Work, copy_state, folder_digest, load_state
+from mmr1.models import determinism
 from mmr1.models.action_space import suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint, count_weights
 from mmr1.models.family import family_file
@@ -107,6 +108,7 @@ def train_round(
         return {}, {}
     metrics = {name: float(value) for name, value in logs[-1]["metrics"].items() if name != "step"}
     timeouts = sum(entry["metrics"]["verify_timeouts"] for entry in logs)
+    notes |= determinism.notes()
     return metrics, {**notes, "ranks": ranks.size, "zero_stage": policy.stage, "verify_timeouts": timeouts}
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mmr1.models.settings import Deterministic
 from mmr1.plugins import choice, weights
 from mmr1.plumbing.fields import PromptPosition
 from mmr1.plumbing.settings import Machine, Section, as_before
@@ -112,7 +113,7 @@ class GRPOSettings(Section):
         return self
 
 
-class TrainerSettings(GRPOSettings):
+class TrainerSettings(GRPOSettings, Deterministic):
     """What `train_grpo.py` reads: RL's settings and, of a sampler that observes, how a step's problems are chosen."""
 
     draw: DrawSettings | None = as_before(None, description="choose problems while training; none: from --schedule")

@@ -28,6 +28,14 @@ def family_key() -> Any:
     return as_before({"name": "qwen2_5_vl"}, validate_default=True, description="what kind of model it is")
 
 
+class Deterministic(Section):
+    """What every program that computes with a model is told by the recipe's `deterministic`."""
+
+    deterministic: bool = as_before(
+        False, description="equal bits from equal jobs on GPUs of one kind (mmr1/models/determinism.py); slower"
+    )
+
+
 class TinyArchitecture(Section):
     """Sizes in units or layers. The defaults make 1.4M parameters of Qwen2.5-VL (docs/design.md §6)."""
 

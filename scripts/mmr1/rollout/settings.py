@@ -2,6 +2,7 @@
 
 from pydantic import Field, model_validator
 
+from mmr1.models.settings import Deterministic
 from mmr1.plugins import choice
 from mmr1.plumbing.fields import PromptPosition
 from mmr1.plumbing.settings import Machine, Section
@@ -44,7 +45,7 @@ class Responses(Section):
     prompt_position: PromptPosition = Field("system", description="where the system prompt goes")
 
 
-class GenerateSettings(Sampler, Responses):
+class GenerateSettings(Sampler, Responses, Deterministic):
     """What `generate.py` reads."""
 
     block_size: int = Field(64, ge=1, description="problems sampled at a time; shards are whole blocks")

@@ -24,6 +24,7 @@ from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.models.action_space import end_of_sequence, suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint
+from mmr1.models.determinism import any_kernel
 from mmr1.plumbing.errors import UserError
 from mmr1.rollout.requests import Request, Rollout, Sampling
 
@@ -97,11 +98,12 @@ class VllmEngine:
         """One rollout per request, in the order of the requests. Raises UserError for a prompt that is too long."""
         prompts = {request.problem.id: request.problem for request in requests}
         inputs = {name: self._input(problem) for name, problem in prompts.items()}
-        outputs = self._llm.generate(
-            [inputs[request.problem.id] for request in requests],
-            [self._parameters(request, sampling) for request in requests],
-            use_tqdm=False,
-        )
+        with any_kernel():
+            outputs = self._llm.generate(
+                [inputs[request.problem.id] for request in requests],
+                [self._parameters(request, sampling) for request in requests],
+                use_tqdm=False,
+            )
         return [self._rollout(request, out.outputs[0]) for request, out in zip(requests, outputs, strict=True)]
 
     def load_weights(self, named_tensors: Iterable[tuple[str, torch.Tensor]]) -> None:

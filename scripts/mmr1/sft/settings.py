@@ -5,12 +5,13 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from mmr1.models.settings import Deterministic
 from mmr1.plumbing.fields import PromptPosition
 from mmr1.plumbing.settings import Section
 
 
 class SFTSettings(Section):
-    """What `train_sft.py` reads. Defaults are the paper's Table 5."""
+    """The recipe's section. Defaults are the paper's Table 5."""
 
     epochs: float = Field(3, gt=0, description="passes over the conversations (Table 5: 3; §6.1: 5)")
     batch_size: int = Field(128, ge=1, description="conversations an optimizer step, over all ranks")
@@ -43,3 +44,7 @@ class SFTSettings(Section):
         if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
             raise ValueError(f"min_pixels: expected at most max_pixels ({self.max_pixels}), found {self.min_pixels}")
         return self
+
+
+class SFTTrainerSettings(SFTSettings, Deterministic):
+    """What `train_sft.py` reads."""
