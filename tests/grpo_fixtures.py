@@ -7,7 +7,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoProcessor
 
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
@@ -18,6 +18,7 @@ from mmr1.grpo.judging import Judged
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.policy import LogprobModel
 from mmr1.grpo.settings import GRPOSettings
+from mmr1.models.load import load_model
 from mmr1.plumbing.interruption import Interruption
 from mmr1.rollout.requests import Rollout
 
@@ -48,7 +49,7 @@ class PlainPolicy:
     """A policy on bare torch: keeps the gradients of each update and takes plain steps of size `rate`."""
 
     def __init__(self, folder: Path, settings: GRPOSettings, suppressed: Sequence[int] = (), rate: float = 0.0) -> None:
-        self.hf = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+        self.hf = load_model(folder, torch.float32)
         self.processor = AutoProcessor.from_pretrained(folder)
         self.module = LogprobModel(self.hf, settings.temperature, list(suppressed))
         self.rate = rate

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
+from transformers import AutoProcessor, PreTrainedModel
 from transformers.integrations import HfDeepSpeedConfig
 
 from mmr1.data.prompts import EncodedPrompt
@@ -22,6 +22,7 @@ from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.logprobs import LogprobHead
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.models.family import family_of
+from mmr1.models.load import load_model
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import atomic
 
@@ -207,7 +208,7 @@ def _load(folder: Path, settings: GRPOSettings, config: dict[str, Any]) -> PreTr
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     _deepspeed()
     sharded = HfDeepSpeedConfig(config) if config["zero_optimization"]["stage"] == 3 else None
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
+    model = load_model(folder, dtype)
     del sharded  # it acts for as long as it lives
     return model
 

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers import PreTrainedModel
 
 from mmr1.data.prompts import EncodedPrompt, PromptEncoder, check_prompt_length
 from mmr1.models.action_space import end_of_sequence, keep_top_p, policy_logits, suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint
 from mmr1.models.family import family_of
+from mmr1.models.load import load_model
 from mmr1.rollout.gumbel import draw
 from mmr1.rollout.requests import Request, Rollout, Sampling
 from mmr1.rollout.shared_prompt import SharedPromptCache, shared_prompt_attention
@@ -66,7 +67,7 @@ class TransformersEngine:
         check_checkpoint(folder)
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = dtype or (torch.float32 if where.type == "cpu" else torch.bfloat16)
-        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
+        model = load_model(folder, dtype)
         return cls(model.to(where).eval(), encoder, **options)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Rollout]:

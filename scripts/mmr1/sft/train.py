@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 from transformers import (
-    AutoModelForImageTextToText,
     AutoProcessor,
     PreTrainedConfig,
     PrinterCallback,
@@ -25,6 +24,7 @@ from transformers import (
 from mmr1.data.prompts import EncodedPrompt, PromptEncoder
 from mmr1.grpo.distributed import PATIENCE, Ranks, join
 from mmr1.models.family import family_file, family_of
+from mmr1.models.load import load_model
 from mmr1.plumbing.code import code_digest
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import atomic, read_json, write_jsonl
@@ -165,7 +165,7 @@ def train_sft(
     ranks = _ranks(arguments)
     fits = _fits(train, validation, encoder, settings, ranks)
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-    model = AutoModelForImageTextToText.from_pretrained(model_folder, dtype=dtype)
+    model = load_model(model_folder, dtype)
     identity = identify(settings, inputs, seed, ranks, [family_file(model_folder)])
     states = States(work, identity, prefix="checkpoint-")
     trainer = _Trainer(

@@ -64,6 +64,10 @@ class Family(ABC):
         """Where RoPE puts each token of `input_ids` int64 [B, T]: int64 [3, B, T]; undefined where the mask is 0."""
 
     @abstractmethod
+    def vision_tower(self, model: Any) -> Any:
+        """The module that encodes images, with a `config` of its own."""
+
+    @abstractmethod
     def image_features(self, model: Any, pixel_values: torch.Tensor, image_grid_thw: torch.Tensor) -> list[Features]:
         """The features of each image, with gradient."""
 

@@ -107,6 +107,9 @@ class Qwen25VL(Family):
         )
         return positions
 
+    def vision_tower(self, model: Any) -> Any:
+        return model.model.visual
+
     def image_features(self, model: Any, pixel_values: torch.Tensor, image_grid_thw: torch.Tensor) -> list[Features]:
         encoded = model.model.get_image_features(pixel_values, image_grid_thw, return_dict=True)
         return [(tokens,) for tokens in encoded.pooler_output]
