@@ -8,21 +8,23 @@ from mmr1.answers.letters import letters, mentioned, rules_out
 from mmr1.answers.notation import normal
 from mmr1.answers.statements import (
     abstains,
+    conclusion,
     final,
     last_sentences,
     marked,
     only_lists,
     quantity_stated,
     sentences,
+    states_nothing,
     states_text,
 )
 from mmr1.answers.texts import same_text
-from mmr1.answers.values import Quantity, SameNumber, Text, Value, read, same
+from mmr1.answers.values import YEARS, Quantity, SameNumber, Text, Value, read, same
 
 MAX_FOR_MATH = 400  # characters; math-verify is not asked about more, as no gold is that long
 MAX_WORDS = 2  # words in an answer that is math; of a sentence math-verify would pick a number to its liking
-YEARS = range(1500, 2100)
 _MATH = re.compile(r"[\d\\^_=+*/<>|∞πθ√]")
+_RATIO = re.compile(r"\d+\s*:\s*\d+")
 _INEQUALITY = re.compile(r"[<>≤≥≠]")
 _HEDGE = re.compile(r"\b(?:not|never|or|least|most|more|less|than|between|to)\b", re.IGNORECASE)
 
@@ -43,6 +45,8 @@ class Reading:
 
 def decide(gold: str, answer: str, question: str = "", same_number: SameNumber = equal_numbers) -> Reading:
     """Whether an answer is, or states in a sentence, the gold's value or words. Never raises."""
+    if _RATIO.fullmatch(normal(gold)):
+        answer = re.sub(r"(?<=\d) to (?=\d)", ":", answer)
     gold_value, value = read(gold), read(answer)
     kind = "words" if isinstance(gold_value, Text) else "equal"
     if same_text(normal(gold), normal(answer)):
@@ -51,6 +55,8 @@ def decide(gold: str, answer: str, question: str = "", same_number: SameNumber =
     if verdict is not None:
         certain = verdict or isinstance(value, Quantity)
         return Reading(verdict, kind if verdict else "different", open=not certain)
+    if isinstance(gold_value, Quantity) and gold_value.number == 0 and states_nothing(answer):
+        return Reading(True, "statement")
     if abstains(final(answer) or answer) and not abstains(gold):
         return Reading(False, "abstention")
     if not _no_arithmetic(normal(answer)) and _states(gold, gold_value, answer, question, same_number):
@@ -66,7 +72,7 @@ def _states(gold: str, gold_value: Value, answer: str, question: str, same_numbe
     if isinstance(gold_value, Text):
         return states_text(gold, answer)
     for part in (marked(answer), final(answer)):
-        for said in (part, re.split(r"\b(?:is|are|to be)\b|:", part)[-1]) if part else ():
+        for said in (part, re.split(r"\b(?:is|are|to be)\b(?: at\b)?|:", part)[-1]) if part else ():
             if same(gold_value, read(said), same_number):
                 return True
     return False
@@ -105,10 +111,12 @@ def letters_in(answer: str) -> list[str]:
     lines = [line.strip() for line in answer.strip().split("\n")]
     if len(lines) > 1 and all(re.fullmatch("[A-H]", line) for line in lines):
         return sorted(set(lines))
-    parts = [answer] if len(sentences(answer)) < 2 else [marked(answer), *first_letter(answer), final(answer)]
+    parts = [marked(answer), *first_letter(answer), final(answer)]
+    parts = parts if len(sentences(answer)) > 1 else [answer, *parts[:1]]
     for part in parts:
-        if part and (named := letters(normal(part))):
-            return named
+        for said in dict.fromkeys((conclusion(part), part)) if part else ():
+            if named := letters(normal(said)):
+                return named
     if len(answer.split()) < 2:
         return []
     for sentence in last_sentences(answer):

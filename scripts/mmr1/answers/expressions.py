@@ -42,6 +42,10 @@ _FUNCTION_NAME = re.compile(r"arc(?:sin|cos|tan)|sinh?|cosh?|tanh?|cot|sec|csc|l
 _WORD = re.compile(r"[a-zA-Z]{4,}|\b(?:and|or|to|the|not|of|is|in|if|no|at|an|as|by)\b")
 
 
+# A bracket that is no factor of the number before it: "(cm)", and, behind a space, "(2012)", "(34%)".
+_NOTE = re.compile(r"\s*\((?!\s*[-+√\d.π])|\s+\(\s*[\d.]+\s*%?\s*\)")
+
+
 class NoFormula(Exception):
     """A text is no formula, or has no value."""
 
@@ -133,10 +137,11 @@ class _Parser:
         self._depth -= 1
         return tree
 
-    def _operation(self, sign: str, first: Tree, second: Callable[[], Tree]) -> Tree | None:
-        """The first side with the sign that comes next and its second side; None, before the sign, if there is none."""
+    def _operation(self, sign: str, first: Tree, second: Callable[[], Tree], take: bool = True) -> Tree | None:
+        """The first side, the sign (that comes next: `take`) and the second side; None, before it, if there is none."""
         before, token = self.end, self._token
-        self._take()
+        if take:
+            self._take()
         try:
             return Tree(sign, (first, second()))
         except NoFormula:
@@ -154,9 +159,11 @@ class _Parser:
                     return tree
                 tree = whole
             elif kind in ("name", "function") or token in ("(", "√", "π", "∞") or (token == "|" and not self._bars):
-                if token == "(" and not self._names and not re.match(r"\s*\(\s*[-+√\d.π]", self._text[self.end :]):
-                    return tree  # a note in brackets
-                tree = Tree("*", (tree, self._power()))
+                if token == "(" and not self._names and _NOTE.match(self._text, self.end):
+                    return tree
+                if (whole := self._operation("*", tree, self._power, take=False)) is None:
+                    return tree
+                tree = whole
             elif kind == "number" and tree.operator != "number" and self._text[self.end - 1] in ")π":
                 tree = Tree("*", (tree, self._power()))
             else:

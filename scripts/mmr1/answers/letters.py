@@ -57,6 +57,12 @@ def letter(text: str) -> str | None:
     return None
 
 
+# "B and D are the same", but not "B and D are wrong".
+_CLAIM = re.compile(
+    r"(?<=\b[A-H]) (?:are|match|have|show)\b(?!.*\b(?:not|no|wrong|incorrect|false|too|out|eliminated|excluded)\b).*"
+)
+
+
 def letters(text: str) -> list[str]:
     """The sorted letters or one-digit labels that an answer lists ("A, C", "b and d", "AC", "3"), as capitals."""
     if one := letter(text):
@@ -66,6 +72,7 @@ def letters(text: str) -> list[str]:
     text = re.sub(r"(?<=\b[A-Z])\.", "", text)
     text = re.sub(rf"^(?:both )?{_MENTION}", "", text, flags=re.IGNORECASE)
     text = re.sub(r"\b(?:options?|choices?) (?=[(\[]?[A-H]\b)", "", text, flags=re.IGNORECASE)
+    text = _CLAIM.sub("", text)
     if _SEVERAL.fullmatch(text):
         labels = sorted({label.upper() for label in re.findall(r"\b[A-Za-z0-9]\b", text)})
         return labels if labels[0].isdigit() == labels[-1].isdigit() else []
@@ -80,9 +87,15 @@ _MENTIONED = re.compile(
 )
 
 
+_EXCEPT = re.compile(r"\b(?:neither|nor|except|excluding|other than|besides|without|unlike)\b", re.IGNORECASE)
+_OTHERS = re.compile(r"(?<=others) \(\s*[A-H](?:\s*(?:,|and|or)\s*(?:and )?[A-H])+\s*\)")
+
+
 def mentioned(sentence: str) -> str | None:
     """The one option letter that a sentence mentions; None if it mentions none or several."""
-    found = {match for match in _MENTIONED.findall(sentence) if match.isupper()}
+    if _EXCEPT.search(sentence):
+        return None
+    found = {match for match in _MENTIONED.findall(_OTHERS.sub("", sentence)) if match.isupper()}
     return found.pop() if len(found) == 1 else None
 
 

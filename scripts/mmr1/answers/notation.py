@@ -78,7 +78,7 @@ def normal(text: str) -> str:
     text = _unicode(text)
     if re.search(r"[\\{}^_~$]", text):
         text = _Latex(text).read()
-    return _numbers(_words(text)).strip(" \t\n,;:?\"'`").rstrip(".").rstrip()
+    return _numbers(_words(text)).strip(" \t\n,;:?\"'`*").rstrip(".").rstrip()
 
 
 def _unicode(text: str) -> str:
@@ -261,6 +261,8 @@ _WORD_SIGNS = (
     (re.compile(r"(?<=[\d)π])[\s-]*deg(?:rees?)?\b", re.IGNORECASE), "°"),
     (re.compile(r"(?<=[\d)])\s*(?:percent(?:age points?)?|per cent|pct|pp)\b", re.IGNORECASE), "%"),
     (re.compile(r"(?<=\d)\s*x\s*(?=10\s*\^)"), "*"),
+    (re.compile(r"(?<=\d) and (?:a half|1/2)\b"), " 1/2"),
+    (re.compile(r"(?<![\w)])(\*\*|__)(?=\S)([^*_]+?)(?<=\S)\1"), r"\2"),  # bold
     (re.compile(r"(?<=[\w)])\s*\*\*\s*(?=[\d(])(?=\S+$)"), "^"),
     (re.compile(r"\*\*|__|`"), ""),
     (re.compile(r"<=|=<"), "≤"),

@@ -33,18 +33,21 @@ from mmr1.answers.expressions import (
     value,
 )
 from mmr1.answers.notation import normal
-from mmr1.answers.texts import same_text
+from mmr1.answers.texts import same_text, season
 from mmr1.answers.units import converted, is_whatever, unit
 
 SameNumber = Callable[[Number, Number], bool]
 
 LONGEST = 400  # characters of a value: what is longer is a text
+YEARS = range(1500, 2100)
+LETTERS = "mgshlLJNVWAKCFtT"  # that are units; 5x is none
+OTHER_SCALE = 0.9  # relative: what differs by more is of another scale
 ROUNDING = 5e-3  # relative: two writings of one number in a chain, as 10π ≈ 31.4
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number with what it counts. `scale` is the factor that a word states (million), `percent` whether % stands."""
+    """A number with what it counts. `scale` is the factor of a word (million), `percent` says that % or cents stand."""
 
     number: Number
     unit: str = ""
@@ -79,9 +82,10 @@ class Equation:
 
 @dataclass(frozen=True)
 class Formula:
-    """A formula with variables."""
+    """A formula with variables, and the letter that it is said to be: the y of y = 2x + 1."""
 
     tree: Tree
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,8 @@ _LABELS = (
     ),
     re.compile(r"^(?:答案|结果)\s*(?:是|为)?\s*[:：]?\s*(?=\S)"),
     re.compile(r"^[A-Za-z][A-Za-z' ]{1,40}:\s*(?=[-+]?(?:[\d.(√]|[$€£] ?\d))"),  # "Total: 5"
-    re.compile(r"^(?:in |by )?(?:the )?year (?=\d{4}$)|^in (?=\d{4}$)|^(?:figure|choice|number|no\.) (?=\d+$)", re.I),
+    re.compile(r"^(?:in |by )?(?:the )?year (?=\d{4}$)|^in (?:the years )?(?=\d{4}(?:$|,| and ))", re.IGNORECASE),
+    re.compile(r"^(?:figure|choice|number|no\.) (?=\d+$)", re.IGNORECASE),
 )  # fmt: skip
 
 
@@ -145,7 +150,11 @@ _SCALES = {
 _SCALE = re.compile(
     r"\s*(?:(?i:(hundred|thousand|lakh|million|mn|mln|crore|billion|bn|trillion|tn|dozen)s?)|(?<=\d)([KkMB]))(?![a-zA-Z^])"
 )
-_NOTE = re.compile(r"(?:^|\s)\(((?:\d{4}|(?=[^()]*[a-zA-Z°]{2}|°|[mgshl]\))[^()+*^=√]*))\)\s*$")
+_NOTE = re.compile(
+    r"(?:^|\s)\(((?:\d{4}(?:\s*:\s*[\d.]+)?%?|[\d.]+%|(?=[^()]*[a-zA-Z°]{2}|°|[mgshl]\))[^()+*^=√]*))\)\s*$"
+)
+# "64 per 100,000 inhabitants" are 64 of what is counted.
+_RATE = re.compile(r"\s*\bper (?:[\d.]+|hundred|thousand|million)(?: [a-zA-Z -]+)?$")
 _OPERATORS = re.compile(r"[-+*/=<>≤≥≠±√|∪]|\^(?!\(?-?[1-4])")
 # Words that say something about the number in front of them, so that it alone is not what is meant.
 _NO_NOUNS = frozenset(
@@ -166,21 +175,31 @@ _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
 _NUMBER_WORD = re.compile(
     rf"(?:(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<ones>{'|'.join(_NAMES[1:10])}))?|(?P<name>{'|'.join(_NAMES[::-1])}))"
-    rf"(?:[- ](?P<part>(?:{'|'.join(_PARTS)}))s?)?(?![\w-])|(?P<half>half|a half|a dozen)(?![\w-])",
+    rf"(?:[- ](?P<part>(?:{'|'.join(_PARTS)}))s?|(?P<more> and (?:a |one[- ])(?:half|quarter)))?(?![\w-])"
+    r"|(?P<half>half|a half|a dozen)(?![\w-])|(?P<times>twice|double|thrice|triple)(?![\w-])",
     re.IGNORECASE,
 )
+_HUNDREDTHS = re.compile(r"\s*(?:%|¢|cents?\b)")
 _CLOCK = re.compile(r"\d{1,2}:[0-5]\d(?::[0-5]\d)?(?:\s*[ap]\.?m\.?)?", re.IGNORECASE)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d[\d.]*\s*[%°]?\s*-\s*\d[\d.]*[^=+*/^√]*")
-_RATIO = re.compile(r"\s*[:]\s*(?=[-\d.√(])|\s+to\s+(?=1\b)")
+_RATIO = re.compile(r"\s*[:]\s*(?=[-\d.√(])|\s+to\s+(?=1\b(?![.\d]))")
+
+
+_A_SCALE = re.compile(r"^an? (?=(?:hundred|thousand|million|billion)\b)", re.IGNORECASE)
+_RESTATED = re.compile(r"([^()]*\S)\s+\(([^()]*\d[^()]*)\)")
 
 
 def _quantity(text: str) -> Quantity | None:
-    text = _ABOUT.sub("", text).strip()
+    text = _A_SCALE.sub("1 ", _ABOUT.sub("", text).strip())
+    if twice := _RESTATED.fullmatch(text):  # 7 (10 - 3), 0.549 (28/51)
+        one, other = _quantity(twice[1]), leading_number(twice[2])
+        if one and other and any(close(number, other[0], ROUNDING) for number in amounts(one)):
+            return one
     text = _CURRENCY.sub(lambda sign: "-" if sign[0][0] == "-" else "", text)
     if negative := _SIGN.match(text):
         inner = _quantity(text[negative.end() :])
         return replace(inner, number=-inner.number) if inner else None
-    if _DATE.fullmatch(text) or _is_time(text) or _is_season(text):
+    if _DATE.fullmatch(text) or _is_time(text) or season(text):
         return None
     if leading := leading_number(text):
         return _counted(*leading, text)
@@ -198,13 +217,9 @@ def _is_time(text: str) -> bool:
     return not ratio
 
 
-def _is_season(text: str) -> bool:
-    """Whether `2015/16` is two years in a row and no fraction."""
-    match = re.fullmatch(r"((?:1[5-9]|20)\d\d)\s?/\s?((?:\d\d)?\d\d)", text)
-    return match is not None and str(int(match[1]) + 1).endswith(match[2])
-
-
 def _number_word(word: re.Match[str]) -> Fraction:
+    if word["times"]:
+        return Fraction(2 if word["times"].lower() in ("twice", "double") else 3)
     if word["half"]:
         return Fraction(12) if "dozen" in word["half"].lower() else Fraction(1, 2)
     if word["tens"]:
@@ -212,7 +227,8 @@ def _number_word(word: re.Match[str]) -> Fraction:
         number = 20 + 10 * _TENS.index(word["tens"].lower()) + ones
     else:
         number = _NAMES.index(word["name"].lower())
-    return Fraction(number, _PARTS[word["part"].lower()] if word["part"] else 1)
+    more = Fraction(1, 4 if word["more"].endswith("quarter") else 2) if word["more"] else 0
+    return Fraction(number, _PARTS[word["part"].lower()] if word["part"] else 1) + more
 
 
 def _counted(number: Number, end: int, text: str) -> Quantity | None:
@@ -223,8 +239,8 @@ def _counted(number: Number, end: int, text: str) -> Quantity | None:
         if below is None or not below[0] or isinstance(below[0], float):
             return None
         number, rest = number / below[0], rest[ratio.end() + below[1] :]
-    percent = rest.lstrip().startswith("%")
-    rest = rest.lstrip().removeprefix("%") if percent else rest
+    hundredths = _HUNDREDTHS.match(rest)
+    percent, rest = hundredths is not None, rest[hundredths.end() :] if hundredths else rest
     scale = 1
     if match := _SCALE.match(text, len(text) - len(rest)):
         scale = _SCALES[(match[1] or match[2]).lower()]
@@ -241,11 +257,11 @@ def _with_unit(quantity: Quantity, rest: str, attached: bool) -> Quantity | None
         outside = rest[: note.start()].strip()
         is_unit = not outside and re.search(r"[a-zA-Z°]", note[1]) and unit(note[1]) is not None
         rest = note[1] if is_unit else outside
-    rest = rest.strip(" .,;")
+    rest = _RATE.sub("", rest).strip(" .,;")
     if not rest or rest in "€£¥₹":
         return quantity
     if len(rest) <= 20 and (is_whatever(rest) or _is_short(rest) or unit(rest) is not None):
-        if re.fullmatch(r"[a-zA-Z]", rest) and rest not in "mgshlLJNVWAKCFtT":
+        if re.fullmatch(r"[a-zA-Z]", rest) and rest not in LETTERS:
             return None  # 5x
         return Quantity(number, rest, scale, percent)
     if attached or re.search(r"\d", re.sub(r"\^\(?-?\d\)?", "", rest)) or _OPERATORS.search(_hyphenless(rest)):
@@ -277,7 +293,24 @@ _ONE_SIDED = re.compile(rf"(?:([a-zA-Z]\w?(?:\([a-z]\))?)\s*)?([<>≤≥≠])\s*
 _BELONGS = re.compile(r"^[a-zA-Z](?:\([a-z]\))?\s*∈\s*|^(?:domain|range)\s*[:=]\s*", re.IGNORECASE)
 
 
+# {x | x ≥ -1}, {x ∈ ℝ : x ≥ -1}
+_SET_OF = re.compile(r"\{\s*([a-zA-Z])\s*(?:∈\s*ℝ\s*)?[|:](.*)\}")
+_COMPARED = tuple(
+    (re.compile(rf"(?:is |are )?(?:{words}) ", re.IGNORECASE), f"{sign} ")
+    for sign, words in {
+        "≥": "(?:greater|more|larger|higher) than or equal to|at least|no (?:less|fewer) than",
+        "≤": "(?:less|fewer|smaller|lower) than or equal to|at most|no more than|up to",
+        ">": "(?:greater|more|larger|higher) than",
+        "<": "(?:less|fewer|smaller|lower) than",
+    }.items()
+)
+
+
 def _range(text: str) -> Range | None:
+    if set_of := _SET_OF.fullmatch(text):
+        text = set_of[2].strip()
+    for words, sign in _COMPARED:
+        text = words.sub(sign, text)
     text, belongs = _BELONGS.subn("", text)
     if text == "ℝ" or re.fullmatch(r"(?:all )?real numbers", text, re.IGNORECASE):
         return Range(((-math.inf, False, math.inf, False),))
@@ -328,7 +361,7 @@ def _one_sided(text: str) -> Range | None:
     sign, bound = match[2] or match[5], _constant(match[3] or match[4])
     if bound is None:
         quantity = _quantity((match[3] or match[4]).strip())
-        bound = quantity.number if quantity else None
+        bound = quantity.number if quantity and not quantity.counted else None
     if bound is None:
         return None
     if sign == "≠":
@@ -353,6 +386,8 @@ def _chain(text: str) -> Value | None:
         return _assignments(text)
     if len(sides) == 2 and _is_name(sides[0]):
         inner = _read(sides[1])
+        if isinstance(inner, Formula) and re.fullmatch("[a-zA-Z]", sides[0].strip()):
+            return replace(inner, name=sides[0].strip())
         return inner if not isinstance(inner, Equation) else None
     if len(sides) == 2 and _is_name(sides[1]) and not isinstance(_read(sides[0]), Text):
         return _read(sides[0])
@@ -371,7 +406,7 @@ def _chain(text: str) -> Value | None:
 
 def _is_working(text: str) -> bool:
     """Whether a text is arithmetic on numbers, perhaps with their units: `8 - 3`, `6 ft + 3 ft`, `41% - 2%`."""
-    bare = re.sub(r"[a-zA-Z]+(?:\^[23])?", "", text)
+    bare = re.sub(rf"(?<=\d) ?(?:[a-zA-Z]{{2,}}|[{LETTERS}])(?:\^[23])?(?![a-zA-Z])", "", text)
     return re.fullmatch(r"[-+*/\d.()√^%°€£ ]+", bare) is not None and re.search(r"\d.*[-+*/].*\d", bare) is not None
 
 
@@ -493,11 +528,19 @@ def same(gold: Value, answer: Value, same_number: SameNumber = equal_numbers) ->
         return True if alike else None
     if isinstance(gold, Range):
         return _same_range(gold, answer)
-    if isinstance(gold, Formula):
-        return same_formula(gold.tree, answer.tree) if isinstance(answer, Formula) else _odd_kinds(gold, answer)
-    if isinstance(answer, Equation):
-        return same_equation(gold.sides, answer.sides)
-    return None if isinstance(answer, Formula) else False
+    if isinstance(gold, Formula) and isinstance(answer, Formula):
+        return same_formula(gold.tree, answer.tree)
+    one, other = _sides(gold), _sides(answer)
+    if one and other:
+        return same_equation(one, other)
+    return _odd_kinds(gold, answer)
+
+
+def _sides(value: Value) -> tuple[Tree, Tree] | None:
+    """The sides of an equation, y and 2x + 1 among them."""
+    if isinstance(value, Formula) and value.name:
+        return Tree("name", (value.name,)), value.tree
+    return value.sides if isinstance(value, Equation) else None
 
 
 def _odd_kinds(gold: Value, answer: Value) -> bool | None:
@@ -510,6 +553,8 @@ def _same_quantity(gold: Quantity, answer: Quantity, same_number: SameNumber) ->
     golds = [gold.number]
     if gold.scale != 1 and answer.scale != 1:
         golds, numbers = [gold.number * gold.scale], [answer.number * answer.scale]
+        if not close(golds[0], numbers[0], OTHER_SCALE):
+            return False  # 8.6 billion is not 8.6 million, whatever an axis counts in
     elif gold.scale != 1:
         golds = [gold.number, gold.number * gold.scale]
     if gold.percent and answer.percent:
@@ -527,7 +572,8 @@ def _same_sequence(gold: Sequence, answer: Value, same_number: SameNumber) -> bo
         ends = _as_range(gold)
         return ends is not None and _same_ends(ends, answer)
     if isinstance(answer, Text):
-        answer = Sequence("", tuple(_read(part) for part in _split(_BOTH.sub("", answer.text), r"[,;&]|\band\b")), "")
+        items = tuple(_read(part) for part in _split(_BOTH.sub("", answer.text), r"[,;&]|\band\b"))
+        return _same_sequence(gold, Sequence("", items, ""), same_number) or None  # a sentence may state them
     if not isinstance(answer, Sequence):
         return False
     if not _same_brackets(gold, answer) or len(gold.items) != len(answer.items):

@@ -19,6 +19,7 @@ from mmr1.answers.response import answer
 from mmr1.answers.statements import (
     LONGEST,
     abstains,
+    conclusion,
     final,
     marked,
     only_lists,
@@ -150,10 +151,14 @@ def chosen(stated: str, choices: tuple[str, ...]) -> Chosen:
         return choices.index(stated.strip()), "choice"
     if only_lists(stated):
         return None, "several choices"
-    parts = [stated] if len(sentences(stated)) < 2 else [marked(stated), final(stated), *first_letter(stated)]
-    found = next((named for part in dict.fromkeys(parts) if part and (named := _named(part, choices))), None)
+    parts = [marked(stated), final(stated), *first_letter(stated)]
+    parts = parts if len(sentences(stated)) > 1 else [stated, *parts[:1]]
+    tried = dict.fromkeys(said for part in parts if part for said in (conclusion(part), part))
+    found = next((named for said in tried if (named := _named(said, choices))), None)
     if found is None:
-        found = _refused(stated, choices) or _in_sentence(final(stated) or stated, choices) or _nearest(stated, choices)
+        found = _refused(stated, choices) or _by_word(stated, [normal(choice) for choice in choices])
+        found = found or _in_sentence(final(stated) or stated, choices)
+        found = found or _by_stated_value(stated, choices) or _nearest(stated, choices)
     return found
 
 
@@ -206,6 +211,13 @@ def _by_value(stated: str, text: str, choices: tuple[str, ...]) -> Chosen | None
     return None
 
 
+def _by_stated_value(stated: str, choices: tuple[str, ...]) -> Chosen | None:
+    """The one choice of the value that a sentence states: 6/π of "which simplifies to about 6/π" is 6:π."""
+    value = quantity_stated(stated) if not isinstance(read(stated), Quantity) else None
+    alike = [index for index, choice in enumerate(choices) if value and same(read(choice), value)]
+    return (alike[0], "choice by value") if len(alike) == 1 else None
+
+
 def _by_word(stated: str, texts: list[str]) -> Chosen | None:
     """Yes, no, true or false at the front of a sentence; True for Yes where that is a choice."""
     said = word_stated(stated)
@@ -226,11 +238,17 @@ def _refused(stated: str, choices: tuple[str, ...]) -> Chosen | None:
     return None
 
 
+_MARK = re.compile(
+    r"(?:\(|\b(?:option|choice|only) |选项?[是为:]? ?|[是为](?=[A-H]$)"
+    r"|(?:\b(?:get|choose|pick|select|is) |=\s*)(?=[A-H]$)"
+    r"|\b(?=[A-H] (?:makes sense|is (?:the )?(?:correct|right|best|only))\b))([A-H])(?![a-zA-Z])"
+)
+
+
 def _in_sentence(stated: str, choices: tuple[str, ...]) -> Chosen | None:
     """The one choice whose letter in brackets, or whose text as whole words, stands in a longer answer."""
     text, texts = normal(stated), [normal(choice) for choice in choices]
-    marks = {mark[1] for mark in re.finditer(r"(?:\(|\b(?:option|choice) |选项?[是为:]? ?)([A-H])(?![a-zA-Z])", text)
-             if not _negated(text, mark.span())}  # fmt: skip
+    marks = {mark[1] for mark in _MARK.finditer(text) if not _negated(text, mark.span())}
     if len(marks) == 1 and (index := _index(marks.pop())) < len(choices):
         return index, "letter in text"
     spans = [(index, span) for index, choice in enumerate(texts) if choice for span in _spans(choice, text)]
@@ -241,12 +259,24 @@ def _in_sentence(stated: str, choices: tuple[str, ...]) -> Chosen | None:
         return None, "negated"
     if len(mentioned) == 1:
         return mentioned.pop(), "choice in text"
+    named = [(index, " ".join(words(one))) for index, one in enumerate(texts) if re.search("[a-z]{3}", one.lower())]
+    said = [index for index, one in named if _spans(one, " ".join(words(text)))]
+    if len(said) == 1 and not spans:  # in other dress: "PDE Refiner", "superior lobe"
+        return said[0], "choice in text"
     tight = _tight(text)
     containing = [
         index for index, one in enumerate(texts) if len(tight) < len(_tight(one)) and _spans(tight, _tight(one))
     ]
+    containing = containing or [index for index, one in enumerate(texts) if _shortens(text, one)]
     number = isinstance(read(stated), Quantity)  # 20 is no part of 20√2
     return (containing[0], "part of a choice") if len(containing) == 1 and not number else None
+
+
+def _shortens(text: str, choice: str) -> bool:
+    """Whether two words or more of a choice, in their order, are the answer: "owls decrease"."""
+    left = iter(words(choice))
+    some = words(text)
+    return len(some) > 1 and all(word in left for word in some)
 
 
 def _spans(part: str, text: str) -> list[tuple[int, int]]:
