@@ -72,12 +72,12 @@ def extract_answer(text: str) -> tuple[str | None, str]:
     return (boxed, "box") if boxed is not None else (None, "no box")
 
 
-def answer(text: str, cut: bool = False) -> tuple[str | None, str]:
+def answer(text: str, cut: bool | None = None) -> tuple[str | None, str]:
     """The answer of a response as a reader finds it, and how it was found; (None, …) where there is none.
 
     "answer box" and "answer section": of the last `<answer>` (or `<CONCLUSION>`) section. "box": the last box outside
     of a thought. "statement": what the text says at its end. "cut off": the response ends inside its box, its thought
-    or its last sentence; `cut` says that it was stopped at its length limit.
+    or its last sentence; `cut` says whether it was stopped at its length limit, if that is known.
     """
     _, end_of_thought, rest = text.rpartition("</think>")
     text = rest if end_of_thought else text
@@ -94,7 +94,8 @@ def answer(text: str, cut: bool = False) -> tuple[str | None, str]:
         return None, "cut off"
     if not text.strip():
         return None, "no answer"
-    return (tail(text), "statement") if final(text) else (None, "cut off")
+    whole = final(text) is not None or cut is False
+    return (tail(text), "statement") if whole else (None, "cut off")
 
 
 def _of_section(inside: str) -> tuple[str | None, str]:

@@ -66,7 +66,7 @@ _MARKER = re.compile(
     r"(?:answer|option|choice|final value|final result)s?(?: letter| choice| option)?"
     r"(?: (?:to|for|of|that|which|in|from|among|based) [^.:\n]{1,100}?)?[*_ ]*"
     r"(?:\s*[:：=]|\s+(?:is|are|would be|should be|must be|will be)\b\s*(?:therefore |thus )?:?)"
-    r"|(?:答案|结论)(?:应该|应)?\s*(?:是|为)?\s*[:：]?)[*_\s]*",
+    r"|(?:答案|(?<!以下)结论)(?:应该|应)?\s*(?:是|为)?\s*[:：]?)[*_\s]*",
     re.IGNORECASE,
 )
 _REFUTES = re.compile(
@@ -77,7 +77,7 @@ _COLON = re.compile(r"[^\s:][^\n]{0,400}:[*_ ]*\n[*_\s]*")
 NEAR_THE_END = 1_000  # characters
 FOLLOW = 2  # sentences at most behind such a line
 _END = re.compile(
-    r"(?<=[.!?。])(?<!\n\d\.)(?<!\A\d\.)(?<!\n\d\d\.)(?<!\n[A-H]\.)(?<!\A[A-H]\.)(?<!\*[A-H]\.)(?<!\b[A-Z]\.[A-Z]\.)(?<!\bvs\.)(?<!\bapprox\.)(?<!\bNo\.)(?<!\be\.g\.)(?<!\bi\.e\.)[\"'*)]*\s+(?=\S)|\n+"
+    r"(?<=[.!?。])(?<!\n\d\.)(?<!\A\d\.)(?<!\n\d\d\.)(?<!\n[A-H]\.)(?<!\A[A-H]\.)(?<!\*[A-H]\.)(?<!\b[A-Z]\.[A-Z]\.)(?<!\bvs\.)(?<!\bapprox\.)(?<!\bNo\.)(?<!\be\.g\.)(?<!\bi\.e\.)[\"'*)]*\s+(?=\S)|(?<=。)(?=\S)|\n+"
 )
 _BULLET = re.compile(r"\s*(?:[*•-]\s+|\d+[.)]\s+|\|)")
 _ENUMERATION = re.compile(r"\b(?:are|include|following|these|is|as follows|namely)\s*:\s*\S|:\s*$", re.IGNORECASE)
@@ -184,6 +184,8 @@ SHORT = 60  # characters: a shorter line needs no full stop to be whole
 
 
 def _is_cut(sentence: str) -> bool:
+    if _OPTION.match(sentence):
+        return False
     return len(sentence) > SHORT and (not _FINISHED.search(sentence) or _UNANSWERED.search(sentence) is not None)
 
 
@@ -268,7 +270,7 @@ def quantity_in(sentence: str, question: str = "", year: bool = False) -> Quanti
     found = _beside(found, lambda one: not _NAMED.search(_before(text, one)))
     kept = [one for one in found if not _DENIED.search(_before(text, one)) and not _MORE.match(text, one.end)]
     if not kept:
-        return None
+        return _in_words(text)
     kept = _beside(kept, lambda one: not _is_asked(one.quantity, question))
     kept = _beside(kept, lambda one: _is_year(text, one) == year)
     if len(kept) > 1 and (one := _one(kept)) is not None:

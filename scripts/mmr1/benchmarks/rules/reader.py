@@ -68,7 +68,8 @@ def answer_of(response: Response) -> tuple[str | None, str]:
     """The answer as it stands in the response, and how it was found; (None, …) where there is none."""
     if response.given is not None:
         return response.given, "given"
-    stated, how = answer(response.text, cut=response.finish_reason == "length")
+    reason = response.finish_reason
+    stated, how = answer(response.text, cut=None if reason is None else reason == "length")
     return (None if stated is None else stated[-LONGEST:].strip()), how
 
 
