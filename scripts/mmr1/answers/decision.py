@@ -120,7 +120,7 @@ def letters_in(answer: str) -> list[str]:
     if len(answer.split()) < 2:
         return []
     for sentence in last_sentences(answer):
-        if (name := mentioned(normal(sentence))) and not rules_out(normal(sentence)):
+        if (name := mentioned(normal(conclusion(sentence)))) and not rules_out(normal(sentence)):
             return [name]
         if re.search(r"(?<!\w)[A-H](?!\w)", sentence):
             break

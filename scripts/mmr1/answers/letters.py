@@ -70,7 +70,7 @@ def letters(text: str) -> list[str]:
     if len(text) > MAX_LIST:
         return []
     text = re.sub(r"(?<=\b[A-Z])\.", "", text)
-    text = re.sub(rf"^(?:both )?{_MENTION}", "", text, flags=re.IGNORECASE)
+    text = re.sub(rf"^(?:both |only |just )?{_MENTION}", "", text, flags=re.IGNORECASE)
     text = re.sub(r"\b(?:options?|choices?) (?=[(\[]?[A-H]\b)", "", text, flags=re.IGNORECASE)
     text = _CLAIM.sub("", text)
     if _SEVERAL.fullmatch(text):
@@ -83,7 +83,9 @@ def letters(text: str) -> list[str]:
 
 # A capital that is a word of its own, but for the article and for points and sides: "Figure B is the reflection."
 _MENTIONED = re.compile(
-    r"(?<![\w'∠△])([B-H]|A(?! [a-z]{2,})|(?<=option )A|(?<=figure )A|(?<=[\"(])A)(?![\w'])", re.IGNORECASE
+    r"(?<![\w'∠△])([B-H]|A(?! (?!is\b|does\b|has\b|shows\b|fits\b)[a-z]{2,})"
+    r"|(?<=option )A|(?<=figure )A|(?<=[\"(])A)(?![\w'])",
+    re.IGNORECASE,
 )
 
 

@@ -228,15 +228,15 @@ class _Number:
     end: int
 
 
-_START = re.compile(r"(?<![\w.,/^])(?<!\d-)(?<![a-zA-Z)] [-+*/] )-?(?=[\d√]|\.\d|\(?\d+/)")
+_START = re.compile(r"(?<![\w.,/^])(?<!\d-)(?<![a-zA-Z)] [-+*/] )-?\(*(?=[\d√]|\.\d)")
 _QUOTED = re.compile(r"\"[^\"]*\"")
 _BRACKETS = re.compile(r"\([^()]*[a-zA-Z=][^()]*\)|\(\d{4}\)|\([^(),]*[\d%]\s*[-+*/]\s*\d[^(),]*\)")
 _RANGE = re.compile(
     r"\d[\d.]*\s*[%°]?\s*(?:-|\bto\b|\bor\b|\band\b(?= \d[\d.]*%? (?!\w+ (?:is|was)\b)))\s*\d", re.IGNORECASE
 )
 _DENIED = re.compile(
-    r"(?:\bnot|n't|\bthan|\bexcept|\bexceeds?|\babove|\bbelow|\bover|\bunder|\bper|\bat least|\bat most|\bup to)"
-    r"\s+(?:\w+ )?$|\bof (?:the|these|those|all)\s+$",
+    r"(?:\bnot|n't|\bthan|\bexcept|\bexceed(?:s|ed|ing)?|\babove|\bbelow|\bover|\bunder|\bper"
+    r"|\bat least|\bat most|\bup to)\s+(?:\w+ )?$|\bof (?:the|these|those|all)\s+$",
     re.IGNORECASE,
 )
 # What has a number for its name: "angle 1", "Step 3".
@@ -307,7 +307,7 @@ def _beside(found: list[_Number], keep: object) -> list[_Number]:
 def _numbers(text: str) -> list[_Number]:
     found, position = [], 0
     while match := _START.search(text, position):
-        number = _number_at(text, match.start())
+        number = _number_at(text, match.start()) or _number_at(text, match.end())
         position = match.end() + 1
         if number:
             found.append(number)
@@ -446,7 +446,7 @@ _DENIAL = re.compile(r"[\"'*)]*\s*(?:(?:is|are|was|were|does|do|did|has|have) no
 
 
 _BEGINS_WITH = re.compile(
-    r"[\s\"'*(]*(?:so|thus|therefore|hence)?,?\s*(?:definitely |probably |most likely )?"
+    r"[\s\"'*(]*(?:so|thus|therefore|hence)?,?\s*(?:definitely |probably |most likely |it is )?"
     r"(?:th(?:e|is) (?:statement|claim) is )?(yes|no|true|false)\b(?! one\b)(.*)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -494,7 +494,7 @@ def _claims(gold: str, sentence: str) -> bool:
 _SUBJECT_ENDS = re.compile(
     r"[\"'*]*\s*(?:\([^()]*\)\s*)?(?:,[^,]*,\s*)?(?:line |bar |curve |color |segment |slice )?"
     r"(?:(?:is|are|was|were|has|had|have|saw|spent|(?!versus|less|minus)[a-z]+(?:s|ed))\b"
-    r"|\s*[,.]?\s*$)|,\s*(?:with|at|which|who|whose|where|having)\b|\s*[:-]\s*[-$€£]?\d"
+    r"|\s*[,.]?\s*$|\s(?:because|since|as)\b)|,\s*(?:with|at|which|who|whose|where|having)\b|\s*[:-]\s*[-$€£]?\d"
     r"|'s (?:[a-z]+ ){1,3}?(?:is|are|was|were|has|had) (?:the )?(?:[a-z]+est|most|least)\b",
 )
 

@@ -9,7 +9,9 @@ _MONTHS = re.findall(
     r"\w+",
     "january february march april may june july august september october november december",
 )
-_MONTH = {name[:3]: name for name in _MONTHS} | {"sept": "september"}
+_MONTHED = frozenset(_MONTHS)
+_DAYS = re.findall(r"\w+", "monday tuesday wednesday thursday friday saturday sunday")
+_LONG = {name[:3]: name for name in (*_MONTHS, *_DAYS)} | {"sept": "september"}
 # What may stand behind the name of a company: Telia is Telia Company AB.
 _LEGAL_FORMS = frozenset(
     re.findall(
@@ -43,6 +45,7 @@ def words(text: str) -> tuple[str, ...]:
     text = re.sub(r"(?<=[a-z\d.] )'(\d\d)\b", lambda year: f"{20 if int(year[1]) < 50 else 19}{year[1]}", text)
     text = re.sub(r"\b(first|second|third|fourth) quarter(?: of)?\b", lambda name: f"q{_QUARTER[name[1]]}", text)
     text = re.sub(r"(?<=\d)(?:st|nd|rd|th)\b", "", text)
+    text = text.replace("△", " triangle ").replace("∠", " angle ")
     text = re.sub(r"\bunited states(?: of america)?\b|\busa\b", "us", text)
     text = re.sub(r"(?<=\w)'s\b", "", text).replace("n't", " not").replace("'", "")
     text = re.sub(r"(?<=\d)\s*(?:-| to | through )\s*(?=\d)", "-", text)
@@ -52,7 +55,8 @@ def words(text: str) -> tuple[str, ...]:
 
 def _dated(some: tuple[str, ...]) -> tuple[str, ...]:
     """A date in one order: the month, the day, the year."""
-    months = [word for word in some if word in _MONTHS]
+    some = tuple(word for word in some if word != "of") if _MONTHED.intersection(some) else some
+    months = [word for word in some if word in _MONTHED]
     numbers = [word for word in some if word.isdigit()]
     return (*months, *sorted(numbers, key=len)) if len(months) == 1 and len(numbers) == len(some) - 1 else some
 
@@ -62,7 +66,7 @@ def _word(token: str) -> str:
         return "and"
     for british, american in _SPELLINGS.items():
         token = token.replace(british, american)
-    token = _MONTH.get(token, token)
+    token = _LONG.get(token, token)
     return token[:-1] if len(token) > 3 and token.endswith("s") and not token.endswith(("ss", "us", "is")) else token
 
 

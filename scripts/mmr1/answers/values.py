@@ -382,6 +382,8 @@ def _chain(text: str) -> Value | None:
     sides = _SIDES.split(text)
     if len(sides) < 2 or not all(side.strip() for side in sides):
         return None
+    if len(sides) > 2 and _is_name(sides[0]) and _closed(sides[-1]) and isinstance(last := _read(sides[-1]), Sequence):
+        return last
     if re.search(r",|;| or | and ", text) and len(sides) > 2:
         return _assignments(text)
     if len(sides) == 2 and _is_name(sides[0]):
@@ -524,7 +526,7 @@ def same(gold: Value, answer: Value, same_number: SameNumber = equal_numbers) ->
     if isinstance(gold, Sequence):
         return _same_sequence(gold, answer, same_number)
     if isinstance(gold, Text) or isinstance(answer, Text):
-        alike = isinstance(gold, Text) and isinstance(answer, Text) and same_text(gold.text, answer.text)
+        alike = isinstance(gold, Text) and isinstance(answer, Text) and _same_names(gold.text, answer.text)
         return True if alike else None
     if isinstance(gold, Range):
         return _same_range(gold, answer)
@@ -534,6 +536,15 @@ def same(gold: Value, answer: Value, same_number: SameNumber = equal_numbers) ->
     if one and other:
         return same_equation(one, other)
     return _odd_kinds(gold, answer)
+
+
+def _same_names(gold: str, answer: str) -> bool:
+    """Whether two texts are one name, or the same names in a row, in any order."""
+    if same_text(gold, answer):
+        return True
+    golds, answers = (_split(text, r"[,;&]|\band\b") for text in (gold, answer))
+    pairs = [[other for other in answers if same_text(one, other)] for one in golds]
+    return len(golds) > 1 and len(answers) == len(golds) == len({other for some in pairs for other in some[:1]})
 
 
 def _sides(value: Value) -> tuple[Tree, Tree] | None:

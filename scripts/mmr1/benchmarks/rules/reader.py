@@ -21,6 +21,7 @@ from mmr1.answers.statements import (
     abstains,
     conclusion,
     final,
+    main_clause,
     marked,
     only_lists,
     quantity_stated,
@@ -158,7 +159,7 @@ def chosen(stated: str, choices: tuple[str, ...]) -> Chosen:
     found = next((named for said in tried if (named := _named(said, choices))), None)
     if found is None:
         found = _refused(stated, choices) or _by_word(stated, [normal(choice) for choice in choices])
-        found = found or _in_sentence(final(stated) or stated, choices)
+        found = found or _in_sentence(main_clause(final(stated) or stated), choices)
         found = found or _by_stated_value(stated, choices) or _nearest(stated, choices)
     return found
 
