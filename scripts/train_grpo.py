@@ -7,13 +7,12 @@ deadline came near), the state is saved in --work, run the same command again.
 import argparse
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 from mmr1.grpo.settings import TrainerSettings
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
-from mmr1.plumbing.record import Job, add_job_arguments, job
+from mmr1.plumbing.record import add_job_arguments, beside_job, job
 from mmr1.plumbing.work_folder import WorkFolder
 
 INPUTS = ("model", "reference", "problems", "schedule", "earlier_rewards", "state", "system_prompt", "validation")
@@ -82,7 +81,7 @@ def main() -> None:
     recorded = job(args, inputs=inputs, outputs=outputs, settings=settings, unrepeated=["timings"])
     folder = WorkFolder(args.work)
     try:
-        with recorded if ranks.first else nullcontext(Job()) as work:
+        with recorded if ranks.first else beside_job(args, ranks.rank, outputs) as work:
             work.plugins.append(family_file(args.model))
             with ranks.one_mistake_is_all():
                 if ranks.first:

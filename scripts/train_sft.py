@@ -8,13 +8,12 @@ import argparse
 import os
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 from mmr1.models.family import family_file
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
-from mmr1.plumbing.record import Job, add_job_arguments, job
+from mmr1.plumbing.record import add_job_arguments, beside_job, job
 from mmr1.plumbing.work_folder import WorkFolder
 from mmr1.sft.settings import SFTTrainerSettings
 
@@ -43,10 +42,12 @@ def main() -> None:
     args = parse_arguments()
     settings = settings_of(args, SFTTrainerSettings)
     inputs = {name: getattr(args, name) for name in DATA}
-    recorded = job(args, inputs=inputs, outputs={"out": args.out, "metrics": args.metrics}, settings=settings)
-    first = int(os.environ.get("RANK", 0)) == 0
+    outputs = {"out": args.out, "metrics": args.metrics}
+    rank = int(os.environ.get("RANK", 0))
+    first = rank == 0
     folder = WorkFolder(args.work)
-    with recorded if first else nullcontext(Job()) as work:
+    recorded = job(args, inputs=inputs, outputs=outputs, settings=settings)
+    with recorded if first else beside_job(args, rank, outputs) as work:
         work.plugins.append(family_file(args.model))
         if first:
             folder.hold(apart_from=[*inputs.values(), args.out, args.metrics, args.record])

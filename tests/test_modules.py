@@ -22,6 +22,7 @@ PLUMBING = {
     f"plumbing/{name}.py"
     for name in [
         "__init__",
+        "attempt",
         "code",
         "disk",
         "environment",
@@ -30,6 +31,7 @@ PLUMBING = {
         "files",
         "folders",
         "interruption",
+        "machine",
         "makers",
         "orphan",
         "program",

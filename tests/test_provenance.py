@@ -14,7 +14,7 @@ import pytest
 from mmr1.plumbing import code
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, write_json
-from mmr1.plumbing.record import _model
+from mmr1.plumbing.machine import _model
 from mmr1.plumbing.seal import sealed
 from mmr1.provenance.ledger import locate, read_attempts, read_records
 

@@ -26,9 +26,11 @@ from mmr1.data.conversations import write_conversations
 from mmr1.data.problems import Problem, write_problems
 from mmr1.models.checkpoints import count_weights
 from mmr1.plumbing import disk
+from mmr1.plumbing.attempt import kept_marker
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.files import atomic, read_json, write_json, write_jsonl
-from mmr1.plumbing.record import job, kept_marker
+from mmr1.plumbing.interruption import Interrupted
+from mmr1.plumbing.record import beside_job, job
 
 BYTES = 4 << 20
 LIMIT = 256 << 10
@@ -169,6 +171,38 @@ def test_a_finished_job_is_not_lost_because_its_marker_has_no_room(small: Path) 
         write_json(small / "out", {})
         (small / "filler").write_bytes(bytes(disk.free_bytes(small)))
     assert read_json(marker)["state"] == "finished"
+
+
+def test_another_rank_s_full_disk_is_what_the_job_says(small: Path) -> None:
+    """The launcher ends the first rank, or its wait for the other ends in an error of the network."""
+    marker = small / "x.attempt.json"
+    args, outputs = argparse.Namespace(**(vars(JOB) | {"attempt": marker})), {"out": small / "out"}
+    line = rf"rank 1: {small}/state: no room on the disk \(No space left on device\)"
+
+    def other_rank() -> None:
+        with beside_job(args, 1, outputs), atomic(small / "state") as temporary:
+            temporary.write_bytes(noise())
+
+    def first_rank() -> None:
+        with job(args, inputs={}, outputs=outputs):
+            with pytest.raises(UserError, match=line.removeprefix("rank 1: ")):
+                other_rank()
+            for path in (marker, kept_marker(marker)):
+                assert read_json(path)["state"] == "failed", "whatever becomes of the first"
+            raise RuntimeError("Connection closed by peer")
+
+    with pytest.raises(UserError, match=line):
+        first_rank()
+    assert read_json(marker)["state"] == "failed"
+
+
+def test_a_rank_that_is_asked_to_stop_is_no_failure(tmp_path: Path) -> None:
+    marker = tmp_path / "x.attempt.json"
+    args = argparse.Namespace(**(vars(JOB) | {"attempt": marker}))
+    with job(args, inputs={}, outputs={}):
+        with pytest.raises(Interrupted), beside_job(args, 1, {}):
+            raise Interrupted("asked to stop")
+        assert read_json(marker)["state"] == "running"
 
 
 def test_a_job_that_cannot_even_start_is_one_line(small: Path) -> None:

@@ -11,30 +11,21 @@ Before the work the inputs are compared with the records of the jobs that made t
 """
 
 import argparse
-import errno
-import getpass
-import os
-import platform
 import resource
-import socket
 import subprocess
 import sys
-import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmr1.plumbing import disk
+from mmr1.plumbing.attempt import Attempt, kept_marker
 from mmr1.plumbing.code import code_digest, computing_files, plumbing_files
 from mmr1.plumbing.environment import check_environment, environment, lock_comparison
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import (
-    as_text,
-    atomic,
     digest,
     files_under,
     remove_leftovers,
@@ -42,17 +33,14 @@ from mmr1.plumbing.files import (
     write_json,
 )
 from mmr1.plumbing.folders import digest_file, write_digests
-from mmr1.plumbing.makers import RECORDS, Changed, check_origins, log_sources, results_folder, write_makers
-from mmr1.plumbing.orphan import end_orphan, read_marker
+from mmr1.plumbing.machine import where
+from mmr1.plumbing.makers import RECORDS, Changed, Origins, check_origins, log_sources, results_folder, write_makers
 from mmr1.plumbing.seal import SCHEMA_VERSION, sealed
 from mmr1.plumbing.secrets import blotted_values
 from mmr1.plumbing.usage import Usage, nodes
 
 if TYPE_CHECKING:  # programs without settings need no pydantic
     from pydantic import BaseModel
-
-# Spaces behind a marker that says running: what it says in the end must fit its place when the disk is full.
-MARKER_ROOM, LONGEST_ERROR = 8192, 2000
 
 # The names of settings in the parsed arguments begin with this, so that nothing takes them for parameters of their own.
 PREFIX = "setting:"
@@ -104,80 +92,87 @@ def job(
     if args.record is not None:
         results_folder(args.record)  # a wrong path is found now, not after hours of work
     named_inputs, named_outputs = _as_lists(inputs), _as_lists(outputs)
-    for name, paths in named_inputs.items():
-        for path in paths:
-            if not path.exists():
-                raise UserError(f"{path}: no such file or folder (--{name.replace('_', '-')})")
-    if args.attempt is not None:
-        end_orphan(kept_marker(args.attempt))
+    _check_existence(named_inputs)
+    attempt = Attempt(args.attempt, _places(args, named_outputs))
+    attempt.end_orphan()
     _tidy(args, named_outputs)
     for folder in _folders(named_outputs):
         digest_file(folder).unlink(missing_ok=True)  # what it says will not hold any more
-    work, start = Job(), datetime.now(UTC)
-    marker = {"state": "running", "argv": sys.argv, "start": start.isoformat(), **_where(), "earlier": _earlier(args)}
-    _mark(args, marker)
-    try:
-        hashed_inputs = {name: _hashed(paths) for name, paths in named_inputs.items()}
-        work.inputs = {name: _bytes_digest(named_inputs[name], files) for name, files in hashed_inputs.items()}
-        origins = check_origins(named_inputs, hashed_inputs, args.record)
+    work = Job()
+    with attempt.running():
+        hashed = {name: _hashed(paths) for name, paths in named_inputs.items()}
+        work.inputs = {name: _bytes_digest(named_inputs[name], files) for name, files in hashed.items()}
+        origins = check_origins(named_inputs, hashed, args.record)
         work.changed_inputs = origins.changed
         with Usage() as usage:
             yield work
-        if args.record is not None:
-            program = Path(sys.argv[0]).stem
-            said = _said(settings)
-            plugins = sorted({*work.plugins, *said["plugins"]})
-            key = {
-                **_rule_and_wildcards(args.record),
-                "program": program,
-                **({"limited": args.limited} if getattr(args, "limited", None) else {}),
-                "params": blotted_values(_params(args, named_inputs, named_outputs)),
-                "settings": blotted_values(said["numbers"]),
-                "inputs": hashed_inputs,
-                "code": {"sha256": code_digest(program, plugins), "files": computing_files(program, plugins)},
-            }
-            written = {name: _hashed(paths) for name, paths in named_outputs.items()}
-            for folder in _folders(named_outputs):
-                write_digests(folder, _hashes_in(folder, written))
-            repeated = {
-                name: _bytes_digest(named_outputs[name], files)
-                for name, files in written.items()
-                if name not in unrepeated
-            }
-            record = {
-                "schema_version": SCHEMA_VERSION,
-                "name": digest({"key": key | {"inputs": work.inputs}, "outputs": repeated}),
-                "key": key,
-                "outputs": written,
-                "parents": [{"record": path, "name": name} for path, name in sorted(origins.parents.items())],
-                "sources": [{"path": path, "sha256": value} for path, value in sorted(origins.sources.items())],
-                "changed_inputs": [asdict(one) for one in origins.changed],
-                "metrics": work.metrics,
-                "notes": blotted_values(work.notes),
-                "execution": blotted_values(
-                    {
-                        **_execution(start, usage, marker["earlier"]),
-                        "machine": said["machine"],
-                        "plumbing": plumbing_files(program, plugins),
-                    }
-                ),
-            }
-            write_makers([path for paths in named_outputs.values() for path in paths], args.record)
-            write_json(args.record, sealed(record))
-        else:
+        if args.record is None:
             log_sources(origins.sources)
-    except BaseException as error:
-        told = disk.explained(error, _places(args, named_outputs))
-        _mark(args, {**marker, "state": "failed", "end": _now(), "error": _describe(told)})
-        if told is error:
-            raise
-        raise told from error
-    _mark(args, {**marker, "state": "finished", "end": _now()})
+            return
+        said = _said(settings)
+        said["plugins"] = sorted({*work.plugins, *said["plugins"]})
+        written, repeated = _written(named_outputs, unrepeated)
+        key = _key(args, said, _params(args, named_inputs, named_outputs), hashed)
+        name = digest({"key": key | {"inputs": work.inputs}, "outputs": repeated})
+        about = {"schema_version": SCHEMA_VERSION, "name": name, "key": key, "outputs": written}
+        execution = {**_execution(attempt, usage), "machine": said["machine"], "plumbing": _plumbing(said)}
+        record = {**about, **_facts(origins, work), "execution": blotted_values(execution)}
+        write_makers([path for paths in named_outputs.values() for path in paths], args.record)
+        write_json(args.record, sealed(record))
 
 
-def kept_marker(attempt: Path) -> Path:
-    """Where a start marker stays: Snakemake keeps a failed job's logs, and removes them before its next attempt."""
-    return attempt.with_suffix(".kept.json")
+@contextmanager
+def beside_job(args: argparse.Namespace, rank: int, outputs: Mapping[str, Paths]) -> Iterator[Job]:
+    """The body on a rank that is not the first: nothing is recorded, but the start marker says if it fails."""
+    with Attempt(args.attempt, _places(args, _as_lists(outputs))).beside(rank):
+        yield Job()
+
+
+def _check_existence(inputs: Mapping[str, list[Path]]) -> None:
+    for name, paths in inputs.items():
+        for path in paths:
+            if not path.exists():
+                raise UserError(f"{path}: no such file or folder (--{name.replace('_', '-')})")
+
+
+def _written(outputs: Mapping[str, list[Path]], unrepeated: Collection[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The files of each output, and the digest of each that repeats; folders get their digest files."""
+    written = {name: _hashed(paths) for name, paths in outputs.items()}
+    for folder in _folders(outputs):
+        write_digests(folder, _hashes_in(folder, written))
+    repeated = [name for name in written if name not in unrepeated]
+    return written, {name: _bytes_digest(outputs[name], written[name]) for name in repeated}
+
+
+def _key(
+    args: argparse.Namespace, said: dict[str, Any], params: dict[str, Any], inputs: dict[str, Any]
+) -> dict[str, Any]:
+    """What was computed: the same wherever and whenever it is."""
+    program, plugins = Path(sys.argv[0]).stem, said["plugins"]
+    return {
+        **_rule_and_wildcards(args.record),
+        "program": program,
+        **({"limited": args.limited} if getattr(args, "limited", None) else {}),
+        "params": blotted_values(params),
+        "settings": blotted_values(said["numbers"]),
+        "inputs": inputs,
+        "code": {"sha256": code_digest(program, plugins), "files": computing_files(program, plugins)},
+    }
+
+
+def _facts(origins: Origins, work: Job) -> dict[str, Any]:
+    """Where the inputs come from, and what the program measured."""
+    return {
+        "parents": [{"record": path, "name": name} for path, name in sorted(origins.parents.items())],
+        "sources": [{"path": path, "sha256": value} for path, value in sorted(origins.sources.items())],
+        "changed_inputs": [asdict(one) for one in origins.changed],
+        "metrics": work.metrics,
+        "notes": blotted_values(work.notes),
+    }
+
+
+def _plumbing(said: dict[str, Any]) -> Any:
+    return plumbing_files(Path(sys.argv[0]).stem, said["plugins"])
 
 
 def _said(settings: "BaseModel | None") -> dict[str, Any]:
@@ -244,8 +239,8 @@ def _rule_and_wildcards(record: Path) -> dict[str, str]:
     return {"rule": rule, "wildcards": "/".join(wildcards)}
 
 
-def _execution(start: datetime, used: Usage, earlier: list[dict[str, Any]]) -> dict[str, Any]:
-    end = datetime.now(UTC)
+def _execution(attempt: Attempt, used: Usage) -> dict[str, Any]:
+    start, end = attempt.start, datetime.now(UTC)
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "start": start.isoformat(),
@@ -259,38 +254,9 @@ def _execution(start: datetime, used: Usage, earlier: list[dict[str, Any]]) -> d
         "nodes": nodes(),
         "environment": environment(),
         "lock": lock_comparison(),
-        "earlier": [{name: one.get(name) for name in ("state", "start", "end", "slurm")} for one in earlier],
-        **_where(),
+        "earlier": [{name: one.get(name) for name in ("state", "start", "end", "slurm")} for one in attempt.earlier],
+        **where(),
     }
-
-
-def _where() -> dict[str, Any]:
-    return {
-        "host": socket.gethostname(),
-        "user": getpass.getuser(),
-        "pid": os.getpid(),
-        "cpu": processor(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "slurm": {name: os.environ[name] for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT") if name in os.environ},
-    }
-
-
-@cache
-def processor() -> str:
-    """The processor's model, such as "AMD EPYC 7763 64-Core Processor": results depend on it in the last bits."""
-    try:
-        model = _model(Path("/proc/cpuinfo").read_text())
-    except OSError:
-        model = ""
-    return model or platform.processor() or platform.machine()
-
-
-def _model(cpuinfo: str) -> str:
-    """What Linux says of the first processor: its name or, as ARM's have none, who made it and its numbers."""
-    pairs = [line.partition(":") for line in cpuinfo.splitlines()]
-    said = {name.strip(): value.strip() for name, _, value in reversed(pairs)}
-    numbers = [f"{name} {said[name]}" for name in ("CPU implementer", "CPU part", "CPU variant") if name in said]
-    return said.get("model name") or said.get("cpu") or ", ".join(numbers)
 
 
 def _git() -> dict[str, Any]:
@@ -319,52 +285,3 @@ def _tidy(args: argparse.Namespace, outputs: Mapping[str, list[Path]]) -> None:
     for path in [*paths, *map(digest_file, paths), *own]:
         for leftover in [] if path is None else remove_leftovers(path):
             print(f"warning: {leftover}: left by a start that was killed; removed", file=sys.stderr, flush=True)
-
-
-def _mark(args: argparse.Namespace, marker: dict[str, Any]) -> None:
-    if args.attempt is not None:
-        # The kept one first: a job killed between the two must not be seen by a reader and then be forgotten.
-        for path in (kept_marker(args.attempt), args.attempt):
-            _write_marker(path, marker)
-
-
-def _write_marker(path: Path, marker: dict[str, Any]) -> None:
-    """Write a marker. What a job says in the end fits the room that its running marker has, if the disk is full."""
-    text = as_text(blotted_values(marker))
-    running = marker["state"] == "running"
-    try:
-        with atomic(path) as temporary:
-            temporary.write_text(text + " " * MARKER_ROOM if running else text)
-    except UserError as full:
-        if running:
-            raise
-        try:
-            _overwrite(path, text.encode())
-        except OSError:
-            print(f"warning: {full}; it does not say {marker['state']}", file=sys.stderr, flush=True)
-
-
-def _overwrite(path: Path, content: bytes) -> None:
-    """Replace a file's content by a shorter one in the blocks that it has. Raises OSError if it is not shorter."""
-    with path.open("rb+") as file:
-        room = os.fstat(file.fileno()).st_size
-        if len(content) > room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        file.write(content.ljust(room))
-
-
-def _earlier(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """The starts of this job that came to nothing: what failed says failed, what was killed still says running."""
-    last = None if args.attempt is None else read_marker(kept_marker(args.attempt))
-    if last is None:
-        return []
-    earlier = last.pop("earlier", [])
-    return earlier if last["state"] == "finished" else [*earlier, last]
-
-
-def _describe(error: BaseException) -> str:
-    return "".join(traceback.format_exception_only(error)).strip()[:LONGEST_ERROR]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
