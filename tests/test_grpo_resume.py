@@ -219,6 +219,22 @@ def test_a_second_program_on_a_work_folder_says_who_is_in_it_on_every_rank(serve
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_no_room_for_a_second_rank_s_part_of_a_state_is_what_the_job_says(server: Trainers, setup: Setup) -> None:
+    marker = setup.folder / "full.attempt.json"
+    settings = setup.settings("full", group_size=2, machine=EVERY_STEP)
+    schedule = setup.schedule(range(1), size=4, name="full")
+    commands = [setup.arguments("full", settings, schedule, attempt=marker)] * 2
+    assert run_ranks(server, setup, "full", commands, FULL="1") == [2, 2]
+    said = read_json(marker)
+    assert said["state"] == "failed"
+    assert "work/states/000001: no room on the disk (" in said["error"]
+    for rank in (0, 1):
+        assert "work/states/000001: no room on the disk (" in setup.log(f"full-{rank}").read_text().splitlines()[-1]
+    assert run_ranks(server, setup, "full", commands) == [0, 0]
+
+
+@pytest.mark.slow
 def test_what_is_no_state_in_the_work_folder_is_passed_over(server: Trainers, setup: Setup) -> None:
     """Left by NFS, by an editor, by a copy, by a full disk; among the states as among the steps' results."""
     settings = setup.settings("strays", group_size=2, machine=EVERY_STEP)

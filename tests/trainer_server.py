@@ -2,13 +2,15 @@
 
 Reads one JSON object a line: `argv`, `log` (a file for both streams), `environment`, and `kill`: into which call of
 which function, after how many seconds, a signal comes (SIGKILL unless another is named). With a seed in the
-variable LATE, what ranks, engine and verifier do begins at random up to 0.1 seconds late. Answers with the process id;
+variable LATE, what ranks, engine and verifier do begins at random up to 0.1 seconds late. The rank that FULL names can
+write no file of more than 32 KiB. Answers with the process id;
 a request `wait` with that id is answered with the exit code, or minus the signal that ended it.
 """
 
 import json
 import os
 import random
+import resource
 import signal
 import sys
 import threading
@@ -94,6 +96,8 @@ def child(request: dict) -> None:
     try:
         if request.get("kill"):
             install_kill(*request["kill"])
+        if request.get("environment", {}).get("FULL") == os.environ.get("RANK", ""):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (32 << 10, 32 << 10))
         if "LATE" in request.get("environment", {}):
             install_delays(request["environment"]["LATE"])
         import train_grpo
