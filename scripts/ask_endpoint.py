@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mmr1.data import contracts
 from mmr1.data.problems import read_problems
+from mmr1.plumbing.disk import bytes_under, check_room, responses_bytes
 from mmr1.plumbing.errors import run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import log
@@ -32,6 +33,8 @@ def main() -> None:
     check_url("--url", args.url, f"${args.key_variable}")
     with job(args, inputs=inputs, outputs={"out": args.out}, settings=settings) as work:
         problems = read_problems(args.problems, allow_empty_answer=True)
+        table = responses_bytes(len(problems) * settings.n, settings.max_tokens)
+        check_room({args.out: table, args.cache: 2 * table - bytes_under(args.cache)})  # what is kept is plain text
         prompt, position = read_text(args.system_prompt), settings.prompt_position
         sampling = settings.model_dump(include={"temperature", "top_p", "max_tokens"})
         with Endpoint(args.url, args.model, args.key_variable, **settings.machine.model_dump()) as endpoint:

@@ -20,7 +20,7 @@ from mmr1.data.prompts import PromptEncoder
 from mmr1.models import determinism
 from mmr1.models.checkpoints import load_processor
 from mmr1.models.family import family_file
-from mmr1.plumbing.disk import check_room
+from mmr1.plumbing.disk import check_room, responses_bytes
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import track
@@ -42,7 +42,7 @@ def main() -> None:
             determinism.require_determinism()
         disable_progress_bar()
         problems = read_problems(args.problems, allow_empty_answer=args.purpose == "eval")
-        check_room({args.out: expected_bytes(len(problems), settings, args.shard)})
+        check_room({args.out: responses_bytes(len(problems) * settings.n, settings.max_tokens) / args.shard[1]})
         encoder = PromptEncoder(
             load_processor(args.model),
             read_text(args.system_prompt),
@@ -90,11 +90,6 @@ def generate(
         truncated=truncated / max(1, rollouts),
         tokens_per_second=tokens / seconds,
     )
-
-
-def expected_bytes(problems: int, settings: GenerateSettings, shard: tuple[int, int]) -> float:
-    """A guess at the table's bytes: a quarter of the tokens that are allowed, of two bytes each once compressed."""
-    return problems * settings.n * settings.max_tokens / 4 * 2 / shard[1]
 
 
 def shard_blocks(problems: list[Problem], size: int, shard: tuple[int, int]) -> list[list[Problem]]:

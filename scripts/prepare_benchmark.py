@@ -14,7 +14,7 @@ from pathlib import Path
 from mmr1.benchmarks import prepare
 from mmr1.benchmarks.load import load_rows
 from mmr1.benchmarks.settings import PrepareSettings
-from mmr1.data.golds import unreadable_golds
+from mmr1.data.golds import tell_unreadable, unreadable_golds
 from mmr1.data.hub import resolve
 from mmr1.data.problems import problem_rows, rows_problems, write_problems
 from mmr1.plumbing.errors import UserError, run
@@ -44,7 +44,7 @@ def main() -> None:
         rows_problems(where, problem_rows(made), allow_empty_answer=True)  # before anything is written
         write_problems(args.out, made)
         work.metrics["problems"] = float(len(made))
-        work.notes["unreadable_golds"] = unreadable_golds(made)
+        tell_unreadable(work, {chosen.name: unreadable_golds(made)})
         log(f"{chosen.name}: {len(made)} problems")
 
 

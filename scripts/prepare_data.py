@@ -7,13 +7,15 @@
 import argparse
 from pathlib import Path
 
-from mmr1.data.golds import unreadable_golds
+from mmr1.data.golds import tell_unreadable, unreadable_golds
 from mmr1.data.problems import read_problems
 from mmr1.data.settings import Preparation
 from mmr1.data.sources import TABLES
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.record import add_job_arguments, job
+
+JUDGED = {"problems", "validation", "test"}  # tables whose golds answers are compared with
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -39,9 +41,11 @@ def main() -> None:
         summary = data.source.module.write(data.source.settings, tables, args.seed, data.limits())
         work.metrics |= {name: value for name, value in summary.items() if isinstance(value, int | float)}
         work.notes |= {name: value for name, value in summary.items() if name not in work.metrics}
-        if "problems" in tables:
-            problems = read_problems(tables["problems"], images=False, allow_empty_answer=True)
-            work.notes["unreadable_golds"] = unreadable_golds(problems)
+        golds = {}
+        for name in sorted(tables.keys() & JUDGED):
+            problems = read_problems(tables[name], images=False, allow_empty_answer=True)
+            golds[name] = unreadable_golds(problems)
+        tell_unreadable(work, golds)
 
 
 if __name__ == "__main__":

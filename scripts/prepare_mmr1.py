@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmr1.data import contracts
-from mmr1.data.golds import unreadable_golds
+from mmr1.data.golds import tell_unreadable, unreadable_golds
 from mmr1.data.mmr1_rl import ROWS_AT_A_TIME, kept_problems, with_letter
 from mmr1.data.problems import Problem, problem_rows, read_problems, write_problems
 from mmr1.data.prompts import PromptEncoder
@@ -20,11 +20,14 @@ from mmr1.data.rows import Dropped, in_blocks
 from mmr1.data.sources.mmr1 import RLPreparation
 from mmr1.models.checkpoints import load_processor
 from mmr1.models.family import family_file
+from mmr1.plumbing.disk import bytes_under, check_room
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.plumbing.settings import read_text
+
+COPIED = 0.9  # of the bytes of the RL set, at least: images, which do not get smaller
 
 
 def main() -> None:
@@ -34,6 +37,7 @@ def main() -> None:
     outputs = {"out": args.out, "validation": args.validation}
     with job(args, inputs=inputs, outputs=outputs, settings=settings) as work:
         work.plugins.append(family_file(args.processor))
+        check_room({args.out: COPIED * bytes_under(args.rl) * (settings.limit or settings.rows) / settings.rows})
         dropped = Dropped(settings.max_dropped)
         tokens = prompt_tokens(args.processor, read_text(args.system_prompt), settings)
         problems = islice(kept_problems(args.rl, dropped, tokens, settings.max_prompt_tokens), settings.limit)
@@ -49,10 +53,14 @@ def main() -> None:
                 raise UserError(f"{args.rl}: expected {settings.rows} rows, found {kept + len(dropped.rows)}")
         benchmark = read_problems(args.benchmark, allow_empty_answer=True)
         judged = [problem for problem in benchmark if problem.answer.strip()]  # LogicVista has an item without a gold
+        if without := len(benchmark) - len(judged):
+            log(f"{args.benchmark}: {without} of {len(benchmark)} items have no gold, and validate nothing")
         validation = [with_letter(problem) for problem in judged[: settings.limit]]
         write_problems(args.validation, validation)
         work.metrics |= {"problems": kept, "dropped": len(dropped.rows), "validation": len(validation)}
-        work.notes |= {"dropped": dropped.rows, "unreadable_golds": unreadable}
+        work.metrics["validation_without_gold"] = float(without)
+        work.notes["dropped"] = dropped.rows
+        tell_unreadable(work, {"problems": unreadable, "validation": unreadable_golds(validation)})
 
 
 def prompt_tokens(processor: Path, system_prompt: str | None, settings: RLPreparation) -> Callable[[Problem], int]:

@@ -22,6 +22,7 @@ from mmr1.data.mmr1_sft import (
 from mmr1.data.problems import Problem
 from mmr1.data.rows import BrokenRow, Dropped
 from mmr1.data.sources.mmr1 import SFTPreparation
+from mmr1.plumbing.disk import check_room
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import log, track
@@ -29,6 +30,8 @@ from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.seeds import generator
 
 Row = tuple[int, Problem, str]
+
+COPIED = 0.5  # of the bytes in the tars, at least: not every image need be one of a conversation
 
 
 def main() -> None:
@@ -39,6 +42,8 @@ def main() -> None:
         raise UserError(f"validation_size: expected 1 to {total - 1}, found {held_out}")
     outputs = {"out": args.out, "validation": args.validation}
     with job(args, inputs={"sft": args.sft}, outputs=outputs, settings=settings) as work:
+        tars = sum(tar.stat().st_size for tar in args.sft.rglob("*.tar"))
+        check_room({args.out: COPIED * tars * total / settings.rows})
         draw = generator(args.seed, "sft_validation").choice(total, held_out, replace=False)
         chosen = {int(number) for number in draw}
         dropped = Dropped(settings.max_dropped)

@@ -10,7 +10,6 @@ from generated_answers import answers
 from mmr1.answers.expressions import formula, leading_number
 from mmr1.answers.notation import normal
 from mmr1.answers.values import Quantity, Text, read, same
-from mmr1.data.golds import unreadable
 
 
 @pytest.mark.parametrize(
@@ -212,15 +211,3 @@ def test_senseless_answers_are_read_in_no_time() -> None:
         read(text)
     assert time.process_time() - start < 20
     assert read("9" * 5_000) == Text("9" * 5_000)
-
-
-@pytest.mark.parametrize("gold", ["", " ", r"\begin{pmatrix}1&2\end{pmatrix}", r"\int_0^1 x dx"])
-def test_a_gold_that_no_rule_can_read(gold: str) -> None:
-    assert unreadable(gold)
-
-
-@pytest.mark.parametrize(
-    "gold", ["5", "A", "C\nD", "Bugs Bunny", r"\frac{1}{2}", "(-2,1]", "y=2x+1", "12 cm", "May '21", r"\text{Yes}"]
-)
-def test_a_gold_that_is_read(gold: str) -> None:
-    assert not unreadable(gold)

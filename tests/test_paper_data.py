@@ -61,7 +61,8 @@ def prepare_rl(
         pq.write_table(pa.Table.from_pylist(part, schema=schema), folder / f"rl/train-{index:05d}.parquet")
     choice = Problem("1", "mathvista", "<image>", (png(),), "blue", choices=("red", "blue"))
     number = Problem("2", "mathvista", "<image>", (png(),), "1.5")
-    write_problems(folder / "benchmark.parquet", [choice, number])
+    without_gold = Problem("3", "logicvista", "<image>", (png(),), "")
+    write_problems(folder / "benchmark.parquet", [choice, number, without_gold])
     return call(
         "prepare_mmr1", "--rl", folder / "rl", "--rows", len(rows), "--processor", model, "--max-prompt-tokens", 60,
         "--benchmark", folder / "benchmark.parquet", "--out", folder / "problems.parquet",
@@ -73,6 +74,9 @@ def test_rl_rows_become_problems_in_their_order(tmp_path: Path, tiny_model_dir: 
     rows = [rl_row(), rl_row(problem="No mark.", images=[{"bytes": png(1)}, {"bytes": png(2)}]), rl_row(answer=" x=2 ")]
     done = prepare_rl(tmp_path, tiny_model_dir, rows)
     assert done.returncode == 0, done.stderr
+    assert "benchmark.parquet: 1 of 3 items have no gold, and validate nothing" in done.stderr
+    metrics = json.loads((tmp_path / "records/prepare_mmr1/data.json").read_text())["metrics"]
+    assert (metrics["validation"], metrics["validation_without_gold"], metrics["unreadable_golds"]) == (2, 1, 0)
     problems = read_problems(tmp_path / "problems.parquet")
     assert [problem.id for problem in problems] == ["rl-00000", "rl-00001", "rl-00002"]
     assert [problem.answer for problem in problems] == ["4", "4", "x=2"]

@@ -21,9 +21,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmark_fixtures import Call
+from grpo_fixtures import TINY
 from mmr1.data import contracts
 from mmr1.data.conversations import write_conversations
 from mmr1.data.problems import Problem, write_problems
+from mmr1.grpo.round import read_deepspeed, room_needed
+from mmr1.grpo.settings import TrainerSettings
 from mmr1.models.checkpoints import count_weights
 from mmr1.plumbing import disk
 from mmr1.plumbing.attempt import kept_marker
@@ -273,6 +276,42 @@ def test_rollouts_that_will_not_fit_are_told_before_a_model_is_loaded(
     with pytest.raises(UserError, match=rf"^{small}/r.parquet: expected at least 31.2 MiB free on the disk, found 1.0"):
         call("generate", *words, "--n", "500", "--temperature", "1", "--max-tokens", "8192", "--seed", "0")
     assert not list(small.iterdir())
+
+
+def test_an_endpoint_s_answers_that_will_not_fit_are_told_before_it_is_asked(
+    call: Call, small: Path, digit_problems: list[Problem], tmp_path: Path
+) -> None:
+    write_problems(tmp_path / "problems.parquet", digit_problems)
+    paths = ["--problems", tmp_path / "problems.parquet", "--out", tmp_path / "r.parquet", "--cache", small / "kept"]
+    words = ["--url", "http://127.0.0.1:9/v1", "--model", "m", "--temperature", "0", "--seed", "0", "--n", "500"]
+    with pytest.raises(UserError, match=rf"^{small}/kept: expected at least 31.2 MiB free on the disk, found 1.0 MiB"):
+        call("ask_endpoint", *paths, *words, "--max-tokens", "4096")
+
+
+def test_the_papers_data_that_will_not_fit_is_told_before_it_is_read(
+    call: Call, small: Path, tiny_model_dir: Path, digit_problems: list[Problem], tmp_path: Path
+) -> None:
+    (tmp_path / "set").mkdir()
+    for name in ("train.parquet", "images.tar"):
+        (tmp_path / "set" / name).write_bytes(noise())
+    write_problems(tmp_path / "benchmark.parquet", digit_problems)
+    made = ["--out", small / "out.parquet", "--validation", small / "validation.parquet"]
+    words = ["--processor", tiny_model_dir, "--benchmark", tmp_path / "benchmark.parquet", "--max-prompt-tokens", "9"]
+    with pytest.raises(UserError, match=rf"^{small}/out.parquet: expected at least 7.2 MiB free .* are missing$"):
+        call("prepare_mmr1", "--rl", tmp_path / "set", "--rows", "2", *words, *made)
+    with pytest.raises(UserError, match=rf"^{small}/out.parquet: expected at least 2.0 MiB free .* are missing$"):
+        call("prepare_mmr1_sft", "--sft", tmp_path / "set", "--rows", "2", "--validation-size", "1", *made)
+
+
+def test_a_round_s_rollouts_are_part_of_the_room_that_it_needs(
+    small: Path, tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    settings = TrainerSettings.model_validate(TINY | {"max_response_tokens": 4096, "group_size": 500})
+    paths = {"model": tiny_model_dir, "out": tmp_path / "out", "work": tmp_path / "work", "rollouts": small / "r"}
+    needed = room_needed(argparse.Namespace(**paths), settings, read_deepspeed(settings), steps=2)
+    assert needed[small / "r"] == 2 * settings.mini_batch_size * 500 * 4096 / 4 * 2
+    with pytest.raises(UserError, match=rf"^{small}/r: expected at least"):
+        disk.check_room(needed)
 
 
 def test_an_error_that_is_of_something_else_stays_what_it_is(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from mmr1.models.action_space import suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint, count_weights
 from mmr1.models.family import family_file
 from mmr1.plumbing.code import code_digest
-from mmr1.plumbing.disk import bytes_under, check_room
+from mmr1.plumbing.disk import bytes_under, check_room, responses_bytes
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256, write_jsonl
 from mmr1.plumbing.interruption import Interruption
@@ -151,13 +151,15 @@ def say_memory(model: Path, settings: GRPOSettings, deepspeed: dict[str, Any], r
 def room_needed(
     args: argparse.Namespace, settings: TrainerSettings, deepspeed: dict[str, Any], steps: int
 ) -> dict[Path, float]:
-    """Bytes that a round of so many steps writes: the checkpoint, and the states that no start before has left.
+    """Bytes that a round of so many steps writes: the checkpoint, rollouts, and the states that no start has left.
 
-    The state that is handed on is one of them under another name.
+    The state that is handed on is one of them under another name. Rollouts lie in the work folder until all are there.
     """
     checkpoint, state = saved_bytes(count_weights(args.model), settings, deepspeed)
     saves = math.ceil(steps / settings.machine.save_every)
-    return {args.out: checkpoint, args.work: states_at_once(saves) * state - bytes_under(args.work)}
+    rollouts = responses_bytes(steps * settings.mini_batch_size * settings.group_size, settings.max_response_tokens)
+    kept = states_at_once(saves) * state + rollouts - bytes_under(args.work)
+    return {args.out: checkpoint, args.work: kept, args.rollouts: rollouts}
 
 
 def read_deepspeed(settings: GRPOSettings) -> dict[str, Any]:

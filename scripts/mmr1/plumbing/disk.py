@@ -87,6 +87,11 @@ def check_room(needs: Mapping[Path, float]) -> None:
             )
 
 
+def responses_bytes(number: int, max_tokens: int) -> float:
+    """A guess at a table of responses: a quarter of the tokens that are allowed, of two bytes each once compressed."""
+    return number * max_tokens / 4 * 2
+
+
 def free_bytes(path: Path) -> int:
     """What can still be written where `path` lies or will lie."""
     return shutil.disk_usage(_existing(path)).free
