@@ -66,6 +66,7 @@ class Check:
 
     part: str
     out: Path
+    scratch: Path  # checkpoints, which parts share
     smoke: bool
     text: dict[str, Any] = field(default_factory=dict)
     vision: dict[str, Any] = field(default_factory=dict)
@@ -116,9 +117,20 @@ def main() -> None:
     if not args.smoke and not has_gpu():
         print("no GPU here: nothing measured (--smoke runs the same code on the CPU)")
         return
+    with tempfile.TemporaryDirectory() as scratch:
+        failed = run_parts(args, Path(scratch))
+    print_table(args.out)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def run_parts(args: argparse.Namespace, scratch: Path) -> list[str]:
+    """The parts that failed, each with what went wrong."""
     import torch  # noqa: F401  # imported once for all parts, which are forks; nothing here may start CUDA
     import transformers  # noqa: F401
 
+    if args.smoke:
+        import mmr1.grpo.learner  # noqa: F401  # DeepSpeed, which on a GPU machine may start CUDA
     start, failed = time.monotonic(), []
     for part in args.parts:
         left = BUDGET - (time.monotonic() - start)
@@ -126,14 +138,12 @@ def main() -> None:
             failed.append(f"{part} (no time left)")
             continue
         work, limit = PARTS[part]
-        seconds = time.monotonic()
-        problem = alone(in_part, work, Check(part, args.out, args.smoke), limit=min(limit, left))
-        print(f"{part}: {time.monotonic() - seconds:.0f} s{f', {problem}' if problem else ''}", flush=True)
+        begun = time.monotonic()
+        problem = alone(in_part, work, Check(part, args.out, scratch, args.smoke), limit=min(limit, left))
+        print(f"{part}: {time.monotonic() - begun:.0f} s{f', {problem}' if problem else ''}", flush=True)
         if problem:
             failed.append(f"{part} ({problem})")
-    print_table(args.out)
-    if failed:
-        sys.exit(f"failed: {', '.join(failed)}")
+    return failed
 
 
 def has_gpu() -> bool:
@@ -268,8 +278,9 @@ def forget() -> None:
 def vision(check: Check) -> None:
     """One image forward and backward: attention window by window, by equal lengths, and in one call."""
     import torch
-    from mmr1.models.vision_attention import NAMES
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    from mmr1.models.vision_attention import NAMES
 
     device, dtype = where(), torch.float32 if check.smoke else torch.bfloat16
     torch.manual_seed(0)
@@ -341,7 +352,9 @@ class Trainer:
         return self.learner.learn(step, groups)
 
 
-def make_trainer(check: Check, folder: Path, stage: int = 2, **changes: Any) -> Trainer:
+def make_trainer(check: Check, stage: int = 2, **changes: Any) -> Trainer:
+    from transformers import AutoConfig, AutoProcessor
+
     from mmr1.data.prompts import PromptEncoder
     from mmr1.grpo import distributed
     from mmr1.grpo.learner import Learner
@@ -357,21 +370,22 @@ def make_trainer(check: Check, folder: Path, stage: int = 2, **changes: Any) -> 
     settings = GRPOSettings.model_validate(values | changes)
     ranks = distributed.join()
     zero = read_json(ROOT / "config" / "deepspeed" / f"zero{stage}.json")
-    model = build(folder / "model", check)
-    policy = Policy(model, settings, [], zero)
-    suppressed = suppressed_tokens(policy.processor.tokenizer, policy.hf.config)
+    model = build(check)
+    suppressed = suppressed_tokens(AutoProcessor.from_pretrained(model).tokenizer, AutoConfig.from_pretrained(model))
+    policy = Policy(model, settings, suppressed, zero)
     reference = Reference(model, settings, suppressed, policy) if settings.needs_reference else None
     encoder = PromptEncoder(policy.processor)
-    return Trainer(Learner(settings, policy, reference, encoder, ranks, folder / "failure"), settings)
+    return Trainer(Learner(settings, policy, reference, encoder, ranks, check.scratch / "failure"), settings)
 
 
-def build(folder: Path, check: Check) -> Path:
+def build(check: Check) -> Path:
     """A checkpoint of random weights with the tiny tokenizer, whose ids are the first of the vocabulary."""
     import torch
     from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     from mmr1.models.family import family
 
+    folder = check.scratch / f"model-{check.text['num_hidden_layers']}-{check.vision['depth']}"
     if folder.exists():
         return folder
     processor = family("qwen2_5_vl").tiny_processor()
@@ -393,14 +407,16 @@ def build(folder: Path, check: Check) -> Path:
     with torch.device(where()):  # 3B of random numbers take a minute on a CPU
         model = Qwen2_5_VLForConditionalGeneration(config).to(dtype)
     model.generation_config = GenerationConfig(eos_token_id=token("<|im_end|>"), pad_token_id=token("<|endoftext|>"))
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    half = folder.with_suffix(".half")  # a part that is ended while it writes leaves no checkpoint to the next
+    model.save_pretrained(half)
+    processor.save_pretrained(half)
+    half.rename(folder)
     del model
     forget()
     return folder
 
 
-def made_up(check: Check, tokens: int) -> list[Any]:
+def made_up(check: Check, tokens: int, problems: int = PROBLEMS) -> list[Any]:
     """Groups of random tokens, of half to the whole length, and random verdicts; one image per problem."""
     import numpy as np
     from PIL import Image
@@ -412,7 +428,7 @@ def made_up(check: Check, tokens: int) -> list[Any]:
 
     generator = np.random.default_rng(tokens)
     groups = []
-    for slot in range(PROBLEMS):
+    for slot in range(problems):
         height, width = check.images[slot % len(check.images)]
         buffer = io.BytesIO()
         Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(buffer, format="PNG")
@@ -465,53 +481,70 @@ def work_of(trainer: Trainer, groups: list[Any], check: Check, shared: bool) -> 
     return Work(tokens, total)
 
 
-# Name to the trainer's settings and the way of the vision tower.
-VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
-    "as it was": ({"share_prompts": False, "gradient_checkpointing": True}, "sdpa"),
-    "vision grouped": ({"share_prompts": False, "gradient_checkpointing": True}, "flash_grouped_by_length"),
-    "shared prompts": ({"share_prompts": True, "gradient_checkpointing": True}, "flash_grouped_by_length"),
-    "nothing recomputed": ({"share_prompts": True, "gradient_checkpointing": False}, "flash_grouped_by_length"),
+# Name to the trainer's settings, the way of the vision tower, and (response tokens, problems) of its updates. As it
+# was, four problems take more than a minute of attention calls.
+GROUPED = "flash_grouped_by_length"
+LENGTHS = ((1024, 4), (2048, 4), (4096, 4))
+VARIANTS: dict[str, tuple[dict[str, Any], str, tuple[tuple[int, int], ...]]] = {
+    "vision grouped": ({"share_prompts": False, "gradient_checkpointing": True}, GROUPED, ((1024, 1), *LENGTHS)),
+    "shared prompts": ({"share_prompts": True, "gradient_checkpointing": True}, GROUPED, LENGTHS),
+    "nothing recomputed": ({"share_prompts": True, "gradient_checkpointing": False}, GROUPED, LENGTHS),
+    "as it was": ({"share_prompts": False, "gradient_checkpointing": True}, "sdpa", ((1024, 1),)),
 }
 
 
 def update(check: Check) -> None:
-    """An update at three response lengths, as it was and with each improvement on top of those before."""
+    """An update at three response lengths, with each improvement on top of those before, and as it was."""
     check.halve()
     peaks = {"vendor": vendor_peak(), "measured": measured_peak()}
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, (changes, way) in VARIANTS.items():
+    for name, (changes, way, sizes) in VARIANTS.items():
+        trainer = None
+        for tokens, problems in ((64, 2),) if check.smoke else sizes:
             try:
-                trainer = make_trainer(check, Path(scratch), **changes)
-                for tokens in [64] if check.smoke else [1024, 2048, 4096]:
-                    measure_update(check, name, trainer, way, tokens, peaks)
+                trainer = trainer or make_trainer(check, **changes)
+                measure_update(check, name, trainer, way, made_up(check, tokens, problems), tokens, peaks)
             except Exception as error:  # out of memory, say: the next variant may fit
-                check.say(name, error=f"{type(error).__name__}: {error}"[:500])
-            trainer = None  # type: ignore[assignment]
-            forget()
+                check.say(name, response_tokens=tokens, error=f"{type(error).__name__}: {error}"[:500])
+                traceback.print_exc()
+                break
+        del trainer
+        forget()
 
 
 def measure_update(
-    check: Check, name: str, trainer: Trainer, way: str, tokens: int, peaks: dict[str, float | None]
+    check: Check,
+    name: str,
+    trainer: Trainer,
+    way: str,
+    groups: list[Any],
+    tokens: int,
+    peaks: dict[str, float | None],
 ) -> None:
+    """Seconds, utilisation and memory of the second update on the same groups: the first compiles and allocates."""
+    import torch
+    from transformers import AutoConfig
+
     from mmr1.grpo.memory import estimate
 
-    for model in (trainer.learner.policy.hf, getattr(trainer.learner.reference, "module", None)):
-        if model is not None:
-            getattr(model, "model", model).model.visual.config._attn_implementation = way
-    groups = made_up(check, tokens)
-    trainer.update(0, groups)  # compiles and allocates
+    learner = trainer.learner
+    for model in (learner.policy.hf, learner.reference.module.model):
+        model.model.visual.config._attn_implementation = way
+    trainer.update(0, groups[:1])
     forget()
+    held = torch.cuda.memory_allocated() / 2**30 if torch.cuda.is_available() else float("nan")
     seconds = timed(lambda: trainer.update(1, groups))
     work = work_of(trainer, groups, check, trainer.settings.share_prompts)
     utilisation = {f"mfu_{kind}": work.flops / seconds / peak for kind, peak in peaks.items() if peak}
-    expected = estimate(trainer.learner.policy.hf.config, trainer.settings, trainer.learner.policy.config, 1)
+    expected = estimate(AutoConfig.from_pretrained(build(check)), trainer.settings, learner.policy.config, 1)
     check.say(
         name,
         layers=check.text["num_hidden_layers"],
+        problems=len(groups),
         response_tokens=tokens,
         seconds=seconds,
         tokens_per_second=work.tokens / seconds,
         **utilisation,
+        held_gibibytes=held,
         peak_gibibytes=peak_gibibytes(),
         estimated_gibibytes=sum(expected.values()) / 2**30,
         estimate={part: round(value / 2**30, 2) for part, value in expected.items()},
@@ -522,16 +555,15 @@ def zero(check: Check) -> None:
     """ZeRO-3 against ZeRO-2, one rank: what gathering costs where there is nobody to gather from."""
     check.halve()
     seconds = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for stage in (2, 3):
-            trainer = make_trainer(check, Path(scratch), stage=stage)
-            groups = made_up(check, 64 if check.smoke else 1024)
-            trainer.update(0, groups)
-            forget()
-            seconds[stage] = timed(lambda trainer=trainer, groups=groups: trainer.update(1, groups))
-            check.say(f"ZeRO-{stage}", seconds=seconds[stage], peak_gibibytes=peak_gibibytes())
-            del trainer
-            forget()
+    groups = made_up(check, 64 if check.smoke else 1024)
+    for stage in (2, 3):
+        trainer = make_trainer(check, stage=stage)
+        trainer.update(0, groups[:1])
+        forget()
+        seconds[stage] = timed(lambda trainer=trainer: trainer.update(1, groups))
+        check.say(f"ZeRO-{stage}", seconds=seconds[stage], peak_gibibytes=peak_gibibytes())
+        del trainer
+        forget()
     check.say("ZeRO-3 over ZeRO-2", ratio=seconds[3] / seconds[2])
 
 
@@ -541,42 +573,41 @@ def zero(check: Check) -> None:
 def plain(check: Check) -> None:
     """A step as transformers alone would take it: cross-entropy over the responses, a row at a time."""
     import torch
-    from mmr1.models.load import load_model
     from transformers import AutoProcessor
 
     from mmr1.data.prompts import PromptEncoder
+    from mmr1.models.load import load_model
 
     check.halve()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = build(Path(scratch) / "model", check)
-        model = load_model(folder, torch.float32 if check.smoke else torch.bfloat16).to(where()).train()
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
-        encoder = PromptEncoder(AutoProcessor.from_pretrained(folder))
-        groups = made_up(check, 64 if check.smoke else 1024)
+    folder = build(check)
+    model = load_model(folder, torch.float32 if check.smoke else torch.bfloat16).to(where()).train()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
+    encoder = PromptEncoder(AutoProcessor.from_pretrained(folder))
+    groups = made_up(check, 64 if check.smoke else 1024)
 
-        def step() -> None:
-            for group in groups:
-                prompt = encoder.encode(group.entry.problem)
-                for rollout in group.rollouts:
-                    response = torch.from_numpy(rollout.token_ids).long()
-                    ids = torch.cat([prompt.input_ids, response])[None].to(where())
-                    labels = ids.clone()
-                    labels[:, : len(prompt.input_ids)] = -100
-                    model(
-                        input_ids=ids,
-                        labels=labels,
-                        pixel_values=prompt.pixel_values.to(where(), model.dtype),
-                        image_grid_thw=prompt.image_grid_thw.to(where()),
-                        mm_token_type_ids=(ids == model.config.image_token_id).int(),
-                    ).loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+    def step() -> None:
+        for group in groups:
+            prompt = encoder.encode(group.entry.problem)
+            for rollout in group.rollouts:
+                response = torch.from_numpy(rollout.token_ids).long()
+                ids = torch.cat([prompt.input_ids, response])[None].to(where())
+                labels = ids.clone()
+                labels[:, : len(prompt.input_ids)] = -100
+                model(
+                    input_ids=ids,
+                    labels=labels,
+                    pixel_values=prompt.pixel_values.to(where(), model.dtype),
+                    image_grid_thw=prompt.image_grid_thw.to(where()),
+                    mm_token_type_ids=(ids == model.config.image_token_id).int(),
+                ).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
 
-        step()
-        forget()
-        check.say("transformers, no reference", seconds=timed(step), peak_gibibytes=peak_gibibytes())
+    step()
+    forget()
+    check.say("transformers, no reference", seconds=timed(step), peak_gibibytes=peak_gibibytes())
 
 
 def trl(check: Check) -> None:
@@ -588,60 +619,59 @@ def trl(check: Check) -> None:
         return
     import torch
     from datasets import Dataset
-    from mmr1.models.load import load_model
     from transformers import AutoProcessor
 
     from mmr1.data.prompts import PromptEncoder
+    from mmr1.models.load import load_model
 
     check.halve()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = build(Path(scratch) / "model", check)
-        arguments = GRPOConfig(
-            output_dir=str(Path(scratch) / "trl"),
-            per_device_train_batch_size=GROUP,
-            num_generations=GROUP,
-            loss_type="bnpo",
-            beta=0.01,
-            temperature=0.6,
-            use_bias_correction_kl=False,
-            gradient_checkpointing=True,
-            bf16=not check.smoke,
-            use_cpu=check.smoke,
-            report_to=[],
-        )
-        trainer = GRPOTrainer(
-            load_model(folder, torch.float32 if check.smoke else torch.bfloat16),
-            reward_funcs=lambda completions, **_: [0.0] * len(completions),
-            args=arguments,
-            train_dataset=Dataset.from_list([{"prompt": "unused"}] * GROUP),
-        )
-        model, reference = trainer.model.to(where()).train(), trainer.ref_model.to(where()).eval()
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
-        trainer.current_gradient_accumulation_steps = PROBLEMS * GROUP
-        encoder = PromptEncoder(AutoProcessor.from_pretrained(folder))
-        groups = made_up(check, 64 if check.smoke else 1024)
+    folder = build(check)
+    arguments = GRPOConfig(
+        output_dir=str(check.scratch / "trl"),
+        per_device_train_batch_size=GROUP,
+        num_generations=GROUP,
+        loss_type="bnpo",
+        beta=0.01,
+        temperature=0.6,
+        use_bias_correction_kl=False,
+        gradient_checkpointing=True,
+        bf16=not check.smoke,
+        use_cpu=check.smoke,
+        report_to=[],
+    )
+    trainer = GRPOTrainer(
+        load_model(folder, torch.float32 if check.smoke else torch.bfloat16),
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=arguments,
+        train_dataset=Dataset.from_list([{"prompt": "unused"}] * GROUP),
+    )
+    model, reference = trainer.model.to(where()).train(), trainer.ref_model.to(where()).eval()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
+    trainer.current_gradient_accumulation_steps = PROBLEMS * GROUP
+    encoder = PromptEncoder(AutoProcessor.from_pretrained(folder))
+    groups = made_up(check, 64 if check.smoke else 1024)
 
-        def step() -> None:
-            for group in groups:
-                prompt = encoder.encode(group.entry.problem)
-                for index, rollout in enumerate(group.rollouts):
-                    inputs = trl_inputs(prompt, rollout, float(index % 2), model.config.image_token_id)
-                    ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
-                    images = {name: inputs[name] for name in ("pixel_values", "image_grid_thw", "num_images")}
-                    images["mm_token_type_ids"] = inputs["mm_token_type_ids"]
-                    with torch.no_grad():
-                        inputs["ref_per_token_logps"] = trainer._get_per_token_logps_and_entropies(
-                            reference, ids, torch.ones_like(ids), len(rollout.token_ids), **images
-                        )[0]
-                    trainer._compute_loss(model, inputs).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+    def step() -> None:
+        for group in groups:
+            prompt = encoder.encode(group.entry.problem)
+            for index, rollout in enumerate(group.rollouts):
+                inputs = trl_inputs(prompt, rollout, float(index % 2), model.config.image_token_id)
+                ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
+                images = {name: inputs[name] for name in ("pixel_values", "image_grid_thw", "num_images")}
+                images["mm_token_type_ids"] = inputs["mm_token_type_ids"]
+                with torch.no_grad():
+                    inputs["ref_per_token_logps"] = trainer._get_per_token_logps_and_entropies(
+                        reference, ids, torch.ones_like(ids), len(rollout.token_ids), **images
+                    )[0]
+                trainer._compute_loss(model, inputs).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
 
-        step()
-        forget()
-        check.say("TRL's loss", seconds=timed(step), peak_gibibytes=peak_gibibytes())
+    step()
+    forget()
+    check.say("TRL's loss", seconds=timed(step), peak_gibibytes=peak_gibibytes())
 
 
 def trl_inputs(prompt: Any, rollout: Any, advantage: float, image_token: int) -> dict[str, Any]:
@@ -668,36 +698,36 @@ def deterministic(check: Check) -> None:
 
     This process starts no CUDA: each run is a process of its own.
     """
-    check.text["num_hidden_layers"] = min(check.text["num_hidden_layers"], 4)  # a state of the whole is 50 GB
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        answers = {}
-        for name, steps, saved, exact in (
-            ("once", (0, 1), None, True),
-            ("again", (0, 1), None, True),
-            ("killed after one", (0,), folder / "state", True),
-            ("resumed", (1,), folder / "state", True),
-            ("not asked for", (0, 1), None, False),
-        ):
-            result = folder / f"{name}.json"
-            problem = alone(updates, check, folder, steps, saved, exact, result, limit=120)
-            if problem:
-                raise RuntimeError(f"{name}: {problem}")
-            answers[name] = json.loads(result.read_text())
-        once = answers["once"]
-        check.say("same run twice", equal=once["sha256"] == answers["again"]["sha256"], sha256=once["sha256"])
-        check.say("killed and resumed", equal=once["sha256"] == answers["resumed"]["sha256"])
-        check.say("not asked for", equal=once["sha256"] == answers["not asked for"]["sha256"])
-        check.say("its cost", ratio=once["seconds"] / answers["not asked for"]["seconds"])
+    if not check.smoke:  # a state of the whole is 50 GB
+        check.text["num_hidden_layers"] = 2
+        check.vision |= {"depth": 8, "fullatt_block_indexes": [7]}
+    folder, answers = check.scratch, {}
+    for name, steps, saved, exact in (
+        ("once", (0, 1), None, True),
+        ("again", (0, 1), None, True),
+        ("killed after one", (0,), folder / "state", True),
+        ("resumed", (1,), folder / "state", True),
+        ("not asked for", (0, 1), None, False),
+    ):
+        result = folder / f"{name}.json"
+        problem = alone(updates, check, steps, saved, exact, result, limit=120)
+        if problem:
+            raise RuntimeError(f"{name}: {problem}")
+        answers[name] = json.loads(result.read_text())
+    once = answers["once"]
+    check.say("same run twice", equal=once["sha256"] == answers["again"]["sha256"], sha256=once["sha256"])
+    check.say("killed and resumed", equal=once["sha256"] == answers["resumed"]["sha256"])
+    check.say("not asked for", equal=once["sha256"] == answers["not asked for"]["sha256"])
+    check.say("its cost", ratio=once["seconds"] / answers["not asked for"]["seconds"])
 
 
-def updates(check: Check, folder: Path, steps: tuple[int, ...], state: Path | None, exact: bool, result: Path) -> None:
+def updates(check: Check, steps: tuple[int, ...], state: Path | None, exact: bool, result: Path) -> None:
     """Some updates; a `state` that is there is loaded before them, one that is not is saved after them."""
     from mmr1.models.determinism import require_determinism
 
     if exact:
         require_determinism()
-    trainer = make_trainer(check, folder)
+    trainer = make_trainer(check)
     policy = trainer.learner.policy
     if state is not None and state.exists():
         policy.load_state(state)
@@ -721,12 +751,11 @@ def precision(check: Check) -> None:
 
     check.text["num_hidden_layers"] = min(check.text["num_hidden_layers"], 12)  # float32 of the whole does not fit
     logprobs, gradients = {}, {}
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = build(Path(scratch) / "model", check)
-        groups = made_up(check, 64 if check.smoke else 512)[:1]
-        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-            logprobs[name], gradients[name] = plain_gradients(folder, groups, dtype)
-            forget()
+    folder = build(check)
+    groups = made_up(check, 64 if check.smoke else 512)[:1]
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        logprobs[name], gradients[name] = plain_gradients(folder, groups, dtype)
+        forget()
     difference = (logprobs["bf16"] - logprobs["fp32"]).abs()
     cosine = torch.nn.functional.cosine_similarity(gradients["bf16"], gradients["fp32"], dim=0)
     check.say(
@@ -740,10 +769,10 @@ def precision(check: Check) -> None:
 def plain_gradients(folder: Path, groups: list[Any], dtype: Any) -> tuple[Any, Any]:
     """Log-probabilities of a group's responses, float32 [N], and the gradient of their mean, float32, on the CPU."""
     import torch
-    from mmr1.models.load import load_model
     from transformers import AutoProcessor
 
     from mmr1.data.prompts import PromptEncoder
+    from mmr1.models.load import load_model
 
     model = load_model(folder, dtype).to(where())
     encoder = PromptEncoder(AutoProcessor.from_pretrained(folder))
@@ -778,50 +807,49 @@ def vllm(check: Check) -> None:
         check.say("vLLM is not installed", error=str(error))
         return
     import torch
-    from mmr1.models.load import load_model
     from transformers import AutoProcessor
 
     from mmr1.data.prompts import PromptEncoder
     from mmr1.models.determinism import require_determinism
+    from mmr1.models.load import load_model
     from mmr1.rollout.engines import Limits
     from mmr1.rollout.engines import vllm as engine_file
     from mmr1.rollout.requests import Sampling, group_requests
 
     require_determinism()
     tokens = 16 if check.smoke else 512
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = build(Path(scratch) / "model", check)
-        encoder = PromptEncoder(AutoProcessor.from_pretrained(folder))
-        engine = engine_file.make(
-            engine_file.Settings(batch_invariant=torch.cuda.is_available()),
-            folder,
-            encoder,
-            Limits(1, tokens, 2048),
-            beside_training=True,
-        )
-        problems = [group.entry.problem for group in made_up(check, 64)]
-        requests = [one for problem in problems for one in group_requests(problem, GROUP, 0, "check")]
-        sampling = Sampling(1.0, tokens)
-        first = engine.generate(requests, sampling)
-        seconds = timed(lambda: engine.generate(requests, sampling))
-        made = sum(len(rollout.token_ids) for rollout in first)
-        check.say("generate", version=installed.__version__, requests=len(requests), tokens_per_second=made / seconds)
-        alone_again = [engine.generate([one], sampling)[0] for one in requests[:: len(requests) // 4]]
-        equal = [
-            (one.token_ids == other.token_ids).all()
-            for one, other in zip(first[:: len(requests) // 4], alone_again, strict=True)
-        ]
-        check.say("seeds in other company", equal=int(sum(equal)), of=len(equal))
-        model = load_model(folder, torch.float32 if check.smoke else torch.bfloat16)
-        asleep = timed(engine.sleep)
-        held = torch.cuda.memory_allocated() / 2**30 if torch.cuda.is_available() else float("nan")
-        awake = timed(engine.wake)
-        loaded = timed(lambda: engine.load_weights(model.named_parameters()))
-        after = engine.generate(requests, sampling)
-        same = sum((one.token_ids == other.token_ids).all() for one, other in zip(first, after, strict=True))
-        check.say("sleep, wake, same weights", equal=int(same), of=len(first), sleep_seconds=asleep, wake_seconds=awake)
-        check.say("new weights", seconds=loaded, gibibytes_asleep=held)
-        engine.close()
+    folder = build(check)
+    encoder = PromptEncoder(AutoProcessor.from_pretrained(folder))
+    engine = engine_file.make(
+        engine_file.Settings(batch_invariant=torch.cuda.is_available()),
+        folder,
+        encoder,
+        Limits(1, tokens, 2048),
+        beside_training=True,
+    )
+    problems = [group.entry.problem for group in made_up(check, 64)]
+    requests = [one for problem in problems for one in group_requests(problem, GROUP, 0, "check")]
+    sampling = Sampling(1.0, tokens)
+    first = engine.generate(requests, sampling)
+    seconds = timed(lambda: engine.generate(requests, sampling))
+    made = sum(len(rollout.token_ids) for rollout in first)
+    check.say("generate", version=installed.__version__, requests=len(requests), tokens_per_second=made / seconds)
+    alone_again = [engine.generate([one], sampling)[0] for one in requests[:: len(requests) // 4]]
+    equal = [
+        (one.token_ids == other.token_ids).all()
+        for one, other in zip(first[:: len(requests) // 4], alone_again, strict=True)
+    ]
+    check.say("seeds in other company", equal=int(sum(equal)), of=len(equal))
+    model = load_model(folder, torch.float32 if check.smoke else torch.bfloat16)
+    asleep = timed(engine.sleep)
+    held = torch.cuda.memory_allocated() / 2**30 if torch.cuda.is_available() else float("nan")
+    awake = timed(engine.wake)
+    loaded = timed(lambda: engine.load_weights(model.named_parameters()))
+    after = engine.generate(requests, sampling)
+    same = sum((one.token_ids == other.token_ids).all() for one, other in zip(first, after, strict=True))
+    check.say("sleep, wake, same weights", equal=int(same), of=len(first), sleep_seconds=asleep, wake_seconds=awake)
+    check.say("new weights", seconds=loaded, gibibytes_asleep=held)
+    engine.close()
 
 
 # Part to its program and its time limit in seconds; in the order of what is wanted most.
