@@ -11,7 +11,7 @@ model has `model` (with `language_model`) and `lm_head`; the processor gives fla
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,7 @@ class Family(ABC):
     MODEL_TYPES: tuple[str, ...]  # `model_type` in config.json
     PROCESSORS: tuple[str, ...]  # the names of the processor's classes
     SPECIAL: tuple[str, ...]  # the special tokens of chat and images, which no problem's text may hold
+    RELEASED: ClassVar[dict[str, dict[str, Any]]] = {}  # by name on the hub: sizes in `config.json`, to plan with
 
     @abstractmethod
     def image_token(self, config: Any) -> int:
@@ -90,3 +91,15 @@ class Family(ABC):
     @abstractmethod
     def tiny_config(self, architecture: TinyArchitecture, tokenizer: Any) -> Any:
         """The config of a model of these sizes."""
+
+    @abstractmethod
+    def tiny_vision(self, architecture: TinyArchitecture) -> dict[str, Any]:
+        """The sizes of its vision tower, as `vision_config` names them."""
+
+    @abstractmethod
+    def vision_weights(self, vision: dict[str, Any]) -> tuple[int, int]:
+        """How many weights a vision tower of these sizes has: in blocks and embeddings, and in what merges patches."""
+
+    @abstractmethod
+    def attention_extras(self, queries: int, keys: int, head: int) -> int:
+        """Weights of a text layer's attention beside its four matrices, from its widths: biases, norms."""

@@ -35,6 +35,32 @@ CHAT_TEMPLATE = (
 )
 
 
+def _released(
+    hidden: int,
+    intermediate: int,
+    layers: int,
+    heads: int,
+    key_value_heads: int,
+    vocabulary: int,
+    tied: bool,
+    inner: int,
+) -> dict[str, Any]:
+    """What the `config.json` of a released size says of it."""
+    text = {"hidden_size": hidden, "intermediate_size": intermediate, "num_hidden_layers": layers}
+    text |= {"num_attention_heads": heads, "num_key_value_heads": key_value_heads, "vocab_size": vocabulary}
+    vision = {"depth": 32, "hidden_size": 1280, "intermediate_size": inner, "num_heads": 16, "out_hidden_size": hidden}
+    vision |= {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 112}
+    vision |= {"fullatt_block_indexes": [7, 15, 23, 31]}
+    return {"text_config": text, "vision_config": vision, "tie_word_embeddings": tied}
+
+
+RELEASED = {
+    "Qwen/Qwen2.5-VL-3B-Instruct": _released(2048, 11008, 36, 16, 2, 151_936, True, 3420),
+    "Qwen/Qwen2.5-VL-7B-Instruct": _released(3584, 18944, 28, 28, 4, 152_064, False, 3420),
+    "Qwen/Qwen2.5-VL-32B-Instruct": _released(5120, 27648, 64, 40, 8, 152_064, False, 3456),
+}
+
+
 class Qwen25VL(Family):
     """See the module."""
 
@@ -50,6 +76,7 @@ class Qwen25VL(Family):
         "<|image_pad|>",
         "<|video_pad|>",
     )
+    RELEASED = RELEASED
     PATCH = 14  # pixels of a patch's side in tiny models
     MERGE = 2
 
@@ -160,20 +187,42 @@ class Qwen25VL(Family):
     def tiny_config(self, architecture: TinyArchitecture, tokenizer: Any) -> Any:
         from transformers import Qwen2_5_VLConfig
 
-        vision = {"fullatt_block_indexes": [architecture.vision_depth - 1]}
         # The rotary dimensions are shared between time, height and width as in the released models (1 : 1.5 : 1.5).
         half = architecture.hidden_size // architecture.heads // 2
         time, height = half // 4, (half - half // 4) // 2
         rotary = {"mrope_section": [time, height, half - time - height]}
         return Qwen2_5_VLConfig(
-            **self.tiny_parts(architecture, tokenizer, rotary, vision),
+            **self.tiny_parts(architecture, tokenizer, rotary),
             architectures=["Qwen2_5_VLForConditionalGeneration"],
         )
 
-    def tiny_parts(
-        self, architecture: TinyArchitecture, tokenizer: Any, rotary: dict[str, Any], vision: dict[str, Any]
-    ) -> dict[str, Any]:
-        """A config's text and vision and special tokens; `rotary` and `vision` are what a generation has of its own."""
+    def tiny_vision(self, architecture: TinyArchitecture) -> dict[str, Any]:
+        return {
+            "depth": architecture.vision_depth,
+            "hidden_size": architecture.vision_hidden_size,
+            "intermediate_size": architecture.vision_intermediate_size,
+            "num_heads": architecture.vision_heads,
+            "initializer_range": architecture.initializer_range,
+            "out_hidden_size": architecture.hidden_size,
+            "patch_size": self.PATCH,
+            "spatial_merge_size": self.MERGE,
+            "temporal_patch_size": 2,
+            "window_size": 8 * self.PATCH,  # transformers' default, in patches
+            "fullatt_block_indexes": [architecture.vision_depth - 1],
+        }
+
+    def vision_weights(self, vision: dict[str, Any]) -> tuple[int, int]:
+        width, inner, merged = vision["hidden_size"], vision["intermediate_size"], vision["hidden_size"] * self.MERGE**2
+        embedding = 3 * vision["temporal_patch_size"] * vision["patch_size"] ** 2 * width
+        block = 4 * width**2 + 4 * width + 3 * width * inner + 2 * inner + width + 2 * width
+        out = vision["out_hidden_size"]
+        return embedding + vision["depth"] * block, width + merged**2 + merged + merged * out + out
+
+    def attention_extras(self, queries: int, keys: int, head: int) -> int:
+        return queries + 2 * keys  # biases
+
+    def tiny_parts(self, architecture: TinyArchitecture, tokenizer: Any, rotary: dict[str, Any]) -> dict[str, Any]:
+        """A config's text and vision and special tokens; `rotary` is what a generation has of its own."""
         token = tokenizer.convert_tokens_to_ids
         return {
             "text_config": {
@@ -190,18 +239,7 @@ class Qwen25VL(Family):
                 "eos_token_id": token("<|im_end|>"),
                 "pad_token_id": token("<|endoftext|>"),
             },
-            "vision_config": {
-                "depth": architecture.vision_depth,
-                "hidden_size": architecture.vision_hidden_size,
-                "intermediate_size": architecture.vision_intermediate_size,
-                "num_heads": architecture.vision_heads,
-                "initializer_range": architecture.initializer_range,
-                "out_hidden_size": architecture.hidden_size,
-                "patch_size": self.PATCH,
-                "spatial_merge_size": self.MERGE,
-                "temporal_patch_size": 2,
-                **vision,
-            },
+            "vision_config": self.tiny_vision(architecture),
             "image_token_id": token("<|image_pad|>"),
             "video_token_id": token("<|video_pad|>"),
             "vision_start_token_id": token("<|vision_start|>"),

@@ -70,14 +70,28 @@ class Qwen3VL(Qwen25VL):
             architecture,
             tokenizer,
             {"mrope_section": [head // 2 - 2 * third, third, third], "mrope_interleaved": True},
-            {
-                "num_position_embeddings": TINY_POSITIONS,
-                # One for each layer of the language model, at most.
-                "deepstack_visual_indexes": list(range(min(architecture.vision_depth, architecture.layers))),
-            },
         )
         parts["text_config"]["head_dim"] = head
         return Qwen3VLConfig(**parts, architectures=["Qwen3VLForConditionalGeneration"])
+
+    def tiny_vision(self, architecture: TinyArchitecture) -> dict[str, Any]:
+        sizes = super().tiny_vision(architecture)
+        del sizes["window_size"], sizes["fullatt_block_indexes"]  # each patch attends to its whole image
+        # One for each layer of the language model, at most.
+        deepstack = list(range(min(architecture.vision_depth, architecture.layers)))
+        return sizes | {"num_position_embeddings": TINY_POSITIONS, "deepstack_visual_indexes": deepstack}
+
+    def vision_weights(self, vision: dict[str, Any]) -> tuple[int, int]:
+        width, inner, merged = vision["hidden_size"], vision["intermediate_size"], vision["hidden_size"] * self.MERGE**2
+        embedding = 3 * vision["temporal_patch_size"] * vision["patch_size"] ** 2 * width + width
+        embedding += vision["num_position_embeddings"] * width
+        block = 4 * width**2 + 4 * width + 2 * width * inner + inner + width + 4 * width
+        merger = merged**2 + merged + merged * vision["out_hidden_size"] + vision["out_hidden_size"]
+        mergers = merger + 2 * width + len(vision["deepstack_visual_indexes"]) * (merger + 2 * merged)
+        return embedding + vision["depth"] * block, mergers
+
+    def attention_extras(self, queries: int, keys: int, head: int) -> int:
+        return 2 * head  # norms of queries and keys
 
 
 FAMILY = Qwen3VL()
