@@ -7,6 +7,7 @@ SHELL := /bin/bash
 ENVIRONMENTS ?= driver cpu
 PROFILE ?= workflow/profiles/local
 TARGET ?= all
+RECIPE ?= config/digits.yaml
 RESULTS ?= results/digits
 PORT ?= 5000
 
@@ -16,7 +17,7 @@ export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help env demo test test-slurm lint format bench compare lock mlflow adopt clean
+.PHONY: help env demo plan test test-slurm lint format bench compare lock mlflow adopt clean
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -26,6 +27,9 @@ env: ## make the local environments from their locks (PYTHON=/path/to/python3.11
 demo: env ## the whole pipeline on handwritten digits, on two cores (ARGS= go to Snakemake)
 	@$(DRIVER)/python scripts/call.py --profile "$(PROFILE)" $(ARGS) -- $(TARGET)
 	@printf '\nreport:  %s\nMLflow:  make mlflow\n' "$(CURDIR)/$(RESULTS)/report.html"
+
+plan: env ## what a recipe will cost, nothing is computed (RECIPE=config/mmr1.yaml; ARGS="--response-tokens 1500")
+	@$(DRIVER)/python scripts/plan.py $(ARGS) --configfile "$(RECIPE)" --profile "$(PROFILE)" -- $(TARGET)
 
 # Two workers on two cores, one thread each; a file's tests stay together, because they share fixtures.
 test: export OMP_NUM_THREADS ?= 1

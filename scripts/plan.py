@@ -55,11 +55,14 @@ def show(workflow: Any, lengths: Lengths, speeds: Speeds, args: argparse.Namespa
     workflow.execution_settings, workflow.remote_execution_settings = ExecutionSettings(), RemoteExecutionSettings()
     workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
     workflow._build_dag()
-    jobs = from_dag.planned_jobs(workflow.dag, workflow.globals, lengths, args.measured)
+    jobs, unknown = from_dag.planned_jobs(workflow.dag, workflow.globals, lengths, args.measured)
     if args.json:
-        print(json.dumps({"rows": rows(jobs, speeds), "sums": sums(jobs, speeds), "passes": passes_share(jobs)}))
+        values = {"rows": rows(jobs, speeds), "sums": sums(jobs, speeds), "passes": passes_share(jobs)}
+        print(json.dumps({**values, "unknown": unknown}))
         return
     print(table(jobs, speeds, lengths, Path(workflow.globals["RECIPE_FILE"])))
+    if unknown:
+        print(f"not counted, because nobody knows it yet: {', '.join(unknown)}")
     print(line(jobs, speeds))
 
 

@@ -69,6 +69,7 @@ COMPUTES = {
     "data",
     "grpo",
     "models",
+    "plan",
     "provenance",
     "report",
     "rewards",

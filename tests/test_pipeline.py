@@ -4,6 +4,7 @@ The tests of this file share one finished run, in a copy of the project's files.
 """
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -15,10 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from flipped_bytes import flip_everywhere, readers
+from mmr1.data.problems import read_problems
+from mmr1.data.prompts import PromptEncoder
+from mmr1.models.checkpoints import load_processor
 from mmr1.plumbing.files import read_json, read_jsonl
 from project import TINY as RECIPE
 from project import command, copy_project, environment, snakemake
@@ -274,6 +279,37 @@ def test_a_record_of_another_version_or_changed_by_hand_is_not_adopted(project: 
     assert "integrity" in adopt(project)[0]
     path.write_text(good)
     assert len(adopt(project)) == 1
+
+
+def test_the_plan_of_a_finished_run_is_what_was_done(project: Path) -> None:
+    """Told the lengths that it had: jobs, tokens and bytes are as records, tables and files say."""
+    encoder = PromptEncoder(load_processor(project / f"{R}/tiny/sft/checkpoint"), None, "system", None, None)
+    problems = read_problems(project / f"{R}/data/problems.parquet")
+    prompts = sum(map(encoder.length, problems)) / len(problems)
+    trained = [len(one) for file in (project / R).rglob("train_rollouts.parquet") for one in token_ids(file)]
+    words = ["--json", "--measured", "--prompt-tokens", str(round(prompts)), "--visual-tokens", "2"]
+    words += ["--response-tokens", str(round(sum(trained) / len(trained)))]
+    program = [str(ROOT / ".envs/driver/bin/python"), "scripts/plan.py", *words, *command("all")[1:]]
+    done = subprocess.run(program, cwd=project, env=environment(), capture_output=True, text=True, check=True)
+    planned = json.loads(done.stdout)
+    assert planned["sums"]["jobs"] == len(records(project))
+    assert planned["sums"]["due"] == 0
+    rows = {(row["run"], row["stage"]): row for row in planned["rows"]}
+    both = rows["grpo", "GRPO"]["trained_tokens"] + rows["vas", "GRPO"]["trained_tokens"]
+    assert both == pytest.approx(len(trained) * prompts + sum(trained), rel=0.05)
+    sampled = [len(one) for file in (project / R).rglob("rollouts/*.parquet") for one in token_ids(file)]
+    passes = sum(row["sampled_tokens"] for (_, stage), row in rows.items() if stage == "VPS passes")
+    assert passes == pytest.approx(sum(sampled), rel=0.1)
+    files = [
+        file for folder in ("checkpoint", "trainer_state") for file in (project / R).rglob(f"round*/{folder}/**/*")
+    ]
+    kept = sum(file.stat().st_size for file in files if file.suffix in (".safetensors", ".pt"))
+    assert rows["grpo", "GRPO"]["kept_bytes"] + rows["vas", "GRPO"]["kept_bytes"] == pytest.approx(kept, rel=0.1)
+
+
+def token_ids(file: Path) -> list[list[int]]:
+    """The responses of a rollouts table."""
+    return pq.read_table(file, columns=["token_ids"]).column(0).to_pylist()
 
 
 def test_a_failed_job_shows_the_end_of_its_log(project: Path) -> None:

@@ -1,6 +1,10 @@
 # What a call of Snakemake would do to results that are there. No rule here.
 import atexit
 
+from mmr1.plan.from_dag import planned_jobs
+from mmr1.plan.summary import Speeds, line as one_line
+from mmr1.plan.work import Lengths
+
 kept_values = cache(partial(training_values, RECIPE))
 
 
@@ -61,3 +65,7 @@ onstart:
         RECIPE_FILE,
         {name: values for name, (values, _) in trainings(workflow.dag).items()},
     )
+    if workflow.non_local_exec:
+        jobs, _ = planned_jobs(workflow.dag, globals(), Lengths())
+        due = [job for job in jobs if job.due]
+        print(f"plan: {one_line(due, Speeds())}; make plan says more", file=sys.stderr)

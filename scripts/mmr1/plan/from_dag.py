@@ -12,15 +12,19 @@ from mmr1.plumbing.files import read_json
 from mmr1.recipe import Recipe
 
 
-def planned_jobs(dag: Any, names: Mapping[str, Any], lengths: Lengths, measured: bool = False) -> list[PlannedJob]:
+def planned_jobs(
+    dag: Any, names: Mapping[str, Any], lengths: Lengths, measured: bool = False
+) -> tuple[list[PlannedJob], list[str]]:
     """Every job of a graph with what it does, in an order in which none stands before what it waits for.
+
+    Then what no number is known of yet: jobs count as if it were nothing.
 
     `names` are the workflow's: RECIPE, and INITIAL_RUNS, which says a run that rollouts of round 0 belong to.
     """
     recipe: Recipe = names["RECIPE"]
     planner = Planner(recipe, shapes(recipe), lengths, measured)
     jobs = [job for level in dag.toposorted() for job in level if job.rule.shellcmd is not None]
-    return [_planned(job, dag, planner, names["INITIAL_RUNS"]) for job in jobs]
+    return [_planned(job, dag, planner, names["INITIAL_RUNS"]) for job in jobs], sorted(planner.unknown)
 
 
 def shapes(recipe: Recipe) -> dict[str, Shape]:

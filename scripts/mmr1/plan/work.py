@@ -4,11 +4,11 @@ The formulas, with f = 2 FLOPs per weight and token of a forward pass:
 
 | what | FLOPs |
 | --- | --- |
-| an image of V visual tokens, p = 4 V patches | f·(tower·p + merger·V) + 4·p·d·(whole blocks·p + window blocks·window) |
+| an image of V visual tokens, p = 4 V patches | f·(tower·p + merger·V) + 4·p·d·(whole·p + windowed·window) |
 | a prompt of P tokens | f·text·P + 2·layers·width·P² (causal: half of the square) |
 | a response of L tokens behind it | f·(text + head)·L + 4·layers·width·(P·L + L²/2) |
 | sampling N responses to a prompt | image + prompt + N responses: the prompt is computed once |
-| training on n responses to a prompt | 3 of all (forward, and twice that backward), 1 for the reference; the prompt once |
+| training on n responses to a prompt | 3 of all (forward, backward twice that), 1 for the reference; the prompt once |
 | old log-probabilities | 1 more, of the mini-batches but the first of each step |
 | SFT on a conversation of T tokens | 3 of an image and T tokens, the head on all |
 
@@ -17,7 +17,7 @@ hardware makes of all this is a utilisation, which the caller states too.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -63,17 +63,21 @@ class Work:
 
 @dataclass(frozen=True)
 class Planner:
-    """What jobs of a recipe do. `shapes` are the models' by name; `asked` says whether lengths were given by hand."""
+    """What jobs of a recipe do. `shapes` are the models' by name; `unknown` collects what no number is known of."""
 
     recipe: Recipe
     shapes: dict[str, Shape]
     lengths: Lengths
     measured: bool = False  # the lengths are those of this recipe: its bounds do not cap them
+    unknown: set[str] = field(default_factory=set)
 
     def work(self, rule: str, model: str, run: str | None, wildcards: Any) -> Work:
         """What the job of a rule does; nothing where no model computes in it."""
         stage = stage_of(rule)
-        if stage is None or model not in self.shapes:
+        if stage is None:
+            return Work()
+        if model not in self.shapes:
+            self.unknown.add(f"the size of models.{model}")
             return Work()
         made: Callable[[Stages, Shape, Any], Work] = getattr(self, f"_{stage}")
         return made(self.recipe.resolve(model, run), self.shapes[model], wildcards)
@@ -81,7 +85,7 @@ class Planner:
     def _sft(self, sections: Stages, shape: Shape, wildcards: Any) -> Work:
         sft = sections.sft
         lengths = self._lengths(sft.cutoff, sft.cutoff)
-        conversations = (self._rows("sft") or 0) * sft.epochs
+        conversations = self._rows("sft") * sft.epochs
         tokens = lengths.conversation if self.measured else min(lengths.conversation, sft.cutoff // 2)
         one = image(shape, lengths.visual) + prompt(shape, tokens) + 2 * shape.head * tokens
         return Work(
@@ -94,7 +98,7 @@ class Planner:
         lengths = self._lengths(sections.rollout.max_prompt_tokens, sections.rollout.max_tokens)
         refresh = sections.vas.refresh if int(getattr(wildcards, "r", 0)) else None
         share = getattr(refresh.settings, "share", 1.0) if refresh is not None else 1.0
-        problems = ceil((self._rows("problems") or 0) * share) / sections.rollout.shards
+        problems = ceil(self._rows("problems") * share) / sections.rollout.shards
         return sampling(shape, lengths, problems, sections.vas.samples)
 
     def _training(self, sections: Stages, shape: Shape, wildcards: Any) -> Work:
@@ -125,7 +129,7 @@ class Planner:
         every = sections.validation.every
         times = sum(step % every == 0 for step in range(first + 1, first + steps + 1)) + (first == 0)
         lengths = self._lengths(sections.grpo.max_prompt_tokens, sections.grpo.max_response_tokens)
-        problems = (self._rows("validation") or 0) * times
+        problems = self._rows("validation") * times
         return sampling(shape, lengths, problems, sections.grpo.validation.n, kept=False)
 
     def _evaluation(self, sections: Stages, shape: Shape, wildcards: Any) -> Work:
@@ -136,7 +140,7 @@ class Planner:
     def items(self, benchmark: str) -> int:
         """How many problems a benchmark has, as its source or the recipe says."""
         one: Benchmark = load("benchmarks/suite", benchmark).BENCHMARK
-        number = one.source.rows if one.source is not None else (self._rows("test") or 0)
+        number = one.source.rows if one.source is not None else self._rows("test")
         limit = self.recipe.evaluation_limit
         return number if limit is None else min(number, limit)
 
@@ -146,15 +150,15 @@ class Planner:
         kept = {"last": 1, "last_two": 2, "all": rounds}[self.recipe.keep_states]
         return last or int(wildcards.r) >= rounds - kept
 
-    def _rows(self, table: str) -> int | None:
-        """How many rows a table of the data has; what is made of a benchmark has its number; None if nothing says."""
-        if self.recipe.data is None:
-            return None
-        _, number = self.recipe.data.rows().get(table, ("", None))
+    def _rows(self, table: str) -> int:
+        """How many rows a table of the data has; what is made of a benchmark has its number; 0 if nothing says."""
+        key, number = ("data", None) if self.recipe.data is None else self.recipe.data.rows().get(table, ("data", None))
         if number is None and table == "validation":
-            number = sum(self.items(name) for name in self.recipe.ask_data("benchmarks", []))
+            number = sum(self.items(name) for name in self.recipe.ask_data("benchmarks", [])) or None
+        if number is None:
+            self.unknown.add(f"the rows of {key}")
         limit = self.recipe.data_limit
-        return number if limit is None or number is None else min(number, limit)
+        return min(filter(None, (number, limit)), default=0)
 
     def _lengths(self, prompt: int | None, response: int) -> Lengths:
         return self.lengths if self.measured else self.lengths.within(prompt, response)

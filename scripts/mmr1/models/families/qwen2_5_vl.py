@@ -48,7 +48,13 @@ def _released(
     """What the `config.json` of a released size says of it."""
     text = {"hidden_size": hidden, "intermediate_size": intermediate, "num_hidden_layers": layers}
     text |= {"num_attention_heads": heads, "num_key_value_heads": key_value_heads, "vocab_size": vocabulary}
-    vision = {"depth": 32, "hidden_size": 1280, "intermediate_size": inner, "num_heads": 16, "out_hidden_size": hidden}
+    vision: dict[str, Any] = {
+        "depth": 32,
+        "hidden_size": 1280,
+        "intermediate_size": inner,
+        "num_heads": 16,
+        "out_hidden_size": hidden,
+    }
     vision |= {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 112}
     vision |= {"fullatt_block_indexes": [7, 15, 23, 31]}
     return {"text_config": text, "vision_config": vision, "tie_word_embeddings": tied}
