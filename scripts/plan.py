@@ -9,6 +9,7 @@ first line states: give what your own runs had. Runs in the driver's environment
 import argparse
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ def main() -> None:
     # Snakemake reads its profile and the recipe as in any call, and hands over where it would begin to work.
     DAGApi.execute_workflow = lambda self, **_: show(self.workflow_api._workflow, lengths, speeds, args)
     snakemakes_parser, snakemakes = cli.parse_args(["--dry-run", "--quiet=all", *words])
-    if not cli.args_to_api(snakemakes, snakemakes_parser):
+    with redirect_stdout(sys.stderr):  # what Snakemake says of a dry run
+        done = cli.args_to_api(snakemakes, snakemakes_parser)
+    if not done:
         sys.exit(1)
 
 
@@ -58,12 +61,12 @@ def show(workflow: Any, lengths: Lengths, speeds: Speeds, args: argparse.Namespa
     jobs, unknown = from_dag.planned_jobs(workflow.dag, workflow.globals, lengths, args.measured)
     if args.json:
         values = {"rows": rows(jobs, speeds), "sums": sums(jobs, speeds), "passes": passes_share(jobs)}
-        print(json.dumps({**values, "unknown": unknown}))
+        print(json.dumps({**values, "unknown": unknown}), file=sys.__stdout__)
         return
-    print(table(jobs, speeds, lengths, Path(workflow.globals["RECIPE_FILE"])))
+    said = [table(jobs, speeds, lengths, Path(workflow.globals["RECIPE_FILE"]))]
     if unknown:
-        print(f"not counted, because nobody knows it yet: {', '.join(unknown)}")
-    print(line(jobs, speeds))
+        said.append(f"not counted, because nobody knows it yet: {', '.join(unknown)}")
+    print(*said, line(jobs, speeds), sep="\n", file=sys.__stdout__)
 
 
 if __name__ == "__main__":
