@@ -68,4 +68,6 @@ onstart:
     if workflow.non_local_exec:
         jobs, _ = planned_jobs(workflow.dag, globals(), Lengths())
         due = [job for job in jobs if job.due]
-        print(f"plan: {one_line(due, Speeds())}; make plan says more", file=sys.stderr)
+        print(
+            f"plan: {one_line(due, Speeds())}; make plan says more", file=sys.stderr
+        )
