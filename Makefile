@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help env demo plan test test-slurm lint format bench compare lock mlflow adopt clean
+.PHONY: help env demo plan status test test-slurm lint format bench compare lock mlflow adopt clean
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -30,6 +30,9 @@ demo: env ## the whole pipeline on handwritten digits, on two cores (ARGS= go to
 
 plan: env ## what a recipe will cost, nothing is computed (RECIPE=config/mmr1.yaml; ARGS="--response-tokens 1500")
 	@$(DRIVER)/python scripts/plan.py $(ARGS) --configfile "$(RECIPE)" --profile "$(PROFILE)" -- $(TARGET)
+
+status: env ## where the demo's run stands: stages, steps, steps per hour, what failed (RESULTS=results/mmr1)
+	@$(DRIVER)/python scripts/status.py "$(RESULTS)"
 
 # Two workers on two cores, one thread each; a file's tests stay together, because they share fixtures.
 test: export OMP_NUM_THREADS ?= 1
