@@ -58,8 +58,13 @@ def trouble(job: JobState, results: Path) -> str:
     """What is known of a job that came to nothing: what it said, and where its log is."""
     log = results / "logs" / job.rule / f"{job.place}.log"
     assert job.attempt is not None
-    said = "was killed" if job.state == LOST else (job.attempt.error or "").partition("\n")[0]
+    said = "was killed" if job.state == LOST else error_text(job.attempt.error or "")
     return f"{job.state}: {job.rule} {job.place} ({job.attempt.start.astimezone():%Y-%m-%d %H:%M}): {said}; {log}"
+
+
+def error_text(error: str) -> str:
+    """The first line of an error, without the class of a user's mistake."""
+    return error.partition("\n")[0].removeprefix("mmr1.plumbing.errors.UserError: ")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def results(tmp_path: Path) -> Path:
         when = (NOW - timedelta(hours=age)).timestamp()
         os.utime(folder, (when, when))
     mark("generate/tiny/vas/seed0/round1/0", "running", pid=DEAD)
-    mark("make_report/report", "failed", error="UserError: results: expected a table\nmore")
+    mark("make_report/report", "failed", error="mmr1.plumbing.errors.UserError: results: expected a table\nmore")
     record = f"{root}/records/train_grpo/tiny/vas/seed0/round1.json"
     write(root / "recipe.json", {"file": "r.yaml", "trained": {record: "a"}, "recipes": {"a": {"schedule.steps": 8}}})
     return root
@@ -73,6 +73,6 @@ def test_the_program_says_what_failed_and_where_its_log_is(results: Path) -> Non
     program = [sys.executable, str(ROOT / "scripts/status.py")]
     said = subprocess.run([*program, str(results)], capture_output=True, text=True, check=True).stdout
     assert "tiny/vas/seed0: step 7 of 8" in said
-    assert "UserError: results: expected a table; " + str(results / "logs/make_report/report.log") in said
+    assert "results: expected a table; " + str(results / "logs/make_report/report.log") in said
     nothing = subprocess.run([*program, str(results / "no")], capture_output=True, text=True, check=False)
     assert (nothing.returncode, len(nothing.stderr.splitlines())) == (2, 1)
