@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import torch
+from transformers import AutoConfig
 
 from grpo_fixtures import ALONE, random_groups, settings
 from mmr1.data.prompts import PromptEncoder
@@ -73,7 +74,7 @@ def main() -> None:
     policy.step, policy.logprobs = watched_step, watched_logprobs
     for number in range(2):  # at the second step the optimizer has its state
         learner.learn(number, groups)
-    parts = estimate(policy.hf.config, chosen, division, 1)
+    parts = estimate(AutoConfig.from_pretrained(folder / "model"), chosen, division, 1)
     print(json.dumps({"held": held[-1], "activations": max(most), "parts": parts}))
 
 
