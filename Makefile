@@ -51,8 +51,8 @@ lint: env ## style, types, and the workflow's own checks
 	@$(DRIVER)/snakefmt --check Snakefile workflow
 	@$(DRIVER)/snakemake --lint
 	@folder=$$(mktemp -d); trap "rm -r $$folder" EXIT; \
-	  $(CPU)/python scripts/write_schema.py --out $$folder/recipe.schema.json; \
-	  cmp $$folder/recipe.schema.json workflow/schemas/recipe.schema.json
+	  $(CPU)/python scripts/write_schema.py --into $$folder; \
+	  cmp $$folder/recipe.schema.json workflow/schemas/recipe.schema.json; cmp $$folder/recipe.md docs/recipe.md
 
 format: env ## rewrite what `make lint` would only complain about
 	@$(DRIVER)/ruff check --fix

@@ -77,7 +77,7 @@ COMPUTES = {
     "sft",
     "vas",
 }
-ALONE = {"__init__.py", "seeds.py"}
+ALONE = {"__init__.py", "reference.py", "seeds.py"}
 
 
 def kind(module: str) -> str:

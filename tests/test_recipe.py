@@ -10,6 +10,7 @@ import yaml
 from mmr1.benchmarks.settings import Endpoint
 from mmr1.plumbing.errors import UserError
 from mmr1.recipe import Recipe, check_files, load_recipe
+from mmr1.reference import page
 
 ROOT = Path(__file__).parents[1]
 DIGITS = yaml.safe_load((ROOT / "config" / "digits.yaml").read_text())
@@ -197,3 +198,14 @@ def test_a_run_may_have_seeds_and_models_of_its_own() -> None:
 def test_the_schema_that_is_checked_in_is_the_models() -> None:
     checked_in = json.loads((ROOT / "workflow/schemas/recipe.schema.json").read_text())
     assert checked_in == Recipe.model_json_schema(), "run `python scripts/write_schema.py`"
+
+
+def test_the_page_of_keys_has_every_key_with_its_range_and_its_plugins_settings() -> None:
+    text = (ROOT / "docs/recipe.md").read_text()
+    assert text == page(Recipe.model_json_schema()), "run `python scripts/write_schema.py`"
+    for row in (
+        "| `vas.mix` | number ≥ 0, ≤ 1 | `0.5` | λ: ",
+        "| `vas.refresh` (stale) `share` | number > 0, ≤ 1 | `0.5` |",
+        "| `models.<name>.base.hub` | string | needed |",
+    ):
+        assert row in text

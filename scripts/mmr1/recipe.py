@@ -176,7 +176,7 @@ class Run(BaseModel):
 class Recipe(Stages):
     """One recipe. Its name is the folder under `results/` and the experiment in MLflow, unless it is limited."""
 
-    name: Name
+    name: Name = Field(description="the folder under `results/`, and the experiment in MLflow")
     environment: Literal["cpu", "gpu"] = Field("cpu", description="which environment runs models")
     deterministic: bool = Field(
         False, description="training and sampling give equal bits each time, on GPUs of one kind too (docs/training.md)"
