@@ -121,8 +121,9 @@ def _kind(field: dict[str, Any], definitions: Any) -> str:
     if options := list(_options(field, definitions)):
         kinds = [_kind(option, definitions) for option in options if "properties" not in option]
         sections = [option for option in options if "properties" in option]
-        named = [kind for kind in dict.fromkeys(kinds) if kind]
-        return " or ".join(named) if named or not sections else "a section"
+        if any("const" not in option["properties"].get("name", {}) for option in sections):
+            kinds.insert(0, "a section")
+        return " or ".join(dict.fromkeys(filter(None, kinds)))
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:
