@@ -326,6 +326,8 @@ def test_a_broken_record_is_one_line_that_names_file_and_field(copy: Store) -> N
     _is_one_line(done, "tiny.json: execution.start: expected a value, found none")
     path.write_text(path.read_text()[:50])
     _is_one_line(copy.export(), "tiny.json: expected JSON")
+    again = f"--forcerun {path} -- {path}"
+    _is_one_line(copy.export(), f"make it again: snakemake --profile workflow/profiles/local {again}")
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmark_fixtures import Call
 from mmr1.benchmarks.intervals import bootstrap
 from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError
@@ -260,6 +262,24 @@ def test_broken_files_are_named(made: SyntheticResults, tmp_path: Path) -> None:
     index = made.index.model_copy(update={"evaluations": (broken,)})
     with pytest.raises(UserError, match=r"scores\.json: scores: expected reader, found official"):
         results.accuracy(index, "tiny", "sft", "digits", "reader")
+
+
+def test_a_damaged_record_is_one_line_with_the_command_that_mends_it(
+    made: SyntheticResults, tmp_path: Path, call: Call
+) -> None:
+    """The report shows every job, so that it is not made where one cannot be read."""
+    results_folder = tmp_path / "results"
+    shutil.copytree(made.index.results, results_folder)
+    record = next((results_folder / "records").rglob("*.json"))
+    record.write_bytes(record.read_bytes().replace(b"1", b"2", 1))
+    index = made.index.model_copy(update={"results": results_folder})
+    write_json(tmp_path / "index.json", index.model_dump(mode="json"))
+    made_again = f"make it again: snakemake --profile workflow/profiles/local --forcerun {record} -- {record}"
+    with pytest.raises(UserError, match=rf"^{record}: .*; {made_again}$"):
+        call(
+            "make_report", "--index", tmp_path / "index.json", "--out", tmp_path / "r.html", "--figures", tmp_path / "f"
+        )
+    assert not (tmp_path / "r.html").exists()
 
 
 def test_an_index_survives_its_file(made: SyntheticResults, tmp_path: Path) -> None:

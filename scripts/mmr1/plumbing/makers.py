@@ -247,7 +247,7 @@ def _maker(path: Path, record: Mapping[str, Any], place: Path) -> Maker | None:
     files = {name.removeprefix(folder): value for name, value in outputs.items() if name.startswith(folder)}
     shown, argv = _shown(path), record["execution"]["argv"]
     # A rule says where its start marker lies; by hand nobody does.
-    command = _snakemake(shown) if "--attempt" in argv else shlex.join(["python", *argv])
+    command = made_again_by(shown) if "--attempt" in argv else shlex.join(["python", *argv])
     return Maker(shown, record["name"], record["execution"]["end"], command, files)
 
 
@@ -267,10 +267,10 @@ def _all_good(root: Path) -> list[tuple[Path, dict[str, Any]]]:
 def _again(path: Path) -> str:
     """How a file without a record is made again: it or the folder that a rule makes."""
     made = [folder for folder in path.parents if folder.name and digest_file(folder).is_file()]
-    return f"make it again: {_snakemake(str(made[0] if made else path))}"
+    return f"make it again: {made_again_by(str(made[0] if made else path))}"
 
 
-def _snakemake(target: str) -> str:
+def made_again_by(target: str) -> str:
     """The command that makes a file again, and nothing else."""
     call = os.environ.get(CALL, "snakemake --profile workflow/profiles/local")
     return f"{call} {shlex.join(['--forcerun', target, '--', target])}"

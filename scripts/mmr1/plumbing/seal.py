@@ -28,12 +28,12 @@ def read_record(path: Path) -> dict[str, Any]:
     if version != SCHEMA_VERSION:
         raise UserError(
             f"{path}: schema_version: expected {SCHEMA_VERSION}, found {version}: another version of this package "
-            "wrote it; make it again, or read it with that version"
+            "wrote it, and that version reads it"
         )
     expected, actual = sealed(record)["integrity"], record.get("integrity")
     if expected != actual or data != as_text(record).encode():
         raise UserError(
             f"{path}: integrity: expected {expected[:12]}… for what it says, found {str(actual)[:12]}…: it was changed "
-            "after it was written; make it again"
+            "after it was written"
         )
     return record

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
-from mmr1.plumbing.makers import record_files
+from mmr1.plumbing.makers import made_again_by, record_files
 from mmr1.plumbing.seal import read_record
 from mmr1.plumbing.settings import describe
 
@@ -165,14 +165,16 @@ def locate(path: str, results: str | Path) -> Path | None:
 
 
 def _record(path: Path) -> Record | None:
-    """A record; None if it was taken away since it was listed, because its job is being done again."""
+    """A record; None if it was taken away since it was listed, because its job is being done again.
+
+    Raises UserError for a damaged one, with the command that makes it again: whoever reads all records shows them all.
+    """
     try:
-        record = read_record(path)
-    except UserError:
+        return _checked(Record, path, read_record(path), {"path": path})
+    except UserError as error:
         if path.exists():
-            raise
+            raise UserError(f"{error}; make it again: {made_again_by(str(path))}") from None
         return None
-    return _checked(Record, path, record, {"path": path})
 
 
 def _checked(model: type[Any], path: Path, value: Any, more: dict[str, Any]) -> Any:
