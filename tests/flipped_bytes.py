@@ -12,6 +12,8 @@ from mmr1.plumbing.makers import record_files
 from mmr1.plumbing.record import job
 from mmr1.provenance.ledger import read_records
 
+NOTES = "records/.makers/"  # which record tells of a file
+
 
 def readers(results: Path) -> dict[str, dict[str, Any]]:
     """The files that jobs read, those from outside among them, each with the record of the first job that did."""
@@ -23,12 +25,40 @@ def readers(results: Path) -> dict[str, dict[str, Any]]:
     return first
 
 
+def passed_over(results: Path, flips: int) -> list[tuple[str, int, str | None]]:
+    """The flips that the next reader did not refuse with the file's name, but for those that change nothing it reads.
+
+    These are of the blank behind the name of a record, in the note that says who made a file.
+    """
+    passed = []
+    for path, at, said in flip_everywhere(results, flips):
+        if NOTES in path:
+            about, name = (
+                path.replace(NOTES, "").removesuffix(".maker"),
+                Path(path).read_bytes().decode(errors="replace"),
+            )
+            if (results / "records" / name.strip()).is_file() and said is None:
+                continue
+        else:
+            about = path
+        if said is None or about not in said:
+            passed.append((path, at, said))
+    return passed
+
+
 def flip_everywhere(results: Path, flips: int, seed: int = 0) -> Iterator[tuple[str, int, str | None]]:
     """For each flip the file, the byte, and in which words the file's reader refused it; None where it did not.
 
-    Paths are seen from the working folder. The next reader of a record is whoever reads the records.
+    Paths are seen from the working folder. The next reader of a record is whoever reads the records; what says who made
+    a file is read with that file.
     """
     draw, by_file = random.Random(seed), readers(results)
+    by_file |= {
+        f"{results}/{NOTES}{made.relative_to(results)}.maker": reader
+        for path, reader in list(by_file.items())
+        for made in (Path(path), *Path(path).parents)
+        if made != results and made.is_relative_to(results)
+    }
     files = sorted(path for path in by_file if Path(path).is_relative_to(results) and Path(path).is_file())
     for number in range(flips):
         path = Path(files[number % len(files)])
@@ -51,7 +81,7 @@ def refusal(results: Path, path: Path, reader: dict[str, Any]) -> str | None:
     # What was temporary is gone, and what else the job read is not what is asked about.
     inputs = {name: [one for one in paths if Path(one).exists()] for name, paths in inputs.items()}
     try:
-        if path.is_relative_to(results / "records"):
+        if path.is_relative_to(results / "records") and path.suffix == ".json":
             read_records(results)
         else:
             with job(args, inputs=inputs, outputs={}):

@@ -232,7 +232,10 @@ def _named(results: Path, place: Path) -> Maker | None:
     file = _maker_file(results, place)
     if not file.is_file():
         return None
-    record = results / RECORDS / file.read_text().strip()
+    name = file.read_bytes().decode(errors="replace").strip()
+    if not name.isprintable():
+        raise UserError(f"{file}: expected the name of a record, found {name!r}")
+    record = results / RECORDS / name
     return _maker(record, read_record(record), place)
 
 
