@@ -26,16 +26,9 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, read_jsonl, write_json
 from mmr1.plumbing.interruption import Interrupted, Interruption
 from mmr1.plumbing.work_folder import WorkFolder
+from mmr1.sft.conversations import IGNORED, Collator, Conversations
 from mmr1.sft.settings import SFTSettings
-from mmr1.sft.train import (
-    IGNORED,
-    Collator,
-    Conversations,
-    count_saves,
-    forward_passes,
-    saved_bytes,
-    train_sft,
-)
+from mmr1.sft.train import count_saves, forward_passes, saved_bytes, train_sft
 from work_holder import held_elsewhere
 
 ROOT = Path(__file__).parents[1]
@@ -402,13 +395,13 @@ def test_an_image_that_one_of_two_ranks_cannot_decode_is_one_line(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", [None, 3])
+@pytest.mark.parametrize(("stage", "rows"), [(None, {}), (3, {}), (3, {"packing": 128, "batch_size": 2})])
 def test_two_ranks_learn_what_one_does(
-    tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path, stage: int | None
+    tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path, stage: int | None, rows: dict[str, int]
 ) -> None:
     """The program under torchrun, with and without ZeRO-3; in some micro-batches no conversation has an image."""
     mixed = [*pairs[:6], *without_images(pairs[6:12])]
-    changes = {"micro_batch_size": 1, "evaluate_every": 3, "save_every": 3}
+    changes = {"micro_batch_size": 1, "evaluate_every": 3, "save_every": 3, **rows}
     settings = SETTINGS.model_copy(update=changes)
     files = tmp_path / "w", tmp_path / "one", tmp_path / "one.jsonl"
     train_sft(tiny_model_dir, mixed, mixed[4:8], settings, None, 0, *files, Interruption(), {})

@@ -26,6 +26,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = {UPRIGHT[tag] for tag in (5, 6, 7, 8)}  # their sides change places
 
 
 class BrokenImage(ValueError):
@@ -51,6 +52,16 @@ def open_image(data: bytes) -> Image.Image:
     except Exception as error:  # Pillow raises many types for damaged data
         raise _damaged(data, f"{type(error).__name__}: {error}") from None
     return shown if turn is None else shown.transpose(turn)
+
+
+def shown_size(data: bytes) -> tuple[int, int]:
+    """Height and width of what `open_image` makes of an image's bytes, which are not decoded for it.
+
+    Raises BrokenImage as `open_image` does, but for damage behind the header.
+    """
+    with _identified(data) as image:
+        lies = _turn(image) in SIDEWAYS
+        return (image.width, image.height) if lies else (image.height, image.width)
 
 
 def shown_everywhere(data: bytes) -> tuple[bytes, str]:

@@ -9,7 +9,7 @@ from PIL import Image
 from transformers import ProcessorMixin
 
 from mmr1.data.chat import chat_turns
-from mmr1.data.images import open_image
+from mmr1.data.images import open_image, shown_size
 from mmr1.data.problems import Problem
 from mmr1.models.family import family_of_processor, special_texts
 from mmr1.plumbing.errors import UserError
@@ -66,8 +66,8 @@ class PromptEncoder:
     def length(self, problem: Problem) -> int:
         """The number of tokens of a problem's prompt, from its text and its images' sizes; no pixels are processed."""
         visual = [
-            self.family.count_visual_tokens(self.processor, image.height, image.width, self.images_kwargs)
-            for image in self.images(problem)
+            self.family.count_visual_tokens(self.processor, height, width, self.images_kwargs)
+            for height, width in map(shown_size, problem.images)
         ]
         text = self.processor.tokenizer(self.text(problem), add_special_tokens=False)["input_ids"]
         return len(text) + sum(count - 1 for count in visual)  # the text has one token an image

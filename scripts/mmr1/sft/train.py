@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from transformers import (
     AutoProcessor,
-    PreTrainedConfig,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -21,9 +20,10 @@ from transformers import (
     set_seed,
 )
 
-from mmr1.data.prompts import EncodedPrompt, PromptEncoder
+from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.distributed import PATIENCE, Ranks, join
-from mmr1.models.family import family_file, family_of
+from mmr1.models.family import family_file
+from mmr1.models.freezing import freeze
 from mmr1.models.load import load_model
 from mmr1.plumbing.code import code_digest
 from mmr1.plumbing.errors import UserError
@@ -32,105 +32,20 @@ from mmr1.plumbing.interruption import Interrupted, Interruption
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.settings import numbers, plugin_files
 from mmr1.plumbing.states import States
-from mmr1.sft.cutoff import Fit, Rows, fit
+from mmr1.sft.conversations import Collator, Conversations
+from mmr1.sft.cutoff import Fit, Pairs, count_tokens, fit, fit_lengths
+from mmr1.sft.packing import EqualLengths, pack
+from mmr1.sft.readers import outlive_signals
+from mmr1.sft.rows import RowCollator, Rows, learn_rows
 from mmr1.sft.settings import SFTSettings
 
-IGNORED = -100
-
-
-class Conversations(Dataset):
-    """Problems with the response to learn: each item is its token ids, labels and pixels.
-
-    `kept` are the numbers of the rows that the cutoff leaves (`mmr1.sft.cutoff`); all without it.
-    """
-
-    def __init__(
-        self,
-        rows: Rows,
-        encoder: PromptEncoder,
-        cutoff: int,
-        kept: Sequence[int] | None = None,
-    ) -> None:
-        self.rows = rows
-        self.encoder = encoder
-        self.cutoff = cutoff
-        self.kept = range(len(rows)) if kept is None else kept
-
-    def __len__(self) -> int:
-        return len(self.kept)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """`input_ids` and `labels` int64 [T] (the prompt is not learned), and the prompt's pixels."""
-        return self.__getitems__([index])[0]
-
-    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
-        """A batch at once, as torch's fetcher asks for it."""
-        rows = [self.rows[self.kept[index]] for index in indices]
-        prompts = self.encoder.encode_many([problem for problem, _ in rows])
-        return [self._item(prompt, response) for prompt, (_, response) in zip(prompts, rows, strict=True)]
-
-    def _item(self, prompt: EncodedPrompt, response: str) -> dict[str, Any]:
-        tokenizer = self.encoder.processor.tokenizer
-        learned = [*tokenizer(response, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-        labels = torch.tensor([IGNORED] * len(prompt.input_ids) + learned)
-        return {
-            "input_ids": torch.cat([prompt.input_ids, torch.tensor(learned)])[: self.cutoff],
-            "labels": labels[: self.cutoff],
-            "pixel_values": prompt.pixel_values,
-            "image_grid_thw": prompt.image_grid_thw,
-        }
-
-
-class Collator:
-    """Pads a list of conversations on the right and joins their pixels.
-
-    Where no conversation has an image, a blank one stands behind the first, unlearned and unseen by what is learned:
-    under ZeRO-3 ranks meet in the vision tower's collectives, so that none may pass it by.
-    """
-
-    def __init__(self, pad_token_id: int, config: PreTrainedConfig) -> None:
-        self.pad_token_id = pad_token_id
-        family = family_of(config)
-        self.image_token = family.image_token(config)
-        self.blank_pixels, self.blank_grid = family.blank_image(config)
-
-    def __call__(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        if all(item["pixel_values"] is None for item in items):
-            items = [self._with_blank_image(items[0]), *items[1:]]
-
-        def pad(name: str, value: int) -> torch.Tensor:
-            return torch.nn.utils.rnn.pad_sequence(
-                [item[name] for item in items], batch_first=True, padding_value=value
-            )
-
-        input_ids, labels = pad("input_ids", self.pad_token_id), pad("labels", IGNORED)
-        lengths = torch.tensor([len(item["input_ids"]) for item in items])
-        batch = {
-            "input_ids": input_ids,
-            "labels": labels,
-            "attention_mask": (torch.arange(input_ids.shape[1]) < lengths[:, None]).long(),
-            "mm_token_type_ids": (input_ids == self.image_token).int(),
-        }
-        for name in ("pixel_values", "image_grid_thw"):
-            parts = [item[name] for item in items if item[name] is not None]
-            if parts:
-                batch[name] = torch.cat(parts)
-        return batch
-
-    def _with_blank_image(self, item: dict[str, Any]) -> dict[str, Any]:
-        """A conversation with one more token, an image of one visual token, whose label is ignored."""
-        return {
-            "input_ids": torch.cat([item["input_ids"], torch.tensor([self.image_token])]),
-            "labels": torch.cat([item["labels"], torch.tensor([IGNORED])]),
-            "pixel_values": self.blank_pixels,
-            "image_grid_thw": self.blank_grid,
-        }
+Lengths = list[tuple[int, int]]  # tokens of each prompt, and of its response
 
 
 def train_sft(
     model_folder: Path,
-    train: Rows,
-    validation: Rows,
+    train: Pairs,
+    validation: Pairs,
     settings: SFTSettings,
     system_prompt: str | None,
     seed: int,
@@ -163,19 +78,30 @@ def train_sft(
         cached_problems=0,  # a conversation comes once an epoch
     )
     ranks = _ranks(arguments)
-    fits = _fits(train, validation, encoder, settings, ranks)
+    sets = {"conversations": train, "validation": validation}
+    lengths = _count_tokens(sets, encoder, ranks) if settings.in_rows else None
+    fits = _fits(sets, lengths, encoder, settings, ranks)
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     model = load_model(model_folder, dtype)
+    freeze(model, settings.freeze)
     identity = identify(settings, inputs, seed, ranks, [family_file(model_folder)])
     states = States(work, identity, prefix="checkpoint-")
-    trainer = _Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=Conversations(train, encoder, settings.cutoff, fits[0].kept),
-        eval_dataset=Conversations(validation, encoder, settings.cutoff, fits[1].kept),
-        data_collator=Collator(processor.tokenizer.pad_token_id, model.config),
-        callbacks=[_Lines(), _Seal(states, ranks), _Leave(interruption, ranks)],
+    callbacks = [_Lines(), _Seal(states, ranks), _Leave(interruption, ranks)]
+    data, held_out = (
+        Conversations(pairs, encoder, settings.cutoff, one.kept) for pairs, one in zip(sets.values(), fits, strict=True)
     )
+    if lengths is None:
+        collator = Collator(processor.tokenizer.pad_token_id, model.config)
+        trainer = _Trainer(model, arguments, collator, data, held_out, callbacks=callbacks)
+    else:
+        learned, compared = (
+            [min(sum(lengths[name][number]), settings.cutoff) for number in one.kept]
+            for name, one in zip(sets, fits, strict=True)
+        )
+        learn_rows(model)
+        rows = Rows(data, _rows(learned, settings, seed)), Rows(held_out, _alone(compared))
+        order = EqualLengths(learned, settings.batch_size, seed) if settings.group_by_length else None
+        trainer = _RowTrainer(model, arguments, RowCollator(model), *rows, callbacks=callbacks, order=order)
     trainer.remove_callback(PrinterCallback)
     last = None
     with ranks.one_mistake_is_all():
@@ -205,19 +131,57 @@ def train_sft(
     }
 
 
-def _fits(train: Rows, validation: Rows, encoder: PromptEncoder, settings: SFTSettings, ranks: Ranks) -> list[Fit]:
-    """What the cutoff does to both sets, found by the first rank for all."""
+def _count_tokens(sets: Mapping[str, Pairs], encoder: PromptEncoder, ranks: Ranks) -> dict[str, Lengths]:
+    """The tokens of every conversation of both sets, each rank counting a part of them."""
+    mine: dict[str, Lengths] = {}
+    with ranks.one_mistake_is_all():
+        for name, pairs in sets.items():
+            part = range(len(pairs) * ranks.rank // ranks.size, len(pairs) * (ranks.rank + 1) // ranks.size)
+            mine[name] = count_tokens(name, pairs, encoder, part)
+    parts = ranks.gather(mine)
+    return {name: [length for part in parts for length in part[name]] for name in sets}
+
+
+def _fits(
+    sets: Mapping[str, Pairs],
+    lengths: Mapping[str, Lengths] | None,
+    encoder: PromptEncoder,
+    settings: SFTSettings,
+    ranks: Ranks,
+) -> list[Fit]:
+    """What the cutoff does to both sets, found by the first rank for all, from lengths or, without them, bounds."""
     fits: list[Fit] = []
     with ranks.one_mistake_is_all():
         if ranks.first:
-            sets = {"conversations": train, "validation": validation}
-            fits = [fit(name, rows, encoder, settings.cutoff) for name, rows in sets.items()]
-            if (left := len(fits[0].kept)) < min(settings.batch_size, len(train)):
+            for name, pairs in sets.items():
+                if lengths is None:
+                    fits.append(fit(name, pairs, encoder, settings.cutoff))
+                else:
+                    fits.append(fit_lengths(name, lengths[name], len(pairs), settings.cutoff))
+            if (left := len(fits[0].kept)) < min(settings.batch_size, len(sets["conversations"])):
                 raise UserError(
                     f"batch_size: expected at most {left}, the conversations that fit the cutoff of {settings.cutoff} "
                     f"tokens, found {settings.batch_size}"
                 )
     return ranks.gather(fits)[0]  # type: ignore[no-any-return]
+
+
+def _rows(lengths: Sequence[int], settings: SFTSettings, seed: int) -> list[list[int]]:
+    """Which conversations share a row. Raises UserError if there are fewer rows than a step has."""
+    if settings.packing is None:
+        return [[number] for number in range(len(lengths))]
+    rows = pack(lengths, settings.packing, seed)
+    if len(rows) < settings.batch_size:
+        raise UserError(
+            f"batch_size: expected at most {len(rows)}, the rows of {settings.packing} tokens that {len(lengths)} "
+            f"conversations fill, found {settings.batch_size}"
+        )
+    return rows
+
+
+def _alone(lengths: Sequence[int]) -> list[list[int]]:
+    """Each conversation in a row of its own, longest first: ranks that evaluate at the same time have equal work."""
+    return [[number] for number in sorted(range(len(lengths)), key=lambda number: -lengths[number])]
 
 
 def _ranks(arguments: TrainingArguments) -> Ranks:
@@ -250,9 +214,12 @@ def saved_bytes(weights: int, settings: SFTSettings) -> tuple[int, int]:
     return weights * width, weights * (width + (12 if settings.deepspeed else 2 * width))
 
 
-def count_saves(settings: SFTSettings, rows: int) -> int:
-    """How often a training on so many conversations saves a state, at least: the last step saves one."""
-    return max(1, int(settings.epochs * (rows // settings.batch_size)) // settings.save_every)
+def count_saves(settings: SFTSettings, conversations: int) -> int:
+    """How often a training on so many conversations saves a state, at least: the last step saves one.
+
+    With packing it is an upper bound, for how many rows they fill is not known before they are read.
+    """
+    return max(1, int(settings.epochs * (conversations // settings.batch_size)) // settings.save_every)
 
 
 def forward_passes(settings: SFTSettings, ranks: int) -> int:
@@ -296,7 +263,8 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
         seed=seed,
         data_seed=seed,
         remove_unused_columns=False,
-        label_names=["labels"],
+        label_names=["targets" if settings.in_rows else "labels"],
+        dataloader_num_workers=settings.machine.loader_workers,
         ddp_timeout=int(PATIENCE.total_seconds()),
         dataloader_pin_memory=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
@@ -343,8 +311,16 @@ class _Trainer(Trainer):
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         """The batches of a step. Raises UserError on all ranks if one cannot read its own: they would wait for it."""
         with _ranks(self.args).one_mistake_is_all():
-            batches = list(islice(epoch_iterator, num_batches))
+            try:
+                batches = list(islice(epoch_iterator, num_batches))
+            except UserError as mistake:  # torch puts a loader process's whole traceback before its words
+                raise UserError(str(mistake).rpartition(f"{UserError.__name__}: ")[2].strip()) from None
         return super().get_batch_samples(iter(batches), num_batches, device)
+
+    def _get_dataloader(self, *arguments: Any, **named: Any) -> DataLoader:
+        loader = super()._get_dataloader(*arguments, **named)
+        loader.base_dataloader.worker_init_fn = outlive_signals
+        return loader
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         _load_weights(model if model is not None else self.model, resume_from_checkpoint)
@@ -354,6 +330,35 @@ class _Trainer(Trainer):
             super()._load_best_model()
         else:
             _load_weights(self.model, self.state.best_model_checkpoint)
+
+
+class _RowTrainer(_Trainer):
+    """Trainer on rows (`mmr1.sft.rows`): a step's loss is the mean over its conversations, on all ranks together."""
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, *arguments: Any, order: EqualLengths | None, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.order = order
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """This rank's part of the mean; gradients are averaged over ranks."""
+        loss = model(**inputs) * self.args.world_size / num_items_in_batch
+        return (loss, {"loss": loss}) if return_outputs else loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> float:
+        """How many conversations these batches of all ranks have."""
+        return _ranks(self.args).sum([float(sum(batch["conversations"] for batch in batch_samples))])[0]
+
+    def _run_epoch(self, model: Any, epoch: int, *arguments: Any, **named: Any) -> None:
+        if self.order is not None:  # accelerate tells it where one rank starts an epoch, but not where several go on
+            self.order.set_epoch(epoch)
+        super()._run_epoch(model, epoch, *arguments, **named)
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Any:
+        return self.order or super()._get_train_sampler(train_dataset)
 
 
 def _load_weights(model: Any, folder: str) -> None:
