@@ -1,13 +1,16 @@
 """Sample n responses to every problem with a checkpoint: rollouts for scoring (VPS) or predictions for a benchmark.
 
-A rollouts table comes out, one row group a block of problems. Blocks are cut from the problems in their order, and
-batches are formed inside a block, so that the shards of any K, concatenated, are the table that one job makes. A
-response's seed is derived from (--seed, --purpose, --round, problem id, its index): no draw depends on another.
+A rollouts table comes out, one row group a block of problems. Blocks are cut from the problems in their order, so that
+the shards of any K, concatenated, are the table that one job makes. `transformers` forms its batches inside a block;
+vLLM is never left idle before the last. A response's seed is derived from (--seed, --purpose, --round, problem id, its
+index): no draw depends on another. Blocks are kept in --work as they are done, and a job that was killed goes on there.
 """
 
 import argparse
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,17 +21,20 @@ from mmr1.data import contracts
 from mmr1.data.problems import Problem, read_problems
 from mmr1.data.prompts import PromptEncoder
 from mmr1.models import determinism
-from mmr1.models.checkpoints import load_processor
+from mmr1.models.checkpoints import check_checkpoint, load_processor
 from mmr1.models.family import family_file
-from mmr1.plumbing.disk import check_room, responses_bytes
+from mmr1.plumbing.code import code_digest
+from mmr1.plumbing.disk import bytes_under, check_room, responses_bytes
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import track
 from mmr1.plumbing.record import Job, add_job_arguments, job
-from mmr1.plumbing.settings import read_text
+from mmr1.plumbing.settings import numbers, plugin_files, read_text
+from mmr1.plumbing.work_folder import WorkFolder
+from mmr1.rollout.blocks import Blocks
 from mmr1.rollout.engines import Limits
 from mmr1.rollout.make import make_engine
-from mmr1.rollout.requests import Engine, Rollout, Sampling, group_requests
+from mmr1.rollout.requests import Engine, Rollout, Sampling, generate_blocks, group_requests
 from mmr1.rollout.settings import GenerateSettings
 
 
@@ -36,67 +42,95 @@ def main() -> None:
     args = parse_arguments()
     settings = settings_of(args, GenerateSettings)
     inputs = {"model": args.model, "problems": args.problems, "system_prompt": args.system_prompt}
+    folder = WorkFolder(args.work or args.out.with_name(f"{args.out.name}.work"))
     with job(args, inputs=inputs, outputs={"out": args.out}, settings=settings) as work:
-        torch.set_num_threads(args.threads)
-        if settings.deterministic:
-            determinism.require_determinism()
-        disable_progress_bar()
-        problems = read_problems(args.problems, allow_empty_answer=args.purpose == "eval")
-        check_room({args.out: responses_bytes(len(problems) * settings.n, settings.max_tokens) / args.shard[1]})
-        encoder = PromptEncoder(
-            load_processor(args.model),
-            read_text(args.system_prompt),
-            settings.prompt_position,
-            settings.min_pixels,
-            settings.max_pixels,
-        )
-        work.plugins.append(family_file(args.model))
-        images = max(1, *(len(problem.images) for problem in problems))
-        limits = Limits(images, settings.max_tokens, settings.max_prompt_tokens)
-        engine = make_engine(settings.engine, args.model, encoder, limits)
+        folder.hold(apart_from=[*inputs.values(), args.out, args.record])
         try:
-            generate(args, settings, engine, shard_blocks(problems, settings.block_size, args.shard), work)
-            work.notes.update(
-                engine.notes(), **determinism.notes(), threads=torch.get_num_threads(), torch=torch.__version__
-            )
+            check_checkpoint(args.model)
+            work.plugins.append(family_file(args.model))
+            torch.set_num_threads(args.threads)
+            if settings.deterministic:
+                determinism.require_determinism()
+            disable_progress_bar()
+            generate(args, settings, folder.folder, work)
+        finally:
+            folder.leave()
+    folder.remove()  # only now: until the record is written the job may have to be run again
+
+
+def generate(args: argparse.Namespace, settings: GenerateSettings, folder: Path, work: Job) -> None:
+    """Sample the blocks that are not in `folder` yet, and write all into the table."""
+    problems = read_problems(args.problems, allow_empty_answer=args.purpose == "eval")
+    shard = shard_blocks(problems, settings.block_size, args.shard)
+    blocks = Blocks(folder, identify(args, settings, work), {n: settings.n * len(block) for n, block in shard.items()})
+    room = responses_bytes(sum(blocks.rows.values()), settings.max_tokens)
+    check_room({args.out: room, folder: room - bytes_under(folder)})
+    done = blocks.finished()
+    if missing := {number: block for number, block in shard.items() if number not in done}:
+        seconds, tokens = time.monotonic(), 0
+        engine = engine_of(args, settings, problems)
+        try:
+            for number, rollouts in sampled(args, settings, engine, missing):
+                blocks.add(number, as_table(rollouts), engine.notes())
+                tokens += sum(len(rollout.token_ids) for rollout in rollouts)
         finally:
             engine.close()
+        work.metrics["tokens_per_second"] = tokens / (time.monotonic() - seconds)
+    work.metrics |= blocks.join(args.out)
+    work.notes |= {
+        **blocks.notes(),
+        **determinism.notes(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
 
 
-def generate(
-    args: argparse.Namespace, settings: GenerateSettings, engine: Engine, blocks: list[list[Problem]], work: Job
-) -> None:
-    """Sample block by block into the table, and leave counts and rates in the job's metrics."""
-    sampling = Sampling(settings.temperature, settings.max_tokens, settings.top_p)
-    rollouts = tokens = truncated = 0
-    start = time.monotonic()
-    with contracts.writer(args.out, contracts.ROLLOUTS) as table:
-        for block in track(blocks, "blocks of problems"):
-            requests = [
-                request
-                for problem in block
-                for request in group_requests(problem, settings.n, args.seed, args.purpose, args.round)
-            ]
-            sampled = engine.generate(requests, sampling)
-            table.write_table(as_table(sampled))
-            rollouts += len(sampled)
-            tokens += sum(len(rollout.token_ids) for rollout in sampled)
-            truncated += sum(rollout.finish_reason == "length" for rollout in sampled)
-    seconds = time.monotonic() - start
-    work.metrics.update(
-        rollouts=rollouts,
-        tokens=tokens,
-        mean_tokens=tokens / max(1, rollouts),
-        truncated=truncated / max(1, rollouts),
-        tokens_per_second=tokens / seconds,
+def identify(args: argparse.Namespace, settings: GenerateSettings, work: Job) -> dict[str, Any]:
+    """What the job computes: blocks are used only by a job that agrees in all of it, whatever its shard."""
+    return {
+        "settings": numbers(settings),
+        "inputs": work.inputs,
+        "code": code_digest("generate", [*plugin_files(settings), *work.plugins]),
+        **{name: getattr(args, name) for name in ("seed", "purpose", "round", "threads")},
+    }
+
+
+def engine_of(args: argparse.Namespace, settings: GenerateSettings, problems: Sequence[Problem]) -> Engine:
+    """The engine of the settings, ready for all problems."""
+    encoder = PromptEncoder(
+        load_processor(args.model),
+        read_text(args.system_prompt),
+        settings.prompt_position,
+        settings.min_pixels,
+        settings.max_pixels,
     )
+    images = max(1, *(len(problem.images) for problem in problems))
+    limits = Limits(images, settings.max_tokens, settings.max_prompt_tokens)
+    return make_engine(settings.engine, args.model, encoder, limits)
 
 
-def shard_blocks(problems: list[Problem], size: int, shard: tuple[int, int]) -> list[list[Problem]]:
-    """The blocks of shard I of K: whole blocks, in order, as evenly as they go; none where K exceeds their number."""
-    blocks = [problems[start : start + size] for start in range(0, len(problems), size)]
-    index, count = shard
-    return blocks[len(blocks) * index // count : len(blocks) * (index + 1) // count]
+def sampled(
+    args: argparse.Namespace, settings: GenerateSettings, engine: Engine, blocks: Mapping[int, Sequence[Problem]]
+) -> Iterator[tuple[int, list[Rollout]]]:
+    """The rollouts of each block, as they are done."""
+    requests = {
+        number: [
+            request
+            for problem in block
+            for request in group_requests(problem, settings.n, args.seed, args.purpose, args.round)
+        ]
+        for number, block in blocks.items()
+    }
+    sampling = Sampling(settings.temperature, settings.max_tokens, settings.top_p)
+    return track(generate_blocks(engine, requests, sampling), "blocks of problems", len(blocks))
+
+
+def shard_blocks(problems: Sequence[Problem], size: int, shard: tuple[int, int]) -> dict[int, Sequence[Problem]]:
+    """The blocks of shard I of K, by their numbers: whole blocks, in order, as evenly as they go; none beyond them."""
+    count = -(-len(problems) // size)
+    index, shards = shard
+    numbers = range(count * index // shards, count * (index + 1) // shards)
+    return {number: problems[number * size : (number + 1) * size] for number in numbers}
 
 
 def as_table(rollouts: list[Rollout]) -> pa.Table:
@@ -123,6 +157,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--out", type=Path, required=True, help="rollouts table to write")
     add("--seed", type=int, required=True, help="run seed")
     add("--system-prompt", type=Path, help="text file (default: no system prompt)")
+    add("--work", type=Path, help="where finished blocks are kept until all are (default: --out with .work behind)")
     add("--shard", type=parse_shard, default=(0, 1), metavar="I/K", help="the I-th of K parts, from 0 (default: 0/1)")
     add("--purpose", choices=("vps", "eval"), default="vps", help="part of the seeds (default: vps)")
     add("--round", type=int, default=0, help="part of the seeds (default: 0)")

@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,9 @@ from mmr1.data import contracts
 from mmr1.data.problems import Problem, write_problems
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
+from mmr1.rollout.blocks import Blocks
+from mmr1.rollout.requests import Request, Rollout
+from mmr1.rollout.transformers_engine import TransformersEngine
 from mmr1.seeds import derive
 
 PROGRAM = Path(__file__).parents[1] / "scripts" / "generate.py"
@@ -177,7 +181,9 @@ def test_mistakes(run_generate: Generate, tmp_path: Path, change: dict[str, obje
 def test_shards_are_even_and_whole(digit_problems: list[Problem]) -> None:
     for count in (1, 3, 5, 9):
         shards = [generate.shard_blocks(digit_problems, 3, (index, count)) for index in range(count)]
-        assert [problem for shard in shards for block in shard for problem in block] == digit_problems
+        blocks = {number: block for shard in shards for number, block in shard.items()}
+        assert [*blocks] == list(range(len(blocks)))
+        assert [problem for block in blocks.values() for problem in block] == digit_problems
         sizes = [len(shard) for shard in shards]
         assert max(sizes) - min(sizes) <= 1
 
@@ -187,3 +193,73 @@ def test_mean_logprob_is_stored(run_generate: Generate) -> None:
     logprobs = np.array(run_generate(max_tokens=1, temperature=0).column("logprob").to_pylist())
     assert np.all(logprobs <= 0)
     assert np.all(logprobs >= np.log(1 / 109))
+
+
+class Killed(BaseException):
+    """What no program catches."""
+
+
+class Sampling:
+    """The first problem of every block that an engine was asked for, and after how many the program is killed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.blocks: list[str] = []
+        self.killed_after = 99
+        sample = TransformersEngine.generate
+
+        def noted(engine: TransformersEngine, requests: Sequence[Request], how: Any) -> list[Rollout]:
+            if len(self.blocks) == self.killed_after:
+                raise Killed
+            self.blocks.append(requests[0].problem.id)
+            return sample(engine, requests, how)
+
+        monkeypatch.setattr(TransformersEngine, "generate", noted)
+
+
+@pytest.fixture
+def sampling(monkeypatch: pytest.MonkeyPatch) -> Sampling:
+    return Sampling(monkeypatch)
+
+
+def test_a_killed_generation_goes_on_from_its_blocks_to_the_same_bytes(
+    run_generate: Generate, sampling: Sampling, arguments: dict[str, object], tmp_path: Path
+) -> None:
+    """Killed after two of six blocks, then one of the two is damaged; the other four and this one are sampled."""
+    out, work = tmp_path / "killed.parquet", tmp_path / "killed.parquet.work"
+    run_generate()
+    every, sampling.blocks, sampling.killed_after = sampling.blocks, [], 2
+    with pytest.raises(Killed):
+        run_generate(out=out)
+    assert sorted(path.name for path in work.glob("0*")) == ["000000.parquet", "000001.parquet"]
+    damaged = work / "000001.parquet"
+    damaged.write_bytes(damaged.read_bytes().replace(b"PAR1", b"PAR2"))
+    sampling.blocks, sampling.killed_after = [], 99
+    run_generate(out=out)
+    assert sampling.blocks == every[1:]
+    assert out.read_bytes() == Path(str(arguments["out"])).read_bytes()
+    assert not work.exists()
+
+
+def test_blocks_that_are_all_there_need_no_engine(
+    run_generate: Generate, sampling: Sampling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while the table is written."""
+    with monkeypatch.context() as killed:
+        killed.setattr(Blocks, "join", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            run_generate()
+    monkeypatch.setattr(generate, "make_engine", None)
+    assert run_generate().num_rows == 22
+    assert len(sampling.blocks) == 6
+
+
+def test_the_blocks_of_another_job_are_not_used(
+    run_generate: Generate, sampling: Sampling, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sampling.killed_after = 2
+    with pytest.raises(Killed):
+        run_generate(seed=6)
+    sampling.blocks, sampling.killed_after = [], 99
+    run_generate()
+    assert len(sampling.blocks) == 6
+    assert "rollouts.parquet.work: rollouts of a job that differed in seed; removed" in capsys.readouterr().err

@@ -32,7 +32,7 @@ def command(setup: Setup, stage: int, **engine: Any) -> list[str]:
         mini_batch_size=2,
         learning_rate=1e-3,
         machine={"save_every": 1, "verify_workers": 1},
-        engine={"name": "vllm", "batch_size": 16, **engine},
+        engine={"name": "vllm", "max_num_seqs": 16, **engine},
         deepspeed=division(stage),
     )
     return setup.arguments("vllm", settings, setup.schedule(range(3), size=4))

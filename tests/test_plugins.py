@@ -89,7 +89,8 @@ def test_a_name_alone_has_the_members_defaults() -> None:
     [
         ("sglang", "expected one of transformers, vllm (alone, or as `name` of a section), found 'sglang'"),
         ({"batch_size": 3}, "expected one of transformers, vllm"),
-        ({"name": "vllm", "batch_size": 0}, "batch_size: expected at least 1, found 0"),
+        ({"name": "vllm", "max_num_seqs": 0}, "max_num_seqs: expected at least 1, found 0"),
+        ({"name": "vllm", "batch_size": 64}, "batch_size: expected max_num_seqs in its place: 64"),
         ({"name": "transformers", "tensor_parallel": 2}, "tensor_parallel: no such setting"),
     ],
 )
@@ -147,8 +148,8 @@ def test_settings_come_from_json_and_flags_and_the_flags_win(tmp_path: Path) -> 
         2,
         "transformers",
     )
-    engine = settings_of(parser.parse_args(["--engine", "{name: vllm, batch_size: 9}"]), Example).engine
-    assert (engine.name, engine.settings.batch_size) == ("vllm", 9)
+    engine = settings_of(parser.parse_args(["--engine", "{name: vllm, max_num_seqs: 9}"]), Example).engine
+    assert (engine.name, engine.settings.max_num_seqs) == ("vllm", 9)
     file.write_text('{"step": 5}')
     with pytest.raises(UserError, match=rf"{file}: step: no such setting"):
         settings_of(parser.parse_args(["--settings", str(file)]), Example)

@@ -24,7 +24,7 @@ from mmr1.plumbing.errors import UserError
 from mmr1.rollout import settings as rollout_settings
 from mmr1.rollout.engines import Limits
 from mmr1.rollout.make import make_engine
-from mmr1.rollout.requests import Engine, Request, Rollout, Sampling, group_requests
+from mmr1.rollout.requests import Engine, Request, Rollout, Sampling, generate_blocks, group_requests
 from mmr1.rollout.transformers_engine import TransformersEngine
 from mmr1.rollout.vllm_engine import VllmEngine
 
@@ -279,12 +279,24 @@ def test_special_tokens_are_never_sampled(
     assert sampled.isdisjoint(suppressed(model, encoder))
 
 
-def test_sleep_and_wake_change_nothing(engine: Engine, problems: list[Problem]) -> None:
+def test_sleep_and_wake_change_nothing(engine: Engine, model: PreTrainedModel, problems: list[Problem]) -> None:
     requests = requests_for(problems[:2], 2)
     before = tokens(engine.generate(requests, SAMPLED))
     engine.sleep()
     engine.wake()
+    engine.load_weights(model.state_dict().items())
     assert tokens(engine.generate(requests, SAMPLED)) == before
+
+
+def test_blocks_are_what_one_call_samples(engine: Engine, problems: list[Problem]) -> None:
+    """To the bit: a rollout hangs on its own seed, whatever runs beside it."""
+    requests = requests_for(problems, 4)
+    blocks = {7: requests[:12], 3: requests[12:20], 9: [], 8: requests[20:]}
+    found = dict(generate_blocks(engine, blocks, SAMPLED))
+    assert found.keys() == blocks.keys()
+    for sampled, expected in zip(found[7] + found[3] + found[8], engine.generate(requests, SAMPLED), strict=True):
+        assert (sampled.problem_id, sampled.seed, sampled.text) == (expected.problem_id, expected.seed, expected.text)
+        np.testing.assert_array_equal(sampled.token_ids, expected.token_ids)
 
 
 def test_a_prompt_that_is_too_long_is_refused(engine: Engine, problems: list[Problem]) -> None:

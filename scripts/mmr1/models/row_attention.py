@@ -16,7 +16,7 @@ NAME = "row_attention"
 def attend_within_texts(model: PreTrainedModel) -> None:
     """Let the language model of a vision-language model take rows; each forward pass is given `bounds_of` them."""
     AttentionInterface.register(NAME, row_attention)
-    model.set_attn_implementation({"text_config": NAME})
+    model.model.language_model.config._attn_implementation = NAME
 
 
 def bounds_of(lengths: list[int]) -> dict[str, Any]:

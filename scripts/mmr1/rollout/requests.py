@@ -1,8 +1,8 @@
 """One interface to whatever samples responses: requests in, rollouts out, weights updated in place."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -60,16 +60,37 @@ class Engine(Protocol):
         """Replace the weights in place (names as in the Hugging Face checkpoint) and drop every cache they made."""
 
     def sleep(self) -> None:
-        """Free what training needs, where the device supports it."""
+        """Free what training needs, where the device supports it. The weights may be gone: `wake` comes next."""
 
     def wake(self) -> None:
-        """Undo `sleep`; called before `load_weights`."""
+        """Make room for weights again; `load_weights` must follow before anything is sampled."""
 
     def close(self) -> None:
         """Give back what the engine holds (processes, device memory); it cannot be used afterwards."""
 
     def notes(self) -> dict[str, Any]:
         """What a job's record should say about the engine: name, version, device, dtype, and so on."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """An engine that starts on later blocks while responses of earlier ones are under way."""
+
+    def generate_blocks(
+        self, blocks: Mapping[int, Sequence[Request]], sampling: Sampling
+    ) -> Iterator[tuple[int, list[Rollout]]]:
+        """Each block's number and rollouts, as it is done. Raises as `generate` does."""
+
+
+def generate_blocks(
+    engine: Engine, blocks: Mapping[int, Sequence[Request]], sampling: Sampling
+) -> Iterator[tuple[int, list[Rollout]]]:
+    """The rollouts of each block, by its number, in any order: as soon as they are there."""
+    if isinstance(engine, Streaming):
+        yield from engine.generate_blocks(blocks, sampling)
+    else:
+        for number, requests in blocks.items():
+            yield number, engine.generate(requests, sampling)
 
 
 def group_requests(problem: Problem, n: int, seed: int, purpose: str, *parts: str | int) -> list[Request]:

@@ -9,9 +9,11 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,9 @@ from mmr1.rollout.requests import Request, Rollout, Sampling
 # VLLM_CPU_KVCACHE_SPACE (GiB) overrides it.
 CPU_CACHE_BYTES = 1 << 28
 
+# `MAX_NUM_LOGIT_BIAS_TOKENS` in vLLM 0.32, `v1/worker/gpu/sample/logit_bias.py`.
+GPU_BIASES = 1024
+
 # Weights travel to workers in pieces of about this many bytes (a tensor is never split).
 PIECE_BYTES = 1 << 28
 
@@ -50,17 +55,18 @@ class VllmEngine:
         max_images: int,
         max_tokens: int,
         max_prompt_tokens: int | None = None,
-        batch_size: int = 512,
+        max_num_seqs: int = 512,
         tensor_parallel: int = 1,
         gpu_memory_utilization: float = 0.9,
         batch_invariant: bool = False,
         sleep_mode: bool = False,
     ) -> None:
-        """`max_images` is the largest number of images of a problem; at most `batch_size` responses run at a time.
+        """`max_images` is the largest number of images of a problem; at most `max_num_seqs` responses run at a time.
 
         Under a launcher of several ranks (torch.distributed is up) the ranks share the engine as `tensor_parallel`
         says, and all of them must call `generate` with the same requests. `sleep_mode` allows `sleep`, on a GPU.
-        Raises UserError for an incomplete checkpoint or if vLLM is not installed.
+        Raises UserError for an incomplete checkpoint, for more suppressed tokens than a GPU's sampler takes, or if vLLM
+        is not installed.
         """
         check_checkpoint(folder)
         self.encoder = encoder
@@ -69,16 +75,20 @@ class VllmEngine:
         launched = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
         self._has_worker_processes = tensor_parallel > 1 and not launched
         self._sleeps = sleep_mode and torch.cuda.is_available()
+        self._asleep = False
+        self._max_num_seqs = max_num_seqs
         self._owns_process_group = not torch.distributed.is_initialized()
         self._set_num_threads: Callable[[int], None] = torch.set_num_threads
         self._vllm = _import_vllm(batch_invariant)
         config = AutoConfig.from_pretrained(folder)
+        suppressed = suppressed_tokens(encoder.processor.tokenizer, config)
+        _check_biases(folder, len(suppressed), on_gpu=torch.cuda.is_available())
         longest = None if max_prompt_tokens is None else max_prompt_tokens + max_tokens
         with _numba_out_of_sight(), _collectives_by_torch() if launched else nullcontext():
             self._llm = self._vllm.LLM(
                 model=str(folder),
                 max_model_len=longest,
-                max_num_seqs=batch_size,
+                max_num_seqs=max_num_seqs,
                 tensor_parallel_size=tensor_parallel,
                 # Probabilities as sampled from: after suppressed tokens, temperature and top-p.
                 logprobs_mode="processed_logprobs",
@@ -90,9 +100,8 @@ class VllmEngine:
                 # Under a launcher each rank holds its own part of the engine; alone, vLLM starts what it needs.
                 distributed_executor_backend="external_launcher" if launched else None,
             )
-        tokenizer = encoder.processor.tokenizer
-        self._end = end_of_sequence(tokenizer)
-        self._bias = dict.fromkeys(suppressed_tokens(tokenizer, config), -float("inf"))
+        self._end = end_of_sequence(encoder.processor.tokenizer)
+        self._bias = dict.fromkeys(suppressed, -float("inf"))
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Rollout]:
         """One rollout per request, in the order of the requests. Raises UserError for a prompt that is too long."""
@@ -106,26 +115,61 @@ class VllmEngine:
             )
         return [self._rollout(request, out.outputs[0]) for request, out in zip(requests, outputs, strict=True)]
 
+    def generate_blocks(
+        self, blocks: Mapping[int, Sequence[Request]], sampling: Sampling
+    ) -> Iterator[tuple[int, list[Rollout]]]:
+        """Each block's rollouts as it is done; vLLM never runs dry before the last. Raises as `generate` does.
+
+        As many responses again as run at a time wait inside vLLM, not all of them: each holds its images.
+        """
+        done: dict[int, dict[int, Rollout]] = {number: {} for number in blocks}
+        waiting = deque((number, *group) for number, requests in blocks.items() for group in _by_problem(requests))
+        running: dict[str, tuple[int, int, Request]] = {}
+        yield from ((number, []) for number, requests in blocks.items() if not requests)
+        while waiting or running:
+            with any_kernel():
+                # One problem a step once all places are taken: the GPU waits while its images are processed.
+                while waiting and len(running) < 2 * self._max_num_seqs:
+                    full = len(running) >= self._max_num_seqs
+                    running |= self._add(*waiting.popleft(), sampling)
+                    if full:
+                        break
+                outputs = list(self._llm.llm_engine.step())
+            for output in outputs:
+                if output.finished:
+                    number, index, request = running.pop(output.request_id)
+                    done[number][index] = self._rollout(request, output.outputs[0])
+                    if len(done[number]) == len(blocks[number]):
+                        rollouts = done.pop(number)
+                        yield number, [rollouts[index] for index in range(len(rollouts))]
+
     def load_weights(self, named_tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Replace the weights in place and drop cached prompts and visual features, which the old ones made."""
+        """Replace the weights in place and drop cached prompts and visual features, which the old ones made.
+
+        The key-value cache, which takes what memory there is, comes back after them: gathering weights needs some.
+        """
         if self._has_worker_processes:
             self._hand_over(named_tensors)
         else:
             self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(named_tensors)})
+        if self._asleep:
+            _give_back_reserve()
+            self._llm.wake_up(tags=["kv_cache"])
+            self._asleep = False
         self._llm.reset_prefix_cache()
         self._llm.llm_engine.reset_encoder_cache()
 
     def sleep(self) -> None:
-        """Move the weights to host memory and drop the key-value cache (GPU, with `sleep_mode`; else nothing)."""
-        if self._sleeps:
-            self._llm.sleep(level=1)
+        """Drop the weights and the key-value cache (GPU, with `sleep_mode`; else nothing). Others take their place."""
+        if self._sleeps and not self._asleep:
+            self._llm.sleep(level=2)
+            self._asleep = True
 
     def wake(self) -> None:
-        """Undo `sleep`. Device memory that torch keeps in reserve is given back first: vLLM allocates its own again."""
-        if self._sleeps:
-            gc.collect()
-            torch.cuda.empty_cache()
-            self._llm.wake_up()
+        """Make room for the weights that `load_weights` brings next."""
+        if self._asleep:
+            _give_back_reserve()
+            self._llm.wake_up(tags=["weights"])
 
     def close(self) -> None:
         """Shut vLLM down and give back what it changed in this process."""
@@ -137,9 +181,7 @@ class VllmEngine:
             core.engine_core.model_executor.shutdown()
         del self._llm, core
         torch.set_num_threads = self._set_num_threads  # vLLM's CPU worker replaces it
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _give_back_reserve()
 
     def notes(self) -> dict[str, Any]:
         """What a record should say about this engine."""
@@ -151,6 +193,17 @@ class VllmEngine:
             "dtype": str(model.dtype).removeprefix("torch."),
             "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1",
         }
+
+    def _add(
+        self, number: int, first: int, requests: Sequence[Request], sampling: Sampling
+    ) -> dict[str, tuple[int, int, Request]]:
+        """Hand a problem's requests to vLLM; which request of which block each of its names stands for."""
+        prompt = self._input(requests[0].problem)
+        parameters = [self._parameters(request, sampling) for request in requests]
+        added = self._llm.enqueue([prompt] * len(requests), parameters, use_tqdm=False)
+        # vLLM answers under a number, and gives it back with a dash and random letters behind it.
+        names = [name.split("-")[0] for name in added]
+        return {name: (number, first + index, requests[index]) for index, name in enumerate(names)}
 
     def _hand_over(self, named_tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Weights for workers in other processes of this node, through its shared memory."""
@@ -189,14 +242,12 @@ class VllmEngine:
             stop_token_ids=[self._end],
             logit_bias=self._bias,
             logprobs=0,  # of the chosen token only
+            flat_logprobs=True,  # lists of numbers: a million dictionaries would keep the garbage collector busy
             detokenize=False,
         )
 
     def _rollout(self, request: Request, completion: Any) -> Rollout:
         ids = np.asarray(completion.token_ids, dtype=np.int32)
-        logprobs = [
-            chosen[token].logprob for token, chosen in zip(completion.token_ids, completion.logprobs, strict=True)
-        ]
         return Rollout(
             problem_id=request.problem.id,
             rollout=request.rollout,
@@ -204,7 +255,30 @@ class VllmEngine:
             token_ids=ids,
             text=self.encoder.processor.tokenizer.decode(ids, skip_special_tokens=True),
             finish_reason="stop" if ids[-1] == self._end else "length",
-            logprobs=np.asarray(logprobs, dtype=np.float32),
+            logprobs=np.asarray(completion.logprobs.logprobs, dtype=np.float32),
+        )
+
+
+def _by_problem(requests: Sequence[Request]) -> Iterator[tuple[int, list[Request]]]:
+    """Runs of requests for the same problem, each with the index of its first."""
+    for _, run in groupby(enumerate(requests), key=lambda item: item[1].problem.id):
+        members = list(run)
+        yield members[0][0], [request for _, request in members]
+
+
+def _give_back_reserve() -> None:
+    """Give memory that torch keeps in reserve back to the device, where vLLM allocates its own again."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _check_biases(folder: str | Path, count: int, on_gpu: bool) -> None:
+    """Raises UserError if a response may not hold so many tokens that vLLM's sampler on a GPU cannot take them all."""
+    if on_gpu and count > GPU_BIASES:
+        raise UserError(
+            f"{folder}: expected at most {GPU_BIASES} tokens that no response may hold, as vLLM's sampler on a GPU "
+            f"takes them, found {count}: choose `engine: transformers`, or cut the vocabulary's rows without a token"
         )
 
 

@@ -5,9 +5,9 @@ Each response has a seed of its own. On a GPU it depends on that alone with batc
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mmr1.plumbing.settings import Machine, Section
 from mmr1.rollout.engines import Limits
@@ -32,12 +32,20 @@ class EngineMachine(Machine):
 class Settings(Section):
     """Options of the engine."""
 
-    batch_size: int = Field(512, ge=1, description="responses that run at a time, on each rank")
+    max_num_seqs: int = Field(512, ge=1, description="responses that run at a time, on each rank")
     tensor_parallel: int = Field(
         1, ge=1, description="GPUs that a model is split over; in training, ranks that share it"
     )
     batch_invariant: bool = Field(False, description="kernels that do not depend on the batch (GPU; slower)")
     machine: EngineMachine = Field(default_factory=EngineMachine)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_name_of_its_own(cls, values: Any) -> Any:
+        """`batch_size` is the transformers engine's: responses that are decoded together, and wait for the longest."""
+        if isinstance(values, dict) and "batch_size" in values:
+            raise ValueError(f"batch_size: expected max_num_seqs in its place: {values['batch_size']}")
+        return values
 
 
 def make(
@@ -52,7 +60,7 @@ def make(
         max_images=limits.max_images,
         max_tokens=limits.max_tokens,
         max_prompt_tokens=limits.max_prompt_tokens,
-        batch_size=settings.batch_size,
+        max_num_seqs=settings.max_num_seqs,
         tensor_parallel=settings.tensor_parallel,
         gpu_memory_utilization=memory_share(settings, beside_training),
         batch_invariant=settings.batch_invariant,
