@@ -412,10 +412,10 @@ def test_two_ranks_learn_what_one_does(
     assert done.returncode == 0, done.stderr[-4000:]
 
     one, two = (read_jsonl(tmp_path / f"{name}.jsonl") for name in ("one", "two"))
-    assert [row["step"] for row in one] == [row["step"] for row in two] == [1, 2, 3]
+    assert [row["step"] for row in one] == [row["step"] for row in two] == ([1, 2] if rows else [1, 2, 3])
     for name in ("loss", "gradient_norm"):
         assert [row[name] for row in two] == pytest.approx([row[name] for row in one], rel=1e-3)
-    assert two[2]["eval_loss"] == pytest.approx(one[2]["eval_loss"], rel=1e-3)
+    assert two[-1]["eval_loss"] == pytest.approx(one[-1]["eval_loss"], rel=1e-3)
     base, expected, found = (
         load_file(folder / "model.safetensors") for folder in (tiny_model_dir, tmp_path / "one", tmp_path / "two")
     )

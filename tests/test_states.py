@@ -252,6 +252,8 @@ def other_values(model: BaseModel, name: str) -> st.SearchStrategy[Any]:
         found = st.text()
     elif isinstance(value, float):
         found = st.just(math.nextafter(value, math.inf)) | st.floats(allow_nan=False, allow_infinity=False)
+    elif name == "freeze":
+        found = st.sampled_from([["vision"], ["vision", "projector"]])
     elif isinstance(value, tuple):
         found = st.just((value[0], math.nextafter(value[1], 0))) | st.just(tuple(reversed(value)))
     else:

@@ -16,9 +16,10 @@ from mmr1.models.checkpoints import load_processor
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_jsonl
 from mmr1.plumbing.interruption import Interruption
+from mmr1.sft.conversations import IGNORED, Conversations
 from mmr1.sft.cutoff import fit
 from mmr1.sft.settings import SFTSettings
-from mmr1.sft.train import IGNORED, Conversations, train_sft
+from mmr1.sft.train import train_sft
 
 Pairs = list[tuple[Problem, str]]
 
