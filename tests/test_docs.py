@@ -7,7 +7,7 @@ import pytest
 
 from project import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = [
     path.as_posix() for folder in ("scripts", "tests", "performance", "envs") for path in (ROOT / folder).rglob("*.py")
 ]
