@@ -87,10 +87,11 @@ class Planner:
         lengths = self._lengths(sft.cutoff, sft.cutoff)
         conversations = self._rows("sft") * sft.epochs
         tokens = lengths.conversation if self.measured else min(lengths.conversation, sft.cutoff // 2)
-        one = image(shape, lengths.visual) + prompt(shape, tokens) + 2 * shape.head * tokens
+        looks = 1 if "vision" in sft.freeze else 3  # a backward pass counts twice
+        one = looks * image(shape, lengths.visual) + 3 * (prompt(shape, tokens) + 2 * shape.head * tokens)
         return Work(
             trained_tokens=conversations * tokens,
-            training_flops=3 * conversations * one,
+            training_flops=conversations * one,
             kept=shape.total * WIDTHS[sft.precision],
         )
 
