@@ -1,4 +1,5 @@
 # What a round of RL builds on: the round before, its rollouts, its scores. No rule here.
+from itertools import product
 
 
 def initial_key(model, run):
@@ -140,17 +141,19 @@ def schedule_option(wildcards):
     ]
 
 
-def round_outputs(mark=lambda folder: folder):
-    """What the training of a round writes; `mark` may say that the optimizer's state is temporary."""
+def round_outputs(observing, kept):
+    """What the training of a round writes. An optimizer's state that is not kept goes once the next round used it."""
+    schedule = {"schedule": f"{ROUND}/schedule.parquet"} if observing else {}
     return {
         **folder_output("checkpoint", f"{ROUND}/checkpoint"),
-        **folder_output("state", f"{ROUND}/trainer_state", mark),
+        **folder_output("state", f"{ROUND}/trainer_state", *([] if kept else [temp])),
         "rollouts": f"{ROUND}/train_rollouts.parquet",
         "rewards": f"{ROUND}/train_rewards.parquet",
         "metrics": f"{ROUND}/metrics.jsonl",
         "timings": f"{ROUND}/timings.jsonl",
         "validation": f"{ROUND}/validation.jsonl",
         "entries": f"{ROUND}/entries.jsonl",
+        **schedule,
         "record": run_record("train_grpo", "{model}/{run}/seed{seed}/round{r}"),
     }
 
@@ -172,13 +175,15 @@ def only_rounds(wanted):
     return f"(?={any_of(paths)})[^/]+"
 
 
-ALL_ROUNDS = [
-    (model, run, seed, r)
-    for model, run, seed in RECIPE.trained()
-    for r in range(rounds(model, run))
-]
-KEPT = [one for one in ALL_ROUNDS if one[3] in kept_rounds(*one[:2])]
-OBSERVING = [one for one in ALL_ROUNDS if observes(resolved(*one[:2]))]
+def rounds_that(observing, kept=None):
+    """The rounds, as (model, run, seed, r), whose sampler observes or does not, and whose states are kept or are not."""
+    return [
+        (model, run, seed, r)
+        for model, run, seed in RECIPE.trained()
+        for r in range(rounds(model, run))
+        if observes(resolved(model, run)) == observing
+        and kept in (None, r in kept_rounds(model, run))
+    ]
 
 
 def round_number(wildcards):
