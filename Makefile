@@ -34,10 +34,11 @@ plan: env ## what a recipe will cost, nothing is computed (RECIPE=config/mmr1.ya
 status: env ## where the demo's run stands: stages, steps, steps per hour, what failed (RESULTS=results/mmr1)
 	@$(DRIVER)/python scripts/status.py "$(RESULTS)"
 
-# Two workers on two cores, one thread each; a file's tests stay together, because they share fixtures.
+# Two workers on two cores, one thread each; a file's tests stay together, because they share fixtures, and files come in
+# the order of tests/conftest.py.
 test: export OMP_NUM_THREADS ?= 1
 test: env ## all tests (ARGS= go to pytest: ARGS='tests/test_schedule.py -k permutation')
-	@$(CPU)/python -m pytest -rs $(or $(ARGS),-n 2 --dist loadfile --ignore tests/slurm)
+	@$(CPU)/python -m pytest -rs $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder --ignore tests/slurm)
 
 # Four workers, because they wait more than they compute; without tests/conftest.py, which loads torch.
 test-slurm: export OMP_NUM_THREADS ?= 1

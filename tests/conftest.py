@@ -2,12 +2,14 @@
 
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from benchmark_fixtures import Call
+from forking import ForkingServer
 from mmr1.data.problems import Problem
 from mmr1.data.sources import digits
 from mmr1.models.tiny import TinyArchitecture, build
@@ -17,6 +19,12 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 # How long an example takes says nothing on a machine that does other things too.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that two workers, each with a file at a time, end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +39,14 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def digit_problems() -> list[Problem]:
     """16 digit problems with one to four images each."""
     return digits.make_problems("test", 16, seed=0, digits=digits.load(held_out=False))
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ForkingServer]:
+    """Starts programs without the seconds that torch takes to import."""
+    server = ForkingServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from forking import ForkingServer
 from mmr1.data.conversations import write_conversations
 from mmr1.data.problems import Problem, write_problems
 from mmr1.data.sources import digits
@@ -171,13 +172,13 @@ def good(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=str)
 def test_a_mistake_is_one_line_and_leaves_nothing(
-    good: tuple[Path, list[Problem]], tmp_path: Path, mistake: Mistake
+    server: ForkingServer, good: tuple[Path, list[Problem]], tmp_path: Path, mistake: Mistake
 ) -> None:
     folder = tmp_path / "folder"
     shutil.copytree(good[0], folder)
     mistake.spoil(folder, good[1])
     before = sorted(folder.rglob("*"))
-    command = [sys.executable, str(SCRIPTS / f"{mistake.program}.py"), *mistake.arguments.split()]
+    command = [server.python, str(SCRIPTS / f"{mistake.program}.py"), *mistake.arguments.split()]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.returncode == 2, done.stderr
     lines = done.stderr.splitlines()

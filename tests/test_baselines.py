@@ -12,6 +12,7 @@ import pytest
 
 from benchmark_fixtures import json_lines, png
 from chat_endpoint import Endpoint, serving
+from forking import ForkingServer
 from mmr1.plumbing.files import read_json
 from project import copy_project, snakemake
 from tiny_judge import make_judge
@@ -73,12 +74,13 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> I
 
 
 @pytest.fixture(scope="module")
-def printed(project: Path) -> list[str]:
+def printed(server: ForkingServer, project: Path) -> list[str]:
     """What two calls printed: during the first the endpoint refuses one question."""
     Endpoint.failing = {"Which sum?"}
-    first = snakemake(project, "--keep-going", "tables", recipe=RECIPE, rc=1, ENDPOINT_API_KEY=KEY)
+    variables = {"ENDPOINT_API_KEY": KEY, "PATH": server.path}
+    first = snakemake(project, "--keep-going", "tables", recipe=RECIPE, rc=1, **variables)
     Endpoint.failing = set()
-    return [first, snakemake(project, "tables", recipe=RECIPE, ENDPOINT_API_KEY=KEY)]
+    return [first, snakemake(project, "tables", recipe=RECIPE, **variables)]
 
 
 def test_a_job_that_the_endpoint_failed_says_so_and_goes_on(printed: list[str]) -> None:
@@ -134,12 +136,15 @@ def test_the_official_prompt_is_asked_without_a_system_prompt(project: Path) -> 
 
 
 @pytest.mark.usefixtures("printed")
-def test_a_judge_that_runs_here_decides_what_no_rule_could(project: Path, tiny_model_dir: Path) -> None:
+def test_a_judge_that_runs_here_decides_what_no_rule_could(
+    server: ForkingServer, project: Path, tiny_model_dir: Path
+) -> None:
     """The served model says B, the gold is Brown: a judge that says yes to all is heard, and its controls show it."""
     make_judge(tiny_model_dir, project / "yes", "yes")
     scores = f"{R}/7b/eval/VL-Cogito-7B/chartqa/scores.json"
     judge = "evaluation={judge: {path: yes, max_tokens: 8, engine: {name: transformers, batch_size: 4}}}"
-    snakemake(project, "--config", judge, "--", scores, recipe=RECIPE, ENDPOINT_API_KEY=KEY)
+    variables = {"ENDPOINT_API_KEY": KEY, "PATH": server.path}
+    snakemake(project, "--config", judge, "--", scores, recipe=RECIPE, **variables)
     result = read_json(project / scores)
     assert {name: score["correct"] for name, score in result["scores"].items()} == {
         "official": 1, "reader": 1, "strict": 1, "judge": 2

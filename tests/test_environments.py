@@ -17,12 +17,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
 from mmr1.plumbing.code import SCRIPTS, code_files
 from mmr1.plumbing.environment import locked, normalized
 from mmr1.plumbing.files import sha256
+from project import TINY
 from rules import imported_modules, rules
 from small_environments import ROOT, SmallProject, base_python, write_wheel
 
@@ -457,14 +459,18 @@ def test_each_rule_runs_in_its_own_environment_and_a_changed_lock_makes_a_new_on
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_digits_recipe_runs_from_nothing_to_the_end_with_conda(tmp_path: Path) -> None:
-    """The shrunken recipe, on the real locks: every job ends in the environment that its rule names, as locked."""
+    """One round of the shrunken recipe, on the real locks: every job ends in the environment that its rule names."""
     checkout = tmp_path / "checkout"
     for folder in ("config", "envs", "scripts", "tests/recipes", "workflow"):
         shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", checkout)
+    recipe = yaml.safe_load((checkout / TINY).read_text()) | {"runs": {"vas": {}}}
+    recipe["schedule"]["steps"] = recipe["schedule"]["update_every"]
+    recipe["rollout"]["shards"] = 1
+    (checkout / "round.yaml").write_text(yaml.safe_dump(recipe))
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     environment |= {"PATH": f"{ROOT / 'tests/conda/bin'}:/usr/bin:/bin", "STAND_IN_PYTHON": base_python()}
-    words = ["all", "--profile", "workflow/profiles/local", "--sdm", "conda", "--configfile", "tests/recipes/tiny.yaml"]
+    words = ["all", "--profile", "workflow/profiles/local", "--sdm", "conda", "--configfile", "round.yaml"]
     command = [DRIVER / "snakemake", *words]
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-5000:]

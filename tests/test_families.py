@@ -13,6 +13,7 @@ import yaml
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
+from forking import ForkingServer
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.batching import PlacedPrompt, Sample, collate, plan
@@ -29,7 +30,7 @@ from mmr1.plumbing.files import read_json
 from mmr1.plumbing.settings import numbers, plugin_files
 from mmr1.recipe import Recipe
 from project import TINY, copy_project, snakemake
-from trainer_harness import small_setup, trainers
+from trainer_harness import small_setup
 
 ROOT = Path(__file__).parents[1]
 SHOW_MODELS = ("prepare_mmr1", "train_sft", "generate", "train_grpo")  # programs that encode prompts
@@ -181,20 +182,19 @@ def test_the_vision_tower_has_gradients_where_no_text_has_an_image(
 
 @pytest.mark.slow
 def test_two_rounds_of_qwen3_vl_change_the_weights_and_a_kill_lands_on_the_same_bits(
-    tmp_path: Path, digit_problems: list[Problem]
+    server: ForkingServer, tmp_path: Path, digit_problems: list[Problem]
 ) -> None:
     setup = small_setup(tmp_path, digit_problems, family="qwen3_vl")
     settings = setup.settings(group_size=2, mini_batch_size=2, machine={"save_every": 1, "verify_workers": 1})
     rounds = [setup.schedule(steps, size=4, name=f"round{steps.start}") for steps in (range(2), range(2, 4))]
-    with trainers() as server:
-        first = setup.arguments("first", settings, rounds[0])
-        assert server.wait(server.start(first, setup.log("first"))) == 0
-        before = setup.folder / "first"
-        for out, kill in (("second", None), ("killed", ("mmr1.grpo.policy:Policy.backward", 2, 0.002))):
-            command = setup.arguments(out, settings, rounds[1], model=before / "out", state=before / "state-out")
-            if kill:
-                assert server.wait(server.start(command, setup.log(out), kill)) == -signal.SIGKILL
-            assert server.wait(server.start(command, setup.log(out))) == 0
+    first = setup.arguments("first", settings, rounds[0])
+    assert server.wait(server.start(first, setup.log("first"))) == 0
+    before = setup.folder / "first"
+    for out, kill in (("second", None), ("killed", ("mmr1.grpo.policy:Policy.backward", 2, 0.002))):
+        command = setup.arguments(out, settings, rounds[1], model=before / "out", state=before / "state-out")
+        if kill:
+            assert server.wait(server.start(command, setup.log(out), kill)) == -signal.SIGKILL
+        assert server.wait(server.start(command, setup.log(out))) == 0
     assert setup.hashes("killed") == setup.hashes("second")
     weights = [
         load_file(folder / "model.safetensors") for folder in (setup.model, before / "out", tmp_path / "second/out")
@@ -207,13 +207,15 @@ def test_two_rounds_of_qwen3_vl_change_the_weights_and_a_kill_lands_on_the_same_
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_qwen3_vl_goes_through_the_whole_recipe(tmp_path: Path) -> None:
+def test_qwen3_vl_goes_through_the_whole_recipe(server: ForkingServer, tmp_path: Path) -> None:
     """SFT, scores, GRPO in rounds, evaluation and report; then another family is added, and its own file changed."""
     project = copy_project(tmp_path)
     recipe = (project / TINY).read_text()
     assert "tiny: {hidden_size" in recipe
-    (project / "qwen3.yaml").write_text(recipe.replace("tiny: {hidden_size", "tiny: {family: qwen3_vl, hidden_size"))
-    snakemake(project, "all", recipe="qwen3.yaml")
+    assert "runs:\n  grpo:" in recipe
+    recipe = recipe.replace("tiny: {hidden_size", "tiny: {family: qwen3_vl, hidden_size")
+    (project / "qwen3.yaml").write_text(recipe.partition("runs:\n")[0] + "runs: {vas: {}}\n")
+    snakemake(project, "all", recipe="qwen3.yaml", PATH=server.path)
     results = project / "results/tiny"
     assert (results / "report.html").exists()
     folders = [results / "tiny" / name for name in ("base", "sft/checkpoint", "vas/seed0/round1/checkpoint")]

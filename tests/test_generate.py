@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import generate
+from forking import ForkingServer
 from mmr1.data import contracts
 from mmr1.data.problems import Problem, write_problems
 from mmr1.plumbing.errors import UserError
@@ -128,9 +129,9 @@ def test_system_prompt_changes_the_prompt(run_generate: Generate, tmp_path: Path
     assert system != user
 
 
-def test_program_writes_its_record(arguments: dict[str, object], tmp_path: Path) -> None:
+def test_program_writes_its_record(server: ForkingServer, arguments: dict[str, object], tmp_path: Path) -> None:
     record = tmp_path / "records" / "generate" / "shard0.json"
-    command = [sys.executable, str(PROGRAM), *command_line(arguments | {"record": record})]
+    command = [server.python, str(PROGRAM), *command_line(arguments | {"record": record})]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "blocks of problems: 6/6" in done.stderr
     written = read_json(record)
@@ -145,10 +146,12 @@ def test_program_writes_its_record(arguments: dict[str, object], tmp_path: Path)
     assert {"model", "problems"} <= set(written["key"]["inputs"])
 
 
-def test_program_ends_with_one_line_and_code_2(arguments: dict[str, object], tmp_path: Path) -> None:
+def test_program_ends_with_one_line_and_code_2(
+    server: ForkingServer, arguments: dict[str, object], tmp_path: Path
+) -> None:
     empty = tmp_path / "checkpoint"
     empty.mkdir()
-    command = [sys.executable, str(PROGRAM), *command_line(arguments | {"model": empty})]
+    command = [server.python, str(PROGRAM), *command_line(arguments | {"model": empty})]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == f"generate.py: error: {empty}: expected a checkpoint, found no config.json"

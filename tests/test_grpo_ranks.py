@@ -1,26 +1,20 @@
 """Several ranks do what one does: on replayed rollouts the same losses, whatever the number of ranks."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from forking import ForkingServer
 from mmr1.data import contracts
 from mmr1.data.problems import Problem
 from mmr1.data.sources import digits
 from mmr1.plugins import names
 from mmr1.plumbing.files import read_jsonl
-from trainer_harness import Setup, Trainers, division, run_ranks, small_setup, trainers
+from trainer_harness import Setup, division, run_ranks, small_setup
 
 STEPS = 3
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Trainers]:
-    with trainers() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +31,7 @@ def setup(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setup", names("models/families"), indirect=True)
-def test_two_and_three_ranks_have_the_losses_of_one(server: Trainers, setup: Setup) -> None:
+def test_two_and_three_ranks_have_the_losses_of_one(server: ForkingServer, setup: Setup) -> None:
     """Five problems of two rollouts, a few to a micro-batch: neither two nor three ranks divide them."""
     schedule = setup.schedule(range(STEPS), size=5)
     changes: dict[str, Any] = {"group_size": 2, "mini_batch_size": 3, "micro_batch_tokens": 200, "share_prompts": False}
@@ -54,7 +48,7 @@ def test_two_and_three_ranks_have_the_losses_of_one(server: Trainers, setup: Set
     ):
         chosen = setup.settings(name, **changes, deepspeed=zero)
         command = setup.arguments(name, chosen, schedule, replay=replay)
-        codes = run_ranks(server, setup, name, [command] * ranks)
+        codes = run_ranks(server, setup.folder, name, [command] * ranks)
         assert codes == [0] * ranks, setup.log(f"{name}-0").read_text()[-2000:]
         curves.append(read_jsonl(setup.folder / name / "metrics.jsonl"))
     expected, *others = curves
@@ -79,15 +73,15 @@ def with_rewards(setup: Setup, rollouts: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_ranks_that_sample_for_themselves_chain_and_refuse_another_number(server: Trainers, setup: Setup) -> None:
+def test_ranks_that_sample_for_themselves_chain_and_refuse_another_number(server: ForkingServer, setup: Setup) -> None:
     """Two ranks draw their shares of the rollouts. A single rank takes their state only if it is asked to."""
     settings = setup.settings("own", group_size=2, mini_batch_size=4)
     halves = [setup.schedule(steps, size=4, name=f"own{steps.start}") for steps in (range(1), range(1, 2))]
     first = setup.arguments("own-first", settings, halves[0])
-    assert run_ranks(server, setup, "own-first", [first] * 2) == [0, 0]
+    assert run_ranks(server, setup.folder, "own-first", [first] * 2) == [0, 0]
     before = setup.folder / "own-first"
     second = setup.arguments("own-second", settings, halves[1], model=before / "out", state=before / "state-out")
-    assert run_ranks(server, setup, "own-second", [second] * 2) == [0, 0]
+    assert run_ranks(server, setup.folder, "own-second", [second] * 2) == [0, 0]
     rows = read_jsonl(setup.folder / "own-second" / "metrics.jsonl")
     assert rows[0]["logprob_difference_mean"] < 1e-5
 
@@ -102,11 +96,11 @@ def test_ranks_that_sample_for_themselves_chain_and_refuse_another_number(server
 
 
 @pytest.mark.slow
-def test_ranks_that_disagree_stop_at_once(server: Trainers, setup: Setup, tmp_path: Path) -> None:
+def test_ranks_that_disagree_stop_at_once(server: ForkingServer, setup: Setup, tmp_path: Path) -> None:
     settings = setup.settings("disagree", group_size=2)
     schedules = [setup.schedule(range(STEPS), size=size, name=f"disagree{size}") for size in (4, 5)]
     commands = [setup.arguments("disagree", settings, schedule) for schedule in schedules]
-    assert run_ranks(server, setup, "disagree", commands) == [2, 2]
+    assert run_ranks(server, setup.folder, "disagree", commands) == [2, 2]
     for rank in (0, 1):
         lines = setup.log(f"disagree-{rank}").read_text().splitlines()
         assert any("error: schedule: expected the same on all ranks, found" in line for line in lines)
@@ -114,7 +108,7 @@ def test_ranks_that_disagree_stop_at_once(server: Trainers, setup: Setup, tmp_pa
 
 @pytest.mark.slow
 def test_what_comes_late_changes_no_bit_and_neither_does_the_request_for_determinism(
-    server: Trainers, setup: Setup
+    server: ForkingServer, setup: Setup
 ) -> None:
     """Ranks, the engine and the verifier begin at random times, twice; torch is asked to refuse other kernels."""
     schedule = setup.schedule(range(2), size=4)
@@ -128,7 +122,7 @@ def test_what_comes_late_changes_no_bit_and_neither_does_the_request_for_determi
         chosen = setup.settings(name, group_size=2, mini_batch_size=2, deterministic=deterministic)
         command = setup.arguments(name, chosen, schedule)
         environment = {} if late is None else {"LATE": late}
-        codes = run_ranks(server, setup, name, [command] * 2, **environment)
+        codes = run_ranks(server, setup.folder, name, [command] * 2, **environment)
         assert codes == [0, 0], setup.log(f"{name}-0").read_text()[-2000:]
         folders.append(setup.hashes(name))
     prompt, late_once, late_twice, any_kernel = folders

@@ -2,7 +2,6 @@
 
 import math
 import signal
-from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from forking import ForkingServer
 from grpo_fixtures import PlainPolicy
 from grpo_fixtures import settings as settings_of
 from mmr1.data import contracts
@@ -23,7 +23,7 @@ from mmr1.grpo.policy import place
 from mmr1.models.checkpoints import count_weights
 from mmr1.plumbing.disk import bytes_under
 from mmr1.plumbing.files import read_json, read_jsonl
-from trainer_harness import Setup, Trainers, division, run_ranks, small_setup, trainers
+from trainer_harness import Setup, division, run_ranks, small_setup
 from work_holder import held_elsewhere
 
 STEPS = 3
@@ -61,19 +61,13 @@ WRITING = "deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine:TorchChec
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Trainers]:
-    with trainers() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory, digit_problems: list[Problem]) -> Setup:
     return small_setup(tmp_path_factory.mktemp("resume"), digit_problems)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [2, 3])
-def test_killed_anywhere_and_run_again_gives_the_same_bits(server: Trainers, setup: Setup, stage: int) -> None:
+def test_killed_anywhere_and_run_again_gives_the_same_bits(server: ForkingServer, setup: Setup, stage: int) -> None:
     settings = setup.settings(
         f"zero{stage}",
         group_size=2,
@@ -104,7 +98,7 @@ def test_killed_anywhere_and_run_again_gives_the_same_bits(server: Trainers, set
 @pytest.mark.timeout(300)  # a rank that did not hear of the other's end would wait for hours
 @pytest.mark.parametrize("stage", [2, 3])
 def test_a_killed_rank_ends_the_other_and_both_run_again_give_the_same_bits(
-    server: Trainers, setup: Setup, stage: int
+    server: ForkingServer, setup: Setup, stage: int
 ) -> None:
     settings = setup.settings(
         f"two{stage}",
@@ -115,19 +109,19 @@ def test_a_killed_rank_ends_the_other_and_both_run_again_give_the_same_bits(
     )
     schedule = setup.schedule(range(len(RANK_KILLS) + 2), size=4, name="two")
     straight, killed = f"two-straight{stage}", f"two-killed{stage}"
-    assert run_ranks(server, setup, straight, [setup.arguments(straight, settings, schedule)] * 2) == [0, 0]
+    assert run_ranks(server, setup.folder, straight, [setup.arguments(straight, settings, schedule)] * 2) == [0, 0]
 
     # Last, both are killed when one has written its part of a state (stage 2 has one file of the second rank's, 3 two).
     half = {0: (WRITING, 4, 60.0), 1: (WRITING, 2 * (stage - 1), 0.0)}
     commands = [setup.arguments(killed, settings, schedule)] * 2
     states = setup.folder / killed / "work" / "states"
     for done, (phase, kills) in enumerate([*RANK_KILLS.items(), ("half a state written", half)], 1):
-        codes = run_ranks(server, setup, killed, commands, kills)
+        codes = run_ranks(server, setup.folder, killed, commands, kills)
         assert codes == [-signal.SIGKILL if rank in kills else 1 for rank in (0, 1)], phase
         assert max(states.glob("[0-9]*")).name == f"{done:06d}", phase
     (left,) = states.glob(f".{done + 1:06d}.*")
     assert [path.name for path in left.rglob("*optim_states.pt")] == ["zero_pp_rank_0_mp_rank_00_optim_states.pt"]
-    assert run_ranks(server, setup, killed, commands) == [0, 0]
+    assert run_ranks(server, setup.folder, killed, commands) == [0, 0]
     assert setup.hashes(killed) == setup.hashes(straight)
 
 
@@ -150,7 +144,7 @@ def outputs(setup: Setup, name: str) -> tuple[list[dict], list[dict]]:
     ids=["zero2", "zero3", "offload"],
 )
 def test_two_rounds_equal_one_of_twice_the_steps(
-    server: Trainers, setup: Setup, kind: str, zero: dict, changes: dict
+    server: ForkingServer, setup: Setup, kind: str, zero: dict, changes: dict
 ) -> None:
     """Under bf16 the checkpoint alone would not do: the next round needs the float32 master weights."""
     common = {"group_size": 2, "mini_batch_size": 2, "precision": "bf16"}
@@ -179,7 +173,7 @@ def test_two_rounds_equal_one_of_twice_the_steps(
 
 
 @pytest.mark.slow
-def test_a_damaged_state_is_passed_over(server: Trainers, setup: Setup) -> None:
+def test_a_damaged_state_is_passed_over(server: ForkingServer, setup: Setup) -> None:
     """First the newest state has a flipped bit, then it is cut short: the one before it is used, and it is said."""
     settings = setup.settings("damage", group_size=2, machine=EVERY_STEP)
     schedule = setup.schedule(range(STEPS), size=4)
@@ -206,36 +200,36 @@ def test_a_damaged_state_is_passed_over(server: Trainers, setup: Setup) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_program_on_a_work_folder_says_who_is_in_it_on_every_rank(server: Trainers, setup: Setup) -> None:
+def test_a_second_program_on_a_work_folder_says_who_is_in_it_on_every_rank(server: ForkingServer, setup: Setup) -> None:
     settings = setup.settings("second", group_size=2)
     command = setup.arguments("second", settings, setup.schedule(range(1), size=4, name="second"))
     with held_elsewhere(setup.folder / "second" / "work") as other:
-        assert run_ranks(server, setup, "second", [command] * 2) == [2, 2]
+        assert run_ranks(server, setup.folder, "second", [command] * 2) == [2, 2]
         for rank in (0, 1):
             last = setup.log(f"second-{rank}").read_text().splitlines()[-1]
             assert f"work: expected no other program there, found process {other.pid} on " in last
     assert not (setup.folder / "second" / "work").exists()
-    assert run_ranks(server, setup, "second", [command] * 2) == [0, 0]
+    assert run_ranks(server, setup.folder, "second", [command] * 2) == [0, 0]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_no_room_for_a_second_rank_s_part_of_a_state_is_what_the_job_says(server: Trainers, setup: Setup) -> None:
+def test_no_room_for_a_second_rank_s_part_of_a_state_is_what_the_job_says(server: ForkingServer, setup: Setup) -> None:
     marker = setup.folder / "full.attempt.json"
     settings = setup.settings("full", group_size=2, machine=EVERY_STEP)
     schedule = setup.schedule(range(1), size=4, name="full")
     commands = [setup.arguments("full", settings, schedule, attempt=marker)] * 2
-    assert run_ranks(server, setup, "full", commands, FULL="1") == [2, 2]
+    assert run_ranks(server, setup.folder, "full", commands, FULL="1") == [2, 2]
     said = read_json(marker)
     assert said["state"] == "failed"
     assert "work/states/000001: no room on the disk (" in said["error"]
     for rank in (0, 1):
         assert "work/states/000001: no room on the disk (" in setup.log(f"full-{rank}").read_text().splitlines()[-1]
-    assert run_ranks(server, setup, "full", commands) == [0, 0]
+    assert run_ranks(server, setup.folder, "full", commands) == [0, 0]
 
 
 @pytest.mark.slow
-def test_what_is_no_state_in_the_work_folder_is_passed_over(server: Trainers, setup: Setup) -> None:
+def test_what_is_no_state_in_the_work_folder_is_passed_over(server: ForkingServer, setup: Setup) -> None:
     """Left by NFS, by an editor, by a copy, by a full disk; among the states as among the steps' results."""
     settings = setup.settings("strays", group_size=2, machine=EVERY_STEP)
     schedule = setup.schedule(range(STEPS), size=4)
@@ -265,7 +259,7 @@ def test_what_is_no_state_in_the_work_folder_is_passed_over(server: Trainers, se
 
 
 @pytest.mark.slow
-def test_sigterm_and_a_deadline_save_and_leave(server: Trainers, setup: Setup) -> None:
+def test_sigterm_and_a_deadline_save_and_leave(server: ForkingServer, setup: Setup) -> None:
     settings = setup.settings("leave", group_size=2, machine=EVERY_STEP | {"save_every": 100})
     schedule = setup.schedule(range(STEPS), size=4)
     straight = "not-left"
@@ -284,7 +278,7 @@ def test_sigterm_and_a_deadline_save_and_leave(server: Trainers, setup: Setup) -
 
 
 @pytest.mark.slow
-def test_a_state_of_other_settings_is_not_used(server: Trainers, setup: Setup) -> None:
+def test_a_state_of_other_settings_is_not_used(server: ForkingServer, setup: Setup) -> None:
     schedule = setup.schedule(range(2), size=4, name="short")
     kill = ("mmr1.grpo.round:write_outputs", 1, 0.0)
     before = setup.arguments("changed", setup.settings("before", group_size=2, machine=EVERY_STEP), schedule)
@@ -300,7 +294,7 @@ def test_a_state_of_other_settings_is_not_used(server: Trainers, setup: Setup) -
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_not_finite_stops_with_the_batch(server: Trainers, setup: Setup) -> None:
+def test_a_loss_that_is_not_finite_stops_with_the_batch(server: ForkingServer, setup: Setup) -> None:
     settings = setup.settings("burst", group_size=2, mini_batch_size=4, learning_rate=1e37)
     schedule = setup.schedule(range(3), size=4, name="burst")
     assert server.wait(server.start(setup.arguments("burst", settings, schedule), setup.log("burst"))) == 1

@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 import mmr1.rewards
+from forking import ForkingServer
 from grpo_fixtures import TINY
 from mmr1 import plugins
 from mmr1.data import contracts
@@ -26,7 +27,7 @@ from mmr1.plumbing.settings import describe, merged, numbers, plugin_files
 from mmr1.rewards import Response, Scores
 from mmr1.rewards.length import Settings, score
 from mmr1.rewards.verifier.verify import Verifier
-from trainer_harness import Setup, Trainers, small_setup, trainers
+from trainer_harness import Setup, small_setup
 
 ROOT = Path(__file__).parents[1]
 LENGTH = {"weight": 0.5, "limit": 16, "buffer": 12}
@@ -158,13 +159,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory, digit_problems: list[Problem
     return small_setup(tmp_path_factory.mktemp("rewards"), digit_problems)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Trainers]:
-    with trainers() as one:
-        yield one
-
-
-def trained(server: Trainers, setup: Setup, name: str, **rewards: Any) -> Path:
+def trained(server: ForkingServer, setup: Setup, name: str, **rewards: Any) -> Path:
     """A run of two steps; its outputs' folder."""
     settings = setup.settings(name, group_size=8, rewards=rewards)
     command = setup.arguments(name, settings, setup.schedule(range(2), size=2))
@@ -172,7 +167,7 @@ def trained(server: Trainers, setup: Setup, name: str, **rewards: Any) -> Path:
     return setup.folder / name
 
 
-def test_a_further_reward_changes_the_weights_and_is_a_column_and_a_metric(server: Trainers, setup: Setup) -> None:
+def test_a_further_reward_changes_the_weights_and_is_a_column_and_a_metric(server: ForkingServer, setup: Setup) -> None:
     both = {"accuracy": 1.0, "format": 1.0}
     plain, watched, penal = (
         trained(server, setup, "plain", **both),

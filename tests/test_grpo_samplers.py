@@ -3,27 +3,21 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from forking import ForkingServer
 from mmr1.data import contracts
 from mmr1.data.problems import Problem
 from mmr1.plumbing.files import sha256
-from trainer_harness import Setup, Trainers, small_setup, trainers
+from trainer_harness import Setup, small_setup
 
 ROOT = Path(__file__).parents[1]
 DRAW = {"batch_size": 3, "queue_factor": 2, "sampler": {"name": "mopps", "decay": 0.5}}
 STEPS = 4
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Trainers]:
-    with trainers() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +40,15 @@ def arguments(setup: Setup, out: str, first: int, steps: int, **more: object) ->
 
 
 @pytest.fixture(scope="module")
-def straight(server: Trainers, setup: Setup) -> str:
+def straight(server: ForkingServer, setup: Setup) -> str:
     """A run of four steps without a stop."""
     assert server.wait(server.start(arguments(setup, "straight", 0, STEPS), setup.log("straight"))) == 0
     return "straight"
 
 
-def test_a_killed_run_lands_on_the_same_schedule_and_weights(server: Trainers, setup: Setup, straight: str) -> None:
+def test_a_killed_run_lands_on_the_same_schedule_and_weights(
+    server: ForkingServer, setup: Setup, straight: str
+) -> None:
     """Killed in step 3, whose results were not written, with states after 2 steps."""
     command = arguments(setup, "killed", 0, STEPS)
     kill = ("mmr1.grpo.state:Work.write_step", 4, 0.0)
@@ -62,7 +58,7 @@ def test_a_killed_run_lands_on_the_same_schedule_and_weights(server: Trainers, s
     assert setup.hashes("killed") == setup.hashes(straight)
 
 
-def test_two_rounds_equal_one_of_twice_the_steps(server: Trainers, setup: Setup, straight: str) -> None:
+def test_two_rounds_equal_one_of_twice_the_steps(server: ForkingServer, setup: Setup, straight: str) -> None:
     first, second = setup.folder / "first", setup.folder / "second"
     assert server.wait(server.start(arguments(setup, "first", 0, 2), setup.log("first"))) == 0
     more = {"model": first / "out", "state": first / "state-out"}
@@ -93,7 +89,7 @@ def test_the_schedule_is_drawn_again_from_the_rewards_to_the_byte(setup: Setup, 
     assert sha256(again) == sha256(folder / "schedule.parquet")
 
 
-def test_a_schedule_and_a_sampler_that_observes_exclude_each_other(server: Trainers, setup: Setup) -> None:
+def test_a_schedule_and_a_sampler_that_observes_exclude_each_other(server: ForkingServer, setup: Setup) -> None:
     schedule = setup.schedule(range(2), size=3)
     for name, draw, given, message in [
         ("both", DRAW, schedule, "--schedule: expected a schedule, or settings with a section `draw`, and not both"),

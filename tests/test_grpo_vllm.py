@@ -1,23 +1,22 @@
 """A whole round with vLLM sampling beside the policy: weights pushed in place, log-probabilities compared each step."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from forking import ForkingServer
 from mmr1.data import contracts
 from mmr1.data.problems import Problem
 from mmr1.plumbing.files import read_jsonl
-from trainer_harness import Setup, Trainers, division, run_ranks, trainers
+from trainer_harness import Setup, division, run_ranks
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Trainers]:
+def server(server: ForkingServer) -> ForkingServer:
     pytest.importorskip("vllm")
-    with trainers() as one:
-        yield one
+    return server
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def check_outputs(setup: Setup) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [2, 3])
-def test_a_round_with_vllm(server: Trainers, setup: Setup, stage: int) -> None:
+def test_a_round_with_vllm(server: ForkingServer, setup: Setup, stage: int) -> None:
     code = server.wait(server.start(command(setup, stage), setup.log("vllm")))
     assert code == 0, setup.log("vllm").read_text()[-3000:]
     check_outputs(setup)
@@ -59,11 +58,11 @@ def test_a_round_with_vllm(server: Trainers, setup: Setup, stage: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # a rank that did not hear of the other's end would wait for hours
-def test_a_round_with_one_engine_of_two_ranks(server: Trainers, setup: Setup) -> None:
+def test_a_round_with_one_engine_of_two_ranks(server: ForkingServer, setup: Setup) -> None:
     """Each holds a part of every weight. One is killed in the engine: the other ends, and leaves nothing in the way."""
     commands = [command(setup, stage=3, tensor_parallel=2)] * 2
     killed = ("mmr1.rollout.vllm_engine:VllmEngine.generate", 2, 0.05)
-    assert run_ranks(server, setup, "vllm", commands, {1: killed}) == [1, -signal.SIGKILL]
-    assert run_ranks(server, setup, "vllm", commands) == [0, 0], setup.log("vllm-0").read_text()[-3000:]
+    assert run_ranks(server, setup.folder, "vllm", commands, {1: killed}) == [1, -signal.SIGKILL]
+    assert run_ranks(server, setup.folder, "vllm", commands) == [0, 0], setup.log("vllm-0").read_text()[-3000:]
     assert "1 steps done" in setup.log("vllm-0").read_text()
     check_outputs(setup)

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from benchmark_fixtures import Call
+from forking import ForkingServer
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, write_json
 from mmr1.plumbing.settings import merged
@@ -94,11 +95,11 @@ def test_tables_refuse_limited_scores_beside_whole_ones(call: Call, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(20 * 60)
-def test_every_file_of_a_limited_run_says_so(tmp_path: Path, tiny_model_dir: Path) -> None:
+def test_every_file_of_a_limited_run_says_so(server: ForkingServer, tmp_path: Path, tiny_model_dir: Path) -> None:
     project = copy_project(tmp_path)
     recipe = project / "tests/recipes/evaluate.yaml"
     recipe.write_text(recipe.read_text().replace("FOLDER", str(tiny_model_dir)))
-    snakemake(project, "--config", "limit=3", "--", "all", recipe="tests/recipes/evaluate.yaml")
+    snakemake(project, "--config", "limit=3", "--", "all", recipe="tests/recipes/evaluate.yaml", PATH=server.path)
     assert [path.name for path in (project / "results").iterdir()] == ["evaluate-limit3"]
     results = project / "results/evaluate-limit3"
     scores = read_json(results / "7b/eval/mine/digits/scores.json")

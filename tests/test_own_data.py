@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from benchmark_fixtures import Call, json_lines, png
+from forking import ForkingServer
 from mmr1.data.conversations import ConversationFile
 from mmr1.data.files import open_rows
 from mmr1.data.problems import Problem, read_problems, write_problems
@@ -218,7 +219,7 @@ def test_what_the_pages_show_is_a_recipe(shown: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(20 * 60)
-def test_a_recipe_of_own_files_runs_whole(tmp_path: Path) -> None:
+def test_a_recipe_of_own_files_runs_whole(server: ForkingServer, tmp_path: Path) -> None:
     project = copy_project(tmp_path)
     mine = project / "mine"
     mine.mkdir()
@@ -227,7 +228,7 @@ def test_a_recipe_of_own_files_runs_whole(tmp_path: Path) -> None:
     saved(mine / "validation", problems("validation", 4))
     held_out = digits.make_problems("test", 8, seed=0, digits=digits.load(held_out=True))
     lines(mine / "test.jsonl", held_out, metadata=lambda one: one.metadata)
-    snakemake(project, "all", recipe=FILES)
+    snakemake(project, "all", recipe=FILES, PATH=server.path)
     results = project / "results/files"
     assert read_json(results / "tiny/eval/vas-seed0/own/scores.json")["n"] == 8
     assert "Own problems" in (results / "report.html").read_text()

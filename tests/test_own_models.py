@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from forking import ForkingServer
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
 from mmr1.recipe import load_recipe
@@ -89,7 +90,7 @@ def test_only_what_is_needed_is_downloaded(project: Path) -> None:
     assert planned(project, released, "downloads") == {"download_model": 1, "prepare_benchmark": 5, "downloads": 1}
 
 
-def test_its_tables_report_and_records_are_made(project: Path, tiny_model_dir: Path) -> None:
+def test_its_tables_report_and_records_are_made(server: ForkingServer, project: Path, tiny_model_dir: Path) -> None:
     """Also where its folder and the prompt have names that a shell and Snakemake would read as something else."""
     name = 'it\'s {model} <r> $(touch pwned) "ü"'
     shutil.copytree(tiny_model_dir, project / "models" / name)
@@ -97,7 +98,7 @@ def test_its_tables_report_and_records_are_made(project: Path, tiny_model_dir: P
     values = recipe(EVALUATE, runs={"mine": {"checkpoint": f"models/{name}"}})
     values["prompts"] = {"evaluation": f"config/prompts/{name}"}
     (project / "own.yaml").write_text(yaml.safe_dump(values))
-    snakemake(project, "all", recipe="own.yaml")
+    snakemake(project, "all", recipe="own.yaml", PATH=server.path)
     results = project / "results/evaluate"
     assert "mine" in (results / "tables/accuracy.md").read_text()
     assert "mine" in (results / "report.html").read_text()

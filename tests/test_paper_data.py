@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from forking import ForkingServer
 from mmr1.data.conversations import ConversationFile
 from mmr1.data.mmr1_rl import with_letter
 from mmr1.data.mmr1_sft import ImageStore, image_key, iter_items
@@ -30,9 +31,9 @@ def png(color: int = 0) -> bytes:
     return data.getvalue()
 
 
-def call(program: str, *words: object) -> subprocess.CompletedProcess[str]:
+def call(program: str, *words: object, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, f"scripts/{program}.py", *map(str, words)],
+        [python, f"scripts/{program}.py", *map(str, words)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -49,7 +50,7 @@ def rl_row(**changes: Any) -> dict[str, Any]:
 
 
 def prepare_rl(
-    folder: Path, model: Path, rows: list[dict[str, Any]], *words: object
+    server: ForkingServer, folder: Path, model: Path, rows: list[dict[str, Any]], *words: object
 ) -> subprocess.CompletedProcess[str]:
     """Run the program on a data set of two files, as the real one has."""
     (folder / "rl").mkdir(parents=True)
@@ -67,12 +68,13 @@ def prepare_rl(
         "prepare_mmr1", "--rl", folder / "rl", "--rows", len(rows), "--processor", model, "--max-prompt-tokens", 60,
         "--benchmark", folder / "benchmark.parquet", "--out", folder / "problems.parquet",
         "--validation", folder / "validation.parquet", "--record", folder / "records/prepare_mmr1/data.json", *words,
+        python=server.python,
     )  # fmt: skip
 
 
-def test_rl_rows_become_problems_in_their_order(tmp_path: Path, tiny_model_dir: Path) -> None:
+def test_rl_rows_become_problems_in_their_order(server: ForkingServer, tmp_path: Path, tiny_model_dir: Path) -> None:
     rows = [rl_row(), rl_row(problem="No mark.", images=[{"bytes": png(1)}, {"bytes": png(2)}]), rl_row(answer=" x=2 ")]
-    done = prepare_rl(tmp_path, tiny_model_dir, rows)
+    done = prepare_rl(server, tmp_path, tiny_model_dir, rows)
     assert done.returncode == 0, done.stderr
     assert "benchmark.parquet: 1 of 3 items have no gold, and validate nothing" in done.stderr
     metrics = json.loads((tmp_path / "records/prepare_mmr1/data.json").read_text())["metrics"]
@@ -94,9 +96,11 @@ BROKEN = {
 }
 
 
-def test_broken_rl_rows_are_named_and_may_be_left_out_up_to_a_bound(tmp_path: Path, tiny_model_dir: Path) -> None:
+def test_broken_rl_rows_are_named_and_may_be_left_out_up_to_a_bound(
+    server: ForkingServer, tmp_path: Path, tiny_model_dir: Path
+) -> None:
     rows = [rl_row(), *BROKEN.values(), rl_row(answer="last")]
-    done = prepare_rl(tmp_path / "allowed", tiny_model_dir, rows, "--max-dropped", len(BROKEN))
+    done = prepare_rl(server, tmp_path / "allowed", tiny_model_dir, rows, "--max-dropped", len(BROKEN))
     assert done.returncode == 0, done.stderr
     problems = read_problems(tmp_path / "allowed/problems.parquet")
     assert [problem.id for problem in problems] == ["rl-00000", f"rl-{len(rows) - 1:05d}"], "numbers do not move"
@@ -105,16 +109,16 @@ def test_broken_rl_rows_are_named_and_may_be_left_out_up_to_a_bound(tmp_path: Pa
     for row, reason in zip(noted, BROKEN, strict=True):
         assert row["reason"].startswith(reason)
 
-    done = prepare_rl(tmp_path / "refused", tiny_model_dir, rows, "--max-dropped", 1)
+    done = prepare_rl(server, tmp_path / "refused", tiny_model_dir, rows, "--max-dropped", 1)
     assert done.returncode == 2
     assert "train-00001.parquet: row 0: expected one <image> mark" in done.stderr
     assert "(2 such rows, 1 may be left out)" in done.stderr
     assert not (tmp_path / "refused/problems.parquet").exists()
 
 
-def test_a_limit_takes_the_first_rows_of_both_sets(tmp_path: Path, tiny_model_dir: Path) -> None:
+def test_a_limit_takes_the_first_rows_of_both_sets(server: ForkingServer, tmp_path: Path, tiny_model_dir: Path) -> None:
     rows = [rl_row(answer=str(number)) for number in range(5)]
-    done = prepare_rl(tmp_path / "rl", tiny_model_dir, rows, "--limit", 2)
+    done = prepare_rl(server, tmp_path / "rl", tiny_model_dir, rows, "--limit", 2)
     assert done.returncode == 0, done.stderr
     assert [problem.answer for problem in read_problems(tmp_path / "rl/problems.parquet")] == ["0", "1"]
 
@@ -126,8 +130,8 @@ def test_a_limit_takes_the_first_rows_of_both_sets(tmp_path: Path, tiny_model_di
     assert {problem.id for problem, _ in train + held_out} == {f"sft-{number:07d}" for number in range(5)}
 
 
-def test_the_rl_set_must_have_its_number_of_rows(tmp_path: Path, tiny_model_dir: Path) -> None:
-    done = prepare_rl(tmp_path, tiny_model_dir, [rl_row(), rl_row()], "--rows", 3)
+def test_the_rl_set_must_have_its_number_of_rows(server: ForkingServer, tmp_path: Path, tiny_model_dir: Path) -> None:
+    done = prepare_rl(server, tmp_path, tiny_model_dir, [rl_row(), rl_row()], "--rows", 3)
     assert done.returncode == 2
     assert "expected 3 rows, found 2" in done.stderr
     assert not (tmp_path / "problems.parquet").exists()

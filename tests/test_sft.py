@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, Trainer
 
 from benchmark_fixtures import Call
+from forking import ForkingServer
 from mmr1.data.conversations import ConversationFile, write_conversations
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
@@ -24,14 +25,16 @@ from mmr1.models.checkpoints import count_weights
 from mmr1.plumbing.disk import bytes_under
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, read_jsonl, write_json
-from mmr1.plumbing.interruption import Interrupted, Interruption
+from mmr1.plumbing.interruption import EXIT_CODE, Interrupted, Interruption
 from mmr1.plumbing.work_folder import WorkFolder
 from mmr1.sft.conversations import IGNORED, Collator, Conversations
 from mmr1.sft.settings import SFTSettings
 from mmr1.sft.train import count_saves, forward_passes, saved_bytes, train_sft
+from trainer_harness import run_ranks
 from work_holder import held_elsewhere
 
 ROOT = Path(__file__).parents[1]
+PROGRAM = ROOT / "scripts/train_sft.py"
 
 SETTINGS = SFTSettings(
     epochs=1,
@@ -265,20 +268,18 @@ def test_a_file_that_is_read_by_the_row_trains_the_same_weights(
 
 @pytest.mark.slow
 def test_the_program_shares_its_work_folder_with_no_other_and_removes_it_at_the_end(
-    tiny_model_dir: Path, pairs: list[tuple[Problem, str]], straight: Path, tmp_path: Path
+    server: ForkingServer, tiny_model_dir: Path, pairs: list[tuple[Problem, str]], straight: Path, tmp_path: Path
 ) -> None:
     words = written_inputs(tmp_path, tiny_model_dir, SETTINGS.model_dump(mode="json"), pairs, pairs[:4])
-    command = [sys.executable, str(ROOT / "scripts/train_sft.py"), *words]
-    with held_elsewhere(tmp_path / "work") as other:
-        refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert refused.returncode == 2
-        line = refused.stderr.splitlines()[-1]
-        assert "Traceback" not in refused.stderr
-        assert f"error: work: expected no other program there, found process {other.pid} on " in line
-    shutil.copytree(straight / "work" / "checkpoint-2", tmp_path / "work" / "checkpoint-2")  # of another job
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert "work/checkpoint-2: saved by a job that differed in inputs" in done.stderr
+    command, log, work = [str(PROGRAM), *words], tmp_path / "log", tmp_path / "work"
+    with held_elsewhere(work) as other:
+        assert server.wait(server.start(command, log)) == 2
+        assert "Traceback" not in log.read_text()
+        line = log.read_text().splitlines()[-1]
+        assert f"error: {work}: expected no other program there, found process {other.pid} on " in line
+    shutil.copytree(straight / "work" / "checkpoint-2", work / "checkpoint-2")  # of another job
+    assert server.wait(server.start(command, log)) == 0, log.read_text()[-4000:]
+    assert f"{work}/checkpoint-2: saved by a job that differed in inputs" in log.read_text()
     assert {path.name for path in tmp_path.iterdir() if "work" in path.name} == set()
     assert read_json(tmp_path / "records/train_sft/tiny.json")["metrics"]["steps"] == 4
 
@@ -357,26 +358,37 @@ def written_inputs(
     train: list[tuple[Problem, str]],
     held: list[tuple[Problem, str]],
 ) -> list[str]:
-    """A command line for a start in `folder`, which writes two/, two.jsonl and records/train_sft/tiny.json there."""
+    """A command line that reads and writes in `folder`: two/, two.jsonl and records/train_sft/tiny.json are written."""
     write_json(folder / "settings.json", settings)
     write_conversations(folder / "train.parquet", train)
     write_conversations(folder / "validation.parquet", held)
-    words = ["--settings", "settings.json", "--model", str(model), "--conversations", "train.parquet"]
-    words += ["--validation", "validation.parquet", "--out", "two", "--metrics", "two.jsonl", "--work", "work"]
-    return [*words, "--record", "records/train_sft/tiny.json"]
+    files = {
+        "settings": "settings.json",
+        "conversations": "train.parquet",
+        "validation": "validation.parquet",
+        "out": "two",
+        "metrics": "two.jsonl",
+        "work": "work",
+        "record": "records/train_sft/tiny.json",
+    }
+    words = [word for option, name in files.items() for word in (f"--{option}", str(folder / name))]
+    return ["--model", str(model), *words]
 
 
-def start_on_two_ranks(folder: Path, *inputs: Any, more: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """The program under torchrun in `folder`, with what `written_inputs` takes, and `more` options."""
-    words = [*written_inputs(folder, *inputs), *more]
+def start_under_torchrun(folder: Path, *inputs: Any) -> subprocess.CompletedProcess[str]:
+    """The program on two ranks as the workflow starts it, with what `written_inputs` takes."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.run(
-        [*torchrun, str(ROOT / "scripts/train_sft.py"), *words],
-        cwd=folder,
+        [*torchrun, str(PROGRAM), *written_inputs(folder, *inputs)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
+
+
+def start_on_two_ranks(server: ForkingServer, folder: Path, *inputs: Any, more: tuple[str, ...] = ()) -> list[int]:
+    """The exit codes of the program's two ranks, with what `written_inputs` takes and `more` options; log-0.log."""
+    return run_ranks(server, folder, "log", [[str(PROGRAM), *written_inputs(folder, *inputs), *more]] * 2)
 
 
 @pytest.mark.slow
@@ -386,10 +398,13 @@ def test_an_image_that_one_of_two_ranks_cannot_decode_is_one_line(
     """It stands behind those that are decoded before training."""
     many = [(replace(problem, id=f"{copy}-{problem.id}"), text) for copy in range(5) for problem, text in pairs]
     many[70] = (replace(many[70][0], question="<image>?", images=(b"PNG",)), many[70][1])
-    done = start_on_two_ranks(tmp_path, tiny_model_dir, SETTINGS.model_dump(mode="json"), many, pairs[:4])
+    done = start_under_torchrun(tmp_path, tiny_model_dir, SETTINGS.model_dump(mode="json"), many, pairs[:4])
     assert done.returncode != 0
     (line,) = {line for line in done.stderr.splitlines() if "train_sft.py: error:" in line}  # each rank says it
-    assert "error: train.parquet: row 70: images[0]: expected an image, found 3 bytes that do not decode" in line
+    assert (
+        f"error: {tmp_path}/train.parquet: row 70: images[0]: expected an image, found 3 bytes that do not decode"
+        in line
+    )
     assert f'File "{ROOT / "scripts"}' not in done.stderr  # the only traceback is torchrun's own
     assert not (tmp_path / "two").exists()
 
@@ -397,9 +412,14 @@ def test_an_image_that_one_of_two_ranks_cannot_decode_is_one_line(
 @pytest.mark.slow
 @pytest.mark.parametrize(("stage", "rows"), [(None, {}), (3, {}), (3, {"packing": 128, "batch_size": 2})])
 def test_two_ranks_learn_what_one_does(
-    tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path, stage: int | None, rows: dict[str, int]
+    server: ForkingServer,
+    tiny_model_dir: Path,
+    pairs: list[tuple[Problem, str]],
+    tmp_path: Path,
+    stage: int | None,
+    rows: dict[str, int],
 ) -> None:
-    """The program under torchrun, with and without ZeRO-3; in some micro-batches no conversation has an image."""
+    """Without ZeRO, started by torchrun, and with ZeRO-3; in some micro-batches no conversation has an image."""
     mixed = [*pairs[:6], *without_images(pairs[6 : 16 if rows else 12])]
     changes = {"micro_batch_size": 1, "evaluate_every": 3, "save_every": 3, **rows}
     settings = SETTINGS.model_copy(update=changes)
@@ -408,8 +428,12 @@ def test_two_ranks_learn_what_one_does(
 
     division = None if stage is None else str(ROOT / f"config/deepspeed/zero{stage}.json")
     chosen = settings.model_dump(mode="json") | {"deepspeed": division}
-    done = start_on_two_ranks(tmp_path, tiny_model_dir, chosen, mixed, mixed[4:8])
-    assert done.returncode == 0, done.stderr[-4000:]
+    inputs = tmp_path, tiny_model_dir, chosen, mixed, mixed[4:8]
+    if stage is None:
+        done = start_under_torchrun(*inputs)
+        assert done.returncode == 0, done.stderr[-4000:]
+    else:
+        assert start_on_two_ranks(server, *inputs) == [0, 0], (tmp_path / "log-0.log").read_text()[-4000:]
 
     one, two = (read_jsonl(tmp_path / f"{name}.jsonl") for name in ("one", "two"))
     assert [row["step"] for row in one] == [row["step"] for row in two] == ([1, 2] if rows else [1, 2, 3])
@@ -431,7 +455,7 @@ def test_two_ranks_learn_what_one_does(
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [None, 3])
 def test_two_ranks_that_were_stopped_go_on_to_the_same_weights(
-    tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path, stage: int | None
+    server: ForkingServer, tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path, stage: int | None
 ) -> None:
     """Stopped after the first step, and what one of the ranks saved last is damaged after the second."""
     division = None if stage is None else str(ROOT / f"config/deepspeed/zero{stage}.json")
@@ -440,15 +464,14 @@ def test_two_ranks_that_were_stopped_go_on_to_the_same_weights(
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     for folder in (straight, stopped):
         folder.mkdir()
-    done = start_on_two_ranks(straight, *inputs)
-    assert done.returncode == 0, done.stderr[-4000:]
+    log = stopped / "log-0.log"
+    assert start_on_two_ranks(server, straight, *inputs) == [0, 0], (straight / "log-0.log").read_text()[-4000:]
     for steps in (1, 2):
-        done = start_on_two_ranks(stopped, *inputs, more=("--deadline-minutes", "0"))
-        assert f"saved with {steps} steps done" in done.stderr
+        assert start_on_two_ranks(server, stopped, *inputs, more=("--deadline-minutes", "0")) == [EXIT_CODE] * 2
+        assert f"saved with {steps} steps done" in log.read_text()
     flip_a_bit(stopped / "work" / "checkpoint-2" / "rng_state_1.pth")
-    done = start_on_two_ranks(stopped, *inputs)
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert "rng_state_1.pth: expected sha256" in done.stderr
-    assert "going on from work/checkpoint-1: 1 steps done" in done.stderr
+    assert start_on_two_ranks(server, stopped, *inputs) == [0, 0], log.read_text()[-4000:]
+    assert "rng_state_1.pth: expected sha256" in log.read_text()
+    assert f"going on from {stopped}/work/checkpoint-1: 1 steps done" in log.read_text()
     for name in ("two/model.safetensors", "two.jsonl"):
         assert (stopped / name).read_bytes() == (straight / name).read_bytes()

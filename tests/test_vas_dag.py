@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from forking import ForkingServer
 from mmr1.data import contracts
 from mmr1.plumbing.files import read_json, read_jsonl
 from project import copy_project, environment, snakemake
@@ -50,10 +51,10 @@ def test_a_run_samples_scores_and_draws_what_its_refresh_and_sampler_ask_for(
     assert sum(count for name, count in found.items() if name.startswith("train_grpo")) == 2
 
 
-def test_a_run_that_observes_writes_the_schedules_that_it_used(project: Path) -> None:
+def test_a_run_that_observes_writes_the_schedules_that_it_used(server: ForkingServer, project: Path) -> None:
     rounds = [f"{RUNS}/mopps/seed0/round{r}" for r in range(2)]
     targets = [f"{folder}/calibration.jsonl" for folder in rounds]
-    snakemake(project, "--", *targets, recipe=RECIPE)
+    snakemake(project, "--", *targets, recipe=RECIPE, PATH=server.path)
     assert "Nothing to be done" in snakemake(project, "--", *targets, recipe=RECIPE)
 
     rows = [

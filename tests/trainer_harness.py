@@ -1,70 +1,21 @@
-"""Runs of `train_grpo.py` for tests: what they are given, how they are started and stopped, and what they leave."""
+"""Runs of `train_grpo.py` for tests: what they are given, how their ranks are started, and what they leave."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forking import ForkingServer
 from grpo_fixtures import TINY
 from mmr1.data import contracts
 from mmr1.data.problems import Problem, write_problems
 from mmr1.models.tiny import TinyArchitecture, build
 from mmr1.plumbing.files import files_under, read_json, sha256
 
+PROGRAM = Path(__file__).parents[1] / "scripts/train_grpo.py"
 OUTPUTS = ("out", "state-out", "rollouts", "rewards", "metrics", "timings", "validation-out")
-
-
-class Trainers:
-    """A server that forks trainers (see `trainer_server.py`)."""
-
-    def __init__(self) -> None:
-        self._server = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("trainer_server.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert self._answer() == "ready"
-
-    def start(self, argv: Sequence[str], log: Path, kill: Sequence[Any] | None = None, **environment: str) -> int:
-        """Start a trainer and return its process id."""
-        self._ask({"argv": list(argv), "log": str(log), "kill": kill, "environment": environment})
-        return int(self._answer())
-
-    def wait(self, process: int) -> int:
-        """The exit code of a trainer, or minus the signal that ended it."""
-        self._ask({"wait": process})
-        return int(self._answer())
-
-    def close(self) -> None:
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait(timeout=60)
-
-    def _ask(self, request: dict[str, Any]) -> None:
-        assert self._server.stdin is not None
-        print(json.dumps(request), file=self._server.stdin, flush=True)
-
-    def _answer(self) -> str:
-        assert self._server.stdout is not None
-        return self._server.stdout.readline().strip()
-
-
-@contextmanager
-def trainers() -> Iterator[Trainers]:
-    server = Trainers()
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 @dataclass
@@ -116,7 +67,8 @@ class Setup:
         }
         options |= {name.replace("_", "-"): value for name, value in more.items()}
         given = ((f"--{name}", value) for name, value in options.items() if value is not None)
-        return [str(word) for name, value in given for word in (name, *(value if isinstance(value, list) else [value]))]
+        words = [word for name, value in given for word in (name, *(value if isinstance(value, list) else [value]))]
+        return [str(word) for word in (PROGRAM, *words)]
 
     def log(self, out: str) -> Path:
         return self.folder / f"{out}.log"
@@ -132,14 +84,17 @@ class Setup:
 
 
 def run_ranks(
-    server: Trainers,
-    setup: Setup,
+    server: ForkingServer,
+    folder: Path,
     out: str,
     commands: Sequence[Sequence[str]],
     kills: Mapping[int, Sequence[Any]] | None = None,
     **environment: str,
 ) -> list[int]:
-    """The exit codes of one process a command line, each a rank of one job; `kills` are by rank, as in `start`."""
+    """The exit codes of one process per command line, each a rank of one job; `kills` are by rank, as in `start`.
+
+    Each has its log, OUT-RANK.log in the folder.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = {
@@ -148,13 +103,13 @@ def run_ranks(
             "WORLD_SIZE": str(len(commands)),
         } | environment
     kills = kills or {}
-    processes = [
+    running = [
         server.start(
-            command, setup.log(f"{out}-{rank}"), kills.get(rank), **place, RANK=str(rank), LOCAL_RANK=str(rank)
+            command, folder / f"{out}-{rank}.log", kills.get(rank), **place, RANK=str(rank), LOCAL_RANK=str(rank)
         )
         for rank, command in enumerate(commands)
     ]
-    return [server.wait(process) for process in processes]
+    return [server.wait(one) for one in running]
 
 
 def division(stage: int, offload: bool = False) -> dict[str, Any]:

@@ -132,7 +132,8 @@ def test_one_flipped_byte_in_the_sft_checkpoint_ends_generate_with_one_line(
     write_problems("own.parquet", digit_problems[:2])
     flip(WEIGHTS, WEIGHTS.stat().st_size - 4)  # the last mantissa of a weight: nobody would see it
     words = ["--model", MODEL, "--problems", "own.parquet", "--out", R / "r.parquet", "--seed", "0", "--n", "1"]
-    words += ["--temperature", "1", "--max-tokens", "2", "--record", R / "records/generate/r.json"]
+    words += ["--engine", "transformers", "--temperature", "1", "--max-tokens", "2"]
+    words += ["--record", R / "records/generate/r.json"]
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         run(lambda: call("generate", *words))
