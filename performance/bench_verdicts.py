@@ -2,7 +2,7 @@ r"""How long verdicts take: mmr1.rewards against a plain loop of `verify(parse(g
 
     python performance/bench_verdicts.py --predictions DIR [--problems 300] [--rollouts 32] [--workers 2]
 
-DIR holds `<benchmark>/*.jsonl.gz`, one file a model, rows with `id`, `answer` and `official_extraction`. A problem's
+DIR holds `<benchmark>/*.jsonl.gz`, one file per model, rows with `id`, `answer` and `official_extraction`. A problem's
 group is `--rollouts` draws, with replacement and a fixed seed, from what the models answered to it: many repeats, as in
 training, though answers of different models repeat less than those of one. Both sides get the same strings, and the
 plain loop runs in one process. Ratios are of wall-clock and of processor time; the second says what a busy machine

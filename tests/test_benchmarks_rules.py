@@ -1,4 +1,4 @@
-"""What counts as right: one line an item that real data or real models have taught."""
+"""What counts as right: one line per item that real data or real models have taught."""
 
 import time
 from typing import Any

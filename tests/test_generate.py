@@ -67,7 +67,7 @@ def command_line(given: dict[str, object]) -> list[str]:
 
 
 def test_rows(run_generate: Generate, digit_problems: list[Problem]) -> None:
-    """n rows a problem, in order, with the seeds that `derive` gives."""
+    """n rows per problem, in order, with the seeds that `derive` gives."""
     rows = run_generate().to_pylist()
     assert [(row["problem_id"], row["rollout"]) for row in rows] == [
         (problem.id, index) for problem in digit_problems[:11] for index in range(2)

@@ -36,7 +36,7 @@ def test_the_estimate_is_what_a_small_model_uses(tmp_path: Path, stage: int, way
 
 
 def test_the_seven_billion_model_on_eight_ranks() -> None:
-    """Under ZeRO-3 an eighth each of: 2 bytes a weight, 12 for the optimizer, 4 for gradients."""
+    """Under ZeRO-3 an eighth each of: 2 bytes per weight, 12 for the optimizer, 4 for gradients."""
     config = Qwen2_5_VLConfig(text_config=TEXT_7B, vision_config=VISION_7B, tie_word_embeddings=False)
     weights = count_parameters(config)
     assert weights == 8_292_166_656  # as the released checkpoint's index says

@@ -119,7 +119,7 @@ def test_length_is_dapos_equation_13(tokens: int, penalty: float) -> None:
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [([1.0], "expected 2 numbers, one a response, found 1"), ([0.0, float("nan")], "expected a finite number")],
+    [([1.0], "expected 2 numbers, one per response, found 1"), ([0.0, float("nan")], "expected a finite number")],
 )
 def test_a_reward_that_is_no_number_for_each_response_is_refused(
     verifier: Verifier, monkeypatch: pytest.MonkeyPatch, values: list[float], message: str

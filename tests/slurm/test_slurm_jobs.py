@@ -51,7 +51,7 @@ def test_a_node_that_goes_down_takes_no_finished_work_with_it(cluster: Cluster, 
 
 
 def test_ranks_of_several_nodes_find_each_other(cluster: Cluster, checkout: Checkout) -> None:
-    """Two GPUs on each of two nodes: srun starts torchrun on both, and torchrun one process a GPU."""
+    """Two GPUs on each of two nodes: srun starts torchrun on both, and torchrun one process per GPU."""
     resources = "resources: {sft: {nodes: 2, gpus: 2, threads: 4}}"
     recipe = checkout.folder / RECIPE
     recipe.write_text(f"{recipe.read_text()}\n{resources}\n")

@@ -46,7 +46,7 @@ TRAINING_ROLLOUTS = ROLLOUTS.append(pa.field("step", pa.int32(), nullable=False)
     pa.field("slot", pa.int32(), nullable=False)
 )
 
-# One row a rollout, in the order of the rollouts they judge.
+# One row per rollout, in the order of the rollouts they judge.
 REWARDS = pa.schema(
     [
         pa.field("problem_id", pa.string(), nullable=False),

@@ -36,7 +36,7 @@ class Group:
     judged: list[Judged]
 
     def rewards(self, settings: GRPOSettings) -> list[float]:
-        """The weighted sum of the run's rewards, one a rollout."""
+        """The weighted sum of the run's rewards, one per rollout."""
         return [one.total(settings.rewards) for one in self.judged]
 
 

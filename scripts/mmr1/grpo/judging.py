@@ -45,7 +45,9 @@ def judge(rewards: Mapping[str, Weighted], responses: Sequence[Response], verifi
 def _scores(chosen: Weighted, responses: Sequence[Response], verifier: Verifier) -> Scores:
     scores: Scores = chosen.module.score(responses, chosen.settings, verifier)
     if len(scores.values) != len(responses):
-        raise UserError(f"{chosen.file}: expected {len(responses)} numbers, one a response, found {len(scores.values)}")
+        raise UserError(
+            f"{chosen.file}: expected {len(responses)} numbers, one per response, found {len(scores.values)}"
+        )
     for response, value in zip(responses, scores.values, strict=True):
         if not math.isfinite(value):
             raise UserError(f"{chosen.file}: expected a finite number, found {value} for {response.text!r}")

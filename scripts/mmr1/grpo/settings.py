@@ -36,7 +36,7 @@ class GRPOMachine(Machine):
 class GRPOSettings(Section):
     """Settings of GRPO: the recipe's section `grpo`."""
 
-    # The batch. Problems a step come from the schedule.
+    # The batch. The problems of a step come from the schedule.
     group_size: int = Field(8, ge=2, description="rollouts per problem (n)")
     mini_batch_size: int = Field(
         512, ge=1, description="problems an optimizer update (`global batch`); at most all of the step"

@@ -92,7 +92,7 @@ class Work:
         return [read_json(self.steps / f"{step:0{DIGITS}d}" / "logs.json") for step in steps]
 
     def join_tables(self, steps: Iterable[int], name: str, schema: pa.Schema, out: Path) -> None:
-        """Write one table of all finished steps, a row group a step."""
+        """Write one table of all finished steps, a row group per step."""
         with contracts.writer(out, schema) as writer:
             for step in steps:
                 writer.write_table(self.table(step, name, schema))

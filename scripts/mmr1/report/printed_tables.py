@@ -77,7 +77,7 @@ class Table:
     header: list[str]
     rows: list[list[str]]
     notes: list[str]
-    records: list[dict[str, Any]]  # one a number, for CSV
+    records: list[dict[str, Any]]  # one per number, for CSV
 
 
 Paper = Mapping[tuple[str, str], Mapping[str, Decimal | None]]

@@ -37,7 +37,7 @@ def markdown(table: Table) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """One line a number, with its interval and what the paper has. What a spreadsheet would compute begins with `'`."""
+    """One line per number, with its interval and the paper's. What a spreadsheet would compute begins with `'`."""
     buffer = io.StringIO()
     if table.records:
         writer = csv.DictWriter(buffer, table.records[0].keys(), lineterminator="\n")

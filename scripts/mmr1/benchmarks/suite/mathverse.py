@@ -75,7 +75,7 @@ def _answer_type(answer: str, choices: tuple[str, ...] | None) -> str:
 
 
 def _listed(question: str) -> tuple[str, ...] | None:
-    """The choices under "Choices:", one a letter from A on; None if there are none."""
+    """The choices under "Choices:", one per letter from A on; None if there are none."""
     section = _CHOICES.search(question)
     if not section:
         return None

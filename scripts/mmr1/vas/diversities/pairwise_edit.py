@@ -1,7 +1,7 @@
 """Pairwise edit distance (App. A.3): mean over pairs of responses of d², d = Levenshtein distance / the longer length.
 
-In [0, 1]: 0 if all responses are equal. Two empty responses have d = 0. It costs N² comparisons a group: about 40 times
-the default.
+In [0, 1]: 0 if all responses are equal. Two empty responses have d = 0. It costs N² comparisons per group: about 40
+times the default.
 """
 
 from itertools import pairwise
