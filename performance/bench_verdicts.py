@@ -111,7 +111,7 @@ def compare(pairs: list[Pair], workers: int, seconds: float) -> None:
         report("judge, the verdicts known", len(pairs), *again.read())
         print(f"  time-outs {verifier.timeouts}")
     differing = [pair for pair, a, b in zip(pairs, plain, outcomes, strict=True) if a != (b is Outcome.EQUAL)]
-    print(f"  ratio {plain_wall / wall:.1f} in wall-clock, {plain_processor / processor:.1f} a core; ", end="")
+    print(f"  ratio {plain_wall / wall:.1f} in wall-clock, {plain_processor / processor:.1f} per core; ", end="")
     print(f"{len(differing)} verdicts differ; {FULL_PASS} rollouts at this rate: ", end="")
     print(f"{wall / len(pairs) * FULL_PASS / 60:.1f} min, {processor / workers / len(pairs) * FULL_PASS / 60:.1f} idle")
     if differing:
@@ -127,7 +127,7 @@ def start(verifier: Verifier) -> Clock:
 
 
 def report(what: str, rollouts: int, wall: float, processor: float) -> None:
-    print(f"  {what:26} {wall:8.2f} s  {processor:8.2f} s of processor  {wall / rollouts * 1e3:7.3f} ms a rollout")
+    print(f"  {what:26} {wall:8.2f} s  {processor:8.2f} s of processor  {wall / rollouts * 1e3:7.3f} ms per rollout")
 
 
 def hang(workers: int, seconds: float = 2.0) -> None:

@@ -91,6 +91,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/")
     args = parser.parse_args()
+    if not (args.data / "predictions").is_dir():
+        print(f"{args.data}: no published outputs to compare with, see --help")
+        return
     with Verifier(workers=2, seconds=10.0) as verifier:
         vision = [read_mathvision(path) for path in files(args.data, "mathvision")]
         vista = [read_mathvista(path) for path in files(args.data, "mathvista")]

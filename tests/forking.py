@@ -1,4 +1,4 @@
-"""A `python` for tests whose programs need not import torch and its like again: a server has, and forks."""
+"""A `python` for tests whose programs need not import torch, or Snakemake, again: a server has, and forks."""
 
 import json
 import os
@@ -10,8 +10,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from project import environment
 
 SERVER = Path(__file__).with_name("forking_server.py")
 
@@ -36,15 +34,16 @@ sys.exit(code)
 class ForkingServer:
     """Starts programs, as its `python` does (see `forking_server.py`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, libraries: str = "torch", environment: str | Path = sys.executable) -> None:
+        """What it has imported, `torch` and its like or `snakemake`, and an environment's Python, which has them."""
         self._folder = Path(tempfile.mkdtemp(prefix="forking-"))  # a socket's path is short
         self._socket = str(self._folder / "socket")
         self.python = str(self._folder / "python")
         base = getattr(sys, "_base_executable", sys.executable)
-        Path(self.python).write_text(SHIM.format(python=base, environment=sys.executable, socket=self._socket))
+        Path(self.python).write_text(SHIM.format(python=base, environment=str(environment), socket=self._socket))
         Path(self.python).chmod(0o755)
         self._server = subprocess.Popen(
-            [sys.executable, str(SERVER), self._socket],
+            [environment, str(SERVER), self._socket, libraries],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -80,7 +79,7 @@ class ForkingServer:
     @property
     def path(self) -> str:
         """PATH with this `python` first, for Snakemake."""
-        return f"{self._folder}:{environment()['PATH']}"
+        return f"{self._folder}:{os.environ['PATH']}"
 
     def close(self) -> None:
         assert self._server.stdin is not None

@@ -26,7 +26,14 @@ from interventions import intervene
 SCRIPTS = str(Path(__file__).resolve().parents[1] / "scripts")
 
 
-def import_libraries() -> None:
+def import_snakemake() -> None:
+    """What takes Snakemake long to import, and the workflow."""
+    import pydantic  # noqa: F401
+    import snakemake.cli  # noqa: F401
+    import yaml  # noqa: F401
+
+
+def import_torch() -> None:
     """What takes programs long to import."""
     import datasets  # noqa: F401
     import deepspeed  # noqa: F401
@@ -108,7 +115,7 @@ def run_program(argv: Sequence[str], cwd: str, environment: dict[str, str], kill
 
 
 if __name__ == "__main__":
-    import_libraries()
+    {"torch": import_torch, "snakemake": import_snakemake}[sys.argv[2]]()
     gc.freeze()  # so that no process looks through what they all share
     if request := serve(sys.argv[1]):
         code = run_program(**request)

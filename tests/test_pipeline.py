@@ -26,7 +26,7 @@ from mmr1.data.prompts import PromptEncoder
 from mmr1.models.checkpoints import load_processor
 from mmr1.plumbing.files import read_json, read_jsonl
 from project import TINY as RECIPE
-from project import command, copy_project, environment, snakemake
+from project import command, copy_project, environment, forking_server, snakemake
 
 ROOT = Path(__file__).parents[1]
 R = "results/tiny"
@@ -338,7 +338,11 @@ def test_a_failed_job_shows_the_end_of_its_log(project: Path) -> None:
 )
 def test_a_wrong_recipe_is_one_line_before_any_job(project: Path, value: str, message: str) -> None:
     done = subprocess.run(
-        [*command("-n"), "--config", value, "--", "all"], cwd=project, env=environment(), capture_output=True, text=True
+        [forking_server().python, *command("-n"), "--config", value, "--", "all"],
+        cwd=project,
+        env=environment(),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2
     (said,) = [line for line in done.stderr.splitlines() if not line.startswith("Using profile")]

@@ -13,7 +13,7 @@ import yaml
 from mmr1.plumbing.errors import UserError
 from mmr1.provenance.kept_recipe import KeptRecipe, differences, training_values
 from mmr1.recipe import check_files, load_recipe, read_recipe
-from project import ROOT, TINY, command, copy_project, environment, stand_in_python
+from project import ROOT, TINY, command, copy_project, environment, forking_server, stand_in_python
 from rules import rules
 
 DRIVER = ROOT / ".envs/driver/bin/python"
@@ -147,7 +147,11 @@ def in_driver(program: str, *words: str, cwd: Path = ROOT) -> str:
 def call(project: Path, *words: str, recipe: str = TINY, **variables: str) -> tuple[int, list[str]]:
     """Snakemake's exit code, and the lines that the recipe's check says."""
     done = subprocess.run(
-        command(*words, recipe=recipe), cwd=project, env=environment(**variables), capture_output=True, text=True
+        [forking_server().python, *command(*words, recipe=recipe)],
+        cwd=project,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
     )
     return done.returncode, [line for line in done.stderr.splitlines() if line.startswith(("recipe: ", "Traceback"))]
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from project import forking_server
 from slurm.cluster import Cluster, wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -139,8 +140,11 @@ class Checkout:
 
     def due(self, *targets: str, recipe: str = RECIPE, options: Sequence[str] = ()) -> Counter[str]:
         """How many jobs of each rule a dry run would do."""
-        said = self.call("--profile", "slurm", "--dry-run", "--configfile", recipe, *options, "--", *targets)
-        return Counter(re.findall(r"^(?:local)?rule (?!all:)(\w+):$", said, re.M))
+        words = ["--profile", "slurm", "--dry-run", "--configfile", recipe, *options, "--", *targets]
+        command = [forking_server().python, snakemake(), *words]
+        done = subprocess.run(command, cwd=self.folder, env=_environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-6000:]
+        return Counter(re.findall(r"^(?:local)?rule (?!all:)(\w+):$", done.stdout + done.stderr, re.M))
 
     def journal(self) -> list[dict[str, Any]]:
         """What stand-ins said, in order."""
