@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -85,4 +84,3 @@ class ForkingServer:
         assert self._server.stdin is not None
         self._server.stdin.close()
         self._server.wait(timeout=60)
-        shutil.rmtree(self._folder)

@@ -1,9 +1,9 @@
 """Runs programs in processes of their own: what takes seconds to import is imported once, then this forks.
 
-Listens at a Unix socket, until its standard input ends. Who connects sends a byte with three open files, for the
-program's streams, and a line of JSON: `argv`, `cwd`, `environment` and `kill` (see `interventions.py`). The answer,
-once the program has ended, is its exit code, or minus the signal that ended it. A program of another checkout has that
-one's modules.
+Listens at a Unix socket until its standard input ends, and removes the socket's folder then. Who connects sends a byte
+with three open files, for the program's streams, and a line of JSON: `argv`, `cwd`, `environment` and `kill` (see
+`interventions.py`). The answer, once the program has ended, is its exit code, or minus the signal that ended it. A
+program of another checkout has that one's modules.
 """
 
 import atexit
@@ -12,6 +12,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -117,7 +118,10 @@ def run_program(argv: Sequence[str], cwd: str, environment: dict[str, str], kill
 if __name__ == "__main__":
     {"torch": import_torch, "snakemake": import_snakemake}[sys.argv[2]]()
     gc.freeze()  # so that no process looks through what they all share
-    if request := serve(sys.argv[1]):
+    request = serve(sys.argv[1])
+    if request is None:
+        shutil.rmtree(Path(sys.argv[1]).parent)
+    else:
         code = run_program(**request)
         threading._shutdown()
         atexit._run_exitfuncs()
