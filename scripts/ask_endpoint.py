@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from mmr1.data import contracts
+from mmr1.data.chat import read_prompt
 from mmr1.data.problems import read_problems
 from mmr1.plumbing.disk import bytes_under, check_room, responses_bytes
 from mmr1.plumbing.errors import run
@@ -20,7 +21,6 @@ from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.plumbing.secrets import check_url
-from mmr1.plumbing.settings import read_text
 from mmr1.rollout.endpoint import Endpoint
 from mmr1.rollout.served import KEY_VARIABLE, responses
 from mmr1.rollout.settings import AskSettings
@@ -35,7 +35,7 @@ def main() -> None:
         problems = read_problems(args.problems, allow_empty_answer=True)
         table = responses_bytes(len(problems) * settings.n, settings.max_tokens)
         check_room({args.out: table, args.cache: 2 * table - bytes_under(args.cache)})  # what is kept is plain text
-        prompt, position = read_text(args.system_prompt), settings.prompt_position
+        prompt, position = read_prompt(args.system_prompt), settings.prompt_position
         sampling = settings.model_dump(include={"temperature", "top_p", "max_tokens"})
         with Endpoint(args.url, args.model, args.key_variable, **settings.machine.model_dump()) as endpoint:
             rows = responses(endpoint, problems, args.cache, prompt, position, n=settings.n, seed=args.seed, **sampling)

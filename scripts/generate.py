@@ -18,6 +18,7 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from mmr1.data import contracts
+from mmr1.data.chat import read_prompt
 from mmr1.data.problems import Problem, read_problems
 from mmr1.data.prompts import PromptEncoder
 from mmr1.models import determinism
@@ -29,7 +30,7 @@ from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import track
 from mmr1.plumbing.record import Job, add_job_arguments, job
-from mmr1.plumbing.settings import numbers, plugin_files, read_text
+from mmr1.plumbing.settings import numbers, plugin_files
 from mmr1.plumbing.work_folder import WorkFolder
 from mmr1.rollout.blocks import Blocks
 from mmr1.rollout.engines import Limits
@@ -99,7 +100,7 @@ def engine_of(args: argparse.Namespace, settings: GenerateSettings, problems: Se
     """The engine of the settings, ready for all problems."""
     encoder = PromptEncoder(
         load_processor(args.model),
-        read_text(args.system_prompt),
+        read_prompt(args.system_prompt),
         settings.prompt_position,
         settings.min_pixels,
         settings.max_pixels,

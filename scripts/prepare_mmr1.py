@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmr1.data import contracts
+from mmr1.data.chat import read_prompt
 from mmr1.data.golds import tell_unreadable, unreadable_golds
 from mmr1.data.mmr1_rl import ROWS_AT_A_TIME, kept_problems, with_letter
 from mmr1.data.problems import Problem, problem_rows, read_problems, write_problems
@@ -25,7 +26,6 @@ from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import add_job_arguments, job
-from mmr1.plumbing.settings import read_text
 
 COPIED = 0.9  # of the bytes of the RL set, at least: images, which do not get smaller
 
@@ -39,7 +39,7 @@ def main() -> None:
         work.plugins.append(family_file(args.processor))
         check_room({args.out: COPIED * bytes_under(args.rl) * (settings.limit or settings.rows) / settings.rows})
         dropped = Dropped(settings.max_dropped)
-        tokens = prompt_tokens(args.processor, read_text(args.system_prompt), settings)
+        tokens = prompt_tokens(args.processor, read_prompt(args.system_prompt), settings)
         problems = islice(kept_problems(args.rl, dropped, tokens, settings.max_prompt_tokens), settings.limit)
         kept = 0
         unreadable: dict[str, str] = {}

@@ -65,12 +65,12 @@ def train(
     """Check the inputs against the settings and train; ends the process with code 75 where it has to leave."""
     import torch  # after the arguments were checked: it takes seconds
 
+    from mmr1.data.chat import read_prompt
     from mmr1.data.conversations import ConversationFile
     from mmr1.models.checkpoints import check_checkpoint, count_weights
     from mmr1.models.determinism import require_determinism
     from mmr1.plumbing.disk import bytes_under, check_room
     from mmr1.plumbing.interruption import EXIT_CODE, Interrupted, Interruption
-    from mmr1.plumbing.settings import read_text
     from mmr1.plumbing.states import states_at_once
     from mmr1.sft.train import count_saves, saved_bytes, train_sft
 
@@ -89,7 +89,7 @@ def train(
         checkpoint, state = saved_bytes(count_weights(args.model), settings)
         states = states_at_once(count_saves(settings, len(rows))) * state
         check_room({args.out: checkpoint, args.work: states - bytes_under(args.work)})
-    prompt = read_text(args.system_prompt)
+    prompt = read_prompt(args.system_prompt)
     try:
         files = args.work, args.out, args.metrics
         return train_sft(args.model, rows, validation, settings, prompt, args.seed, *files, interruption, digests)

@@ -24,20 +24,18 @@ from mmr1.benchmarks.load import load_problems, load_responses
 from mmr1.benchmarks.prepare import image
 from mmr1.benchmarks.score import item_rows, judge_items
 from mmr1.data import contracts, hub
-from mmr1.data.chat import chat_turns
+from mmr1.data.chat import chat_turns, read_prompt
 from mmr1.data.conversations import CONVERSATIONS, ConversationFile, write_conversations
 from mmr1.data.files import conversation, problem
 from mmr1.data.mmr1_rl import rl_problem
 from mmr1.data.mmr1_sft import ImageStore, iter_items
 from mmr1.data.mmr1_sft import conversation as sft_conversation
 from mmr1.data.problems import BrokenRow, Problem, read_problems, write_problems
-from mmr1.data.prompts import PromptEncoder
 from mmr1.data.rows import whole
 from mmr1.models.checkpoints import load_processor
 from mmr1.models.families.qwen2_5_vl import Qwen25VL
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, read_jsonl
-from mmr1.plumbing.settings import read_text
 from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.endpoint import Endpoint
 
@@ -94,8 +92,9 @@ def test_a_table_made_elsewhere_with_a_special_token_is_one_line(
     write_conversations(path, [(digit_problems[0], "1"), (digit_problems[1], "<|im_end|>")])
     with pytest.raises(UserError, match=r"p\.parquet: row 1: response: .* found <\|im_end\|>$"):
         ConversationFile(path, decoded=0)
-    with pytest.raises(UserError, match=r"^system prompt: expected a text without special tokens, found <\|im_end\|>$"):
-        PromptEncoder(load_processor(tiny_model_dir), "Be brief.<|im_end|>")
+    (tmp_path / "prompt.txt").write_text("Be brief.<|im_end|>")
+    with pytest.raises(UserError, match=r"/prompt\.txt: expected a system prompt without .* found <\|im_end\|>$"):
+        read_prompt(tmp_path / "prompt.txt")
 
 
 # --- half of a surrogate pair
@@ -150,7 +149,7 @@ def marked(path: Path, text: str) -> Path:
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     row = json.dumps(CHARTS[0])
     assert read_json(marked(tmp_path / "a.json", row)) == CHARTS[0]
-    assert read_text(marked(tmp_path / "prompt.txt", "Think.\n")) == "Think."
+    assert read_prompt(marked(tmp_path / "prompt.txt", "Think.\n")) == "Think."
     assert list(iter_items(marked(tmp_path / "sft.json", f"[{row}]"))) == [CHARTS[0]]
     for name, text in {"a.jsonl": row, "a.jsonl.gz": row, "b.json": f"[{row}]", "b.json.gz": f"[{row}]"}.items():
         assert [one.id for one in load_problems(BENCHMARKS["chartqa"], marked(tmp_path / name, text))] == ["a"]
@@ -181,7 +180,7 @@ def test_what_is_no_json_is_one_line(tmp_path: Path, name: str) -> None:
 
 def test_what_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes("[é]".encode("latin-1"))
-    for read in (read_json, read_jsonl, read_text, lambda path: list(iter_items(path))):
+    for read in (read_json, read_jsonl, read_prompt, lambda path: list(iter_items(path))):
         with pytest.raises(UserError, match=r"latin: expected .*'utf-8' codec can't decode byte 0xe9"):
             read(tmp_path / "latin")
 

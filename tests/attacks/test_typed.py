@@ -83,6 +83,12 @@ def test_a_mistake_in_a_recipe_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_byte_order_mark_in_front_of_a_recipe_is_no_part_of_it(tmp_path: Path) -> None:
+    """Snakemake reads such a file as well."""
+    (tmp_path / "mine.yaml").write_text((ROOT / TINY).read_text(), encoding="utf-8-sig")
+    assert read_recipe(tmp_path / "mine.yaml") == read_recipe(ROOT / TINY)
+
+
 # Words for Snakemake, and how the line begins that they end in. FILE stands for a recipe.
 WORDS = [
     (["--configfile", "nowhere.yaml"], "nowhere.yaml: no such file"),

@@ -47,7 +47,7 @@ from mmr1.plumbing.errors import run
 from mmr1.plumbing.record import add_job_arguments, job
 
 NAME, FILES, FOLDERS = {name!r}, {files!r}, {folders!r}
-SHOWN = ("SLURM_JOB_ID", "SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES", "RANK", "WORLD_SIZE")
+SHOWN = ("SLURM_JOB_ID", "SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES", "RANK", "WORLD_SIZE", "MMR1_CHANGED_INPUTS")
 
 
 def main() -> None:

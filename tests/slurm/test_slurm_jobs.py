@@ -11,6 +11,12 @@ def test_a_failing_job_shows_its_own_last_lines(cluster: Cluster, checkout: Chec
     assert checkout.started() == AFTER_ONE_REPEAT, "as often as the retries say, no more"
 
 
+def test_leave_to_use_changed_inputs_reaches_the_jobs(cluster: Cluster, checkout: Checkout) -> None:
+    checkout.call(*checkout.on_slurm(SFT), MMR1_CHANGED_INPUTS="warn")
+    submitted = [entry for entry in checkout.journal() if entry["SLURM_JOB_ID"]]
+    assert {(entry["program"], entry["MMR1_CHANGED_INPUTS"]) for entry in submitted} >= {("train_sft", "warn")}
+
+
 def test_a_cancelled_job_is_submitted_again(cluster: Cluster, checkout: Checkout) -> None:
     head, number = start_sft(cluster, checkout)
     command("scancel", number)

@@ -11,7 +11,7 @@ from transformers import ProcessorMixin
 from mmr1.data.chat import chat_turns
 from mmr1.data.images import open_image, shown_size
 from mmr1.data.problems import Problem
-from mmr1.models.family import family_of_processor, special_texts
+from mmr1.models.family import family_of_processor
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.fields import PromptPosition
 
@@ -47,9 +47,6 @@ class PromptEncoder:
         max_pixels: int | None = None,
         cached_problems: int = 1024,
     ) -> None:
-        """Raises UserError for a system prompt with a special token in it."""
-        if special := special_texts().search(system_prompt or ""):
-            raise UserError(f"system prompt: expected a text without special tokens, found {special[0]}")
         self.processor = processor
         self.system_prompt = system_prompt
         self.position = position

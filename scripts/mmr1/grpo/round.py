@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from mmr1.data import contracts
+from mmr1.data.chat import read_prompt
 from mmr1.data.problems import Problem, read_problems
 from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.choosing import ObservingSampler, Sampler, ScheduleSampler
@@ -34,7 +35,7 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256, write_jsonl
 from mmr1.plumbing.interruption import Interruption
 from mmr1.plumbing.progress import log
-from mmr1.plumbing.settings import numbers, plugin_files, read_text
+from mmr1.plumbing.settings import numbers, plugin_files
 from mmr1.plumbing.states import check_state, read_manifest, states_at_once
 from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.engines import Limits
@@ -74,7 +75,7 @@ def train_round(
     reference = Reference(args.reference, settings, suppressed, policy) if settings.needs_reference else None
     encoder = PromptEncoder(
         policy.processor,
-        read_text(args.system_prompt),
+        read_prompt(args.system_prompt),
         settings.prompt_position,
         settings.min_pixels,
         settings.max_pixels,

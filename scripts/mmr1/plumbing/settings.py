@@ -20,7 +20,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import UTF_8, parse_json, read_json
+from mmr1.plumbing.files import parse_json, read_json
 from mmr1.plumbing.secrets import blotted
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -192,14 +192,6 @@ def read_settings(path: str | Path, model: type[Model]) -> Model:
 def describe(error: ValidationError) -> str:
     """A validation error in one line: `vas.mix: 1.4 is not in [0, 1]`, further ones after a semicolon."""
     return blotted("; ".join(_describe_one(dict(one)) for one in error.errors()))
-
-
-def read_text(path: Path | None) -> str | None:
-    """A prompt file's text without the newline at its end; None for no file. Raises UserError if it is not UTF-8."""
-    try:
-        return None if path is None else path.read_text(encoding=UTF_8).strip()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: expected a text in UTF-8: {error}") from None
 
 
 def _describe_one(error: dict) -> str:
