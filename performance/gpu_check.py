@@ -546,8 +546,8 @@ def measure_update(
         **utilisation,
         held_gibibytes=held,
         peak_gibibytes=peak_gibibytes(),
-        estimated_gibibytes=sum(expected.values()) / 2**30,
-        estimate={part: round(value / 2**30, 2) for part, value in expected.items()},
+        estimated_gibibytes=expected.peaks["training"] / 2**30,
+        estimate={part: round(value / 2**30, 2) for part, value in {**expected.held, **expected.training}.items()},
     )
 
 

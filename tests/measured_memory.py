@@ -60,9 +60,12 @@ def main() -> None:
         return step()
 
     def watched_logprobs(batch):
+        own = {weight.untyped_storage().data_ptr() for weight in policy.hf.parameters()}
+
         def keep(tensor: torch.Tensor) -> torch.Tensor:
-            if not isinstance(tensor, torch.nn.Parameter):
-                saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in own:
+                saved[storage.data_ptr()] = storage.nbytes()
             return tensor
 
         saved.clear()
@@ -74,8 +77,8 @@ def main() -> None:
     policy.step, policy.logprobs = watched_step, watched_logprobs
     for number in range(2):  # at the second step the optimizer has its state
         learner.learn(number, groups)
-    parts = estimate(AutoConfig.from_pretrained(folder / "model"), chosen, division, 1)
-    print(json.dumps({"held": held[-1], "activations": max(most), "parts": parts}))
+    needed = estimate(AutoConfig.from_pretrained(folder / "model"), chosen, division, 1)
+    print(json.dumps({"held": held[-1], "activations": max(most), "parts": {**needed.held, **needed.training}}))
 
 
 if __name__ == "__main__":

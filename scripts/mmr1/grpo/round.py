@@ -19,7 +19,7 @@ from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import rewards_schema
 from mmr1.grpo.learner import Learner
 from mmr1.grpo.loop import train
-from mmr1.grpo.memory import estimate, lines, saved_bytes
+from mmr1.grpo.memory import check_fits, saved_bytes
 from mmr1.grpo.policy import Policy, Reference
 from mmr1.grpo.replay import ReplayEngine
 from mmr1.grpo.sampling import Collector
@@ -142,10 +142,9 @@ def engine_of(
 
 
 def say_memory(model: Path, settings: GRPOSettings, deepspeed: dict[str, Any], ranks: Ranks) -> None:
-    """Print what a rank will need, before anything is loaded."""
+    """Print what a rank will need, before anything is loaded. Raises UserError if the device has less."""
     device = torch.cuda.get_device_properties(ranks.device).total_memory if ranks.device.type == "cuda" else None
-    config = AutoConfig.from_pretrained(model)
-    for line in lines(estimate(config, settings, deepspeed, ranks.size, device), device):
+    for line in check_fits(AutoConfig.from_pretrained(model), settings, deepspeed, ranks.size, device):
         log(line)
 
 

@@ -5,9 +5,10 @@ A member defines `make`, which loads what it needs and returns an `Engine` (`mmr
     make(settings: Settings, folder: Path, encoder: PromptEncoder, limits: Limits, *, beside_training: bool) -> Engine
 
 `folder` is a checked checkpoint, `limits` bounds what will be asked for, and `beside_training` says that a policy is
-trained on the same device. What the engine takes of a device beside a training, in bytes by part, is
+trained on the same device. What the engine takes of a device beside a training, in bytes by part, while the policy
+trains and while it samples, is
 
-    memory(settings: Settings, weights: float, device: int | None) -> dict[str, float]
+    memory(settings: Settings, weights: float, device: int | None) -> tuple[dict[str, float], dict[str, float]]
 
 from the bytes of the weights and of the device (None on a CPU). A setting named `tensor_parallel` says how many ranks
 share one engine.

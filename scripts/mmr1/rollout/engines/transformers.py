@@ -37,6 +37,6 @@ def make(
     )
 
 
-def memory(settings: Settings, weights: float, device: int | None) -> dict[str, float]:
-    """Bytes beside a training: the engine's own weights."""
-    return {"engine weights": weights}
+def memory(settings: Settings, weights: float, device: int | None) -> tuple[dict[str, float], dict[str, float]]:
+    """Bytes beside a training: the engine's own weights, always."""
+    return {"engine weights": weights}, {"engine weights": weights}

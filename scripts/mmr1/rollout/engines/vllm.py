@@ -73,8 +73,9 @@ def memory_share(settings: Settings, beside_training: bool) -> float:
     return settings.machine.gpu_memory_utilization or (0.6 if beside_training else 0.9)
 
 
-def memory(settings: Settings, weights: float, device: int | None) -> dict[str, float]:
-    """Bytes beside a training: none where the engine sleeps, else its share of the device."""
-    if device is None or settings.machine.sleep_mode:
-        return {}
-    return {"engine (vLLM)": memory_share(settings, True) * device}
+def memory(settings: Settings, weights: float, device: int | None) -> tuple[dict[str, float], dict[str, float]]:
+    """Bytes beside a training: its share of the device, but none while it sleeps."""
+    if device is None:
+        return {}, {}
+    share = {"engine (vLLM)": memory_share(settings, True) * device}
+    return {} if settings.machine.sleep_mode else share, share
