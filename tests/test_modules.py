@@ -30,6 +30,7 @@ PLUMBING = {
         "fields",
         "files",
         "folders",
+        "gpu_node",
         "interruption",
         "machine",
         "makers",

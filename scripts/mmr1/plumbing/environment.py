@@ -60,6 +60,12 @@ def lock_comparison() -> dict[str, Any] | None:
     return {"name": lock.stem, "sha256": sha256(lock), "differences": packages}
 
 
+def locked_by() -> str | None:
+    """The name of the lock that made this environment; None where none did."""
+    lock = _lock(Path(sys.prefix) / MARKER)
+    return None if lock is None else lock.stem
+
+
 def installed(folders: list[str]) -> dict[str, str]:
     """Every distribution in the folders of an import path with its version: the first folder that has one counts.
 

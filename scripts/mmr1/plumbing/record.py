@@ -33,6 +33,7 @@ from mmr1.plumbing.files import (
     write_json,
 )
 from mmr1.plumbing.folders import digest_file, write_digests
+from mmr1.plumbing.gpu_node import check_gpu_node
 from mmr1.plumbing.machine import where
 from mmr1.plumbing.makers import RECORDS, Changed, Origins, check_origins, log_sources, results_folder, write_makers
 from mmr1.plumbing.seal import SCHEMA_VERSION, sealed
@@ -89,6 +90,7 @@ def job(
     as its maker wrote it, and where installed packages are not the lock's.
     """
     check_environment()
+    check_gpu_node()
     if args.record is not None:
         results_folder(args.record)  # a wrong path is found now, not after hours of work
     named_inputs, named_outputs = _as_lists(inputs), _as_lists(outputs)
