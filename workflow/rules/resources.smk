@@ -27,9 +27,11 @@ def job_resources(stage):
     }
     if stage in ("sft", "train"):
         asked |= {
-            "launcher": launcher,
+            "launcher": lambda job: on_own_gpus(job, launcher(job)),
             "deadline": lambda job: f"{job.runtime - min(5, job.runtime / 2):g}",
         }
+    if stage in ("generate", "evaluate", "judge"):
+        asked["launcher"] = lambda job: on_own_gpus(job, "python")
     resources = {
         name: from_sections(of_stage(stage, value)) for name, value in asked.items()
     }
@@ -41,6 +43,22 @@ def of_stage(stage, value):
     return lambda sections: value(sections.stage_resources(stage))
 
 
+def on_own_gpus(job, words):
+    """The words before a program, on a machine whose GPUs nobody else hands out: `resources: gpu` of the profile."""
+    count = workflow.global_resources.get("gpu")
+    if count is None or not job.gpus:
+        return words
+    total = getattr(count, "value", count)
+    nodes = f" --nodes {job.nodes}" if job.nodes > 1 else ""
+    return (
+        f"python scripts/own_gpus.py --gpus {job.gpus} --of {total}{nodes} -- {words}"
+    )
+
+
+# How long torchrun waits for its ranks after a signal: above the time of a save.
+SAVE_SECONDS = 600
+
+
 def launcher(job):
     """The words before a program that runs as one process per GPU: torchrun, started on every node by srun.
 
@@ -49,7 +67,7 @@ def launcher(job):
     """
     if job.gpus <= 1 and job.nodes == 1:
         return "python"
-    torchrun = f"python -m torch.distributed.run --nproc-per-node {max(1, job.gpus)}"
+    torchrun = f"python -m torch.distributed.run --shutdown-timeout {SAVE_SECONDS} --nproc-per-node {max(1, job.gpus)}"
     if job.nodes == 1:
         return f"{torchrun} --standalone"
     gpus = f" --gres=gpu:{job.gpus}" if job.gpus else ""
