@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
-from mmr1.benchmarks.base import Response
+from mmr1.benchmarks.base import Decision, Response
 from mmr1.benchmarks.base import benchmark as benchmark_of
 from mmr1.benchmarks.load import load_problems, load_rows
 from mmr1.benchmarks.rules import mathvision_rules
@@ -54,6 +54,14 @@ differ. From the published letters no item differs.
 | --- | --- | --- | --- | --- | --- |"""
 
 
+VISION_REASON = """
+## MathVision, `reader` against the published verdicts
+
+The published procedure compares texts. Where it refuses an answer that is right it is for a unit, for a text behind the
+letter, for a choice's text or value in place of its letter, or for LaTeX around a letter.
+
+| model | item | gold | published | `reader` | our rule | the end of what we read |
+| --- | --- | --- | --- | --- | --- | --- |"""
 JUDGED = ("logicvista_vlm.jsonl.gz", "mathvista_qwen2.5-vl-7b.jsonl.gz")  # by a language model's extraction
 JUDGED_REASON = """
 ## Judged responses, under `reader`
@@ -107,7 +115,9 @@ def main() -> None:
         hard = read_judged(args.data / "predictions/judged/judged.jsonl.gz", verifier)
         judged = [one for name in JUDGED for one in read_judged(args.data / "predictions/judged" / name, verifier)]
         tables |= {"judged": judged_table(hard), "judged-models": judged_models_table(judged)}
-        listed = disagreements(vista, logic) + judged_disagreements([*hard, *judged])
+        differing = [(model, *one) for model in vision for one in differences(model, verifier)]
+        tables["mathvision-reader"] = vision_reader_table(differing)
+        listed = disagreements(vista, logic) + vision_disagreements(differing) + judged_disagreements([*hard, *judged])
         print(f"time-outs of math-verify: {verifier.timeouts}", file=sys.stderr)
     for name, table in tables.items():
         print(f"### {name}\n\n{table}\n")
@@ -158,6 +168,38 @@ def mathvision_table(models: Sequence[Outputs], verifier: Verifier) -> str:
         cells = [percent(model.published), percent(verdicts), model.agreement(verdicts)]
         rows.append([model.model, *(number(one, 2) for one in (*cells, percent(reader), model.agreement(reader)))])
     return table(["model", "published", "`official`", "agree, %", "`reader`", "agree, %"], rows)
+
+
+def differences(model: Outputs, verifier: Verifier) -> list[tuple[Problem, bool, Decision]]:
+    """The items of which `reader` thinks otherwise than the published verdict: the problem, that verdict, ours."""
+    rows = zip(model.problems, model.published, model.score(verifier), strict=True)
+    return [
+        (problem, theirs, item.decisions["reader"])
+        for problem, theirs, item in rows
+        if item.decisions["reader"].correct != theirs
+    ]
+
+
+def vision_reader_table(differing: Sequence[tuple[Outputs, Problem, bool, Decision]]) -> str:
+    """What made `reader` think otherwise: how many answers it takes by which rule, and how many it refuses."""
+    rows = []
+    for rule in sorted({decision.rule for *_, decision in differing}):
+        some = [theirs for _, _, theirs, decision in differing if decision.rule == rule]
+        rows.append([rule, str(len(some) - sum(some)), str(sum(some))])
+    total = [theirs for _, _, theirs, _ in differing]
+    rows.append(["all", str(len(total) - sum(total)), str(sum(total))])
+    return table(["`reader`'s rule", "right, published as wrong", "wrong, published as right"], rows)
+
+
+def vision_disagreements(differing: Sequence[tuple[Outputs, Problem, bool, Decision]]) -> str:
+    """Every item of MathVision on which `reader` differs from the published verdict."""
+    lines = [VISION_REASON]
+    for model, problem, theirs, decision in differing:
+        read = " ".join((decision.extracted or "none").split())[-60:].replace("|", "\\|")
+        gold = problem.answer.replace("|", "\\|")
+        cells = (model.model, problem.id, gold, *("right" if one else "wrong" for one in (theirs, decision.correct)))
+        lines.append(f"| {' | '.join(cells)} | {decision.rule} | {read} |")
+    return "\n".join(lines) + "\n"
 
 
 def mathvista_table(models: Sequence[Outputs], verifier: Verifier) -> str:

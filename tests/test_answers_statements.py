@@ -4,7 +4,8 @@ import pytest
 
 from mmr1.answers.decision import decide, letters_in
 from mmr1.answers.response import answer
-from mmr1.answers.statements import abstains, quantity_stated
+from mmr1.answers.sentences import abstains
+from mmr1.answers.statements import quantity_stated
 from mmr1.answers.values import Quantity
 
 

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generated_answers import answers
+from mmr1.answers.comparison import same
 from mmr1.answers.expressions import formula, leading_number
 from mmr1.answers.notation import normal
-from mmr1.answers.values import Quantity, Text, read, same
+from mmr1.answers.values import Quantity, Text, read
 
 
 @pytest.mark.parametrize(

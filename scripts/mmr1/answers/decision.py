@@ -3,23 +3,14 @@
 import re
 from dataclasses import dataclass
 
+from mmr1.answers.comparison import SameNumber, same
 from mmr1.answers.expressions import equal_numbers
 from mmr1.answers.letters import letters, mentioned, rules_out
 from mmr1.answers.notation import normal
-from mmr1.answers.statements import (
-    abstains,
-    conclusion,
-    final,
-    last_sentences,
-    marked,
-    only_lists,
-    quantity_stated,
-    sentences,
-    states_nothing,
-    states_text,
-)
+from mmr1.answers.sentences import abstains, conclusion, final, last_sentences, marked, only_lists, sentences
+from mmr1.answers.statements import quantity_stated, states_nothing, states_text
 from mmr1.answers.texts import same_text
-from mmr1.answers.values import YEARS, Quantity, SameNumber, Text, Value, read, same
+from mmr1.answers.values import YEARS, Quantity, Text, Value, read
 
 MAX_FOR_MATH = 400  # characters; math-verify is not asked about more, as no gold is that long
 MAX_WORDS = 2  # words in an answer that is math; of a sentence math-verify would pick a number to its liking

@@ -63,7 +63,6 @@ _NAMES = {
     **{name: f" {name} " for name in _FUNCTION_NAMES},
 }  # fmt: skip
 _TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[{}^_~$]|[^\\{}^_~$]+|\\\Z", re.DOTALL)
-_ONE = re.compile(r"\s*(.)(.*)", re.DOTALL)
 _SIMPLE = re.compile(r"[\d.]*[%°]?|\w")
 _WORDS = re.compile(r"[^+\-*/^=<>≤≥|√()\[\],]*")
 _WHOLE_BEFORE = re.compile(r"(?<![\w.^)])(\d+) *$")

@@ -10,7 +10,7 @@ reward finds what is slow.
 
 import re
 
-from mmr1.answers.statements import final, tail
+from mmr1.answers.sentences import final, tail
 
 BOX = "\\boxed"
 

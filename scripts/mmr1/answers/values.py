@@ -1,4 +1,4 @@
-"""The small grammar of answers: what a text says as a value, and whether two values are the same.
+"""The small grammar of answers: what a text says as a value.
 
 | kind | examples (in the one form of notation) |
 | --- | --- |
@@ -9,13 +9,11 @@
 | `Formula` | 72x - 2x^3 |
 | `Text` | whatever is left, `12:30`, 10-12, 2015/16 and dates among it: they are no arithmetic |
 
-`read` gives the one value of a text, `same` compares two; numbers are compared by a function that the caller may give
-(a benchmark has its tolerance). `x = 5`, "Area ≈ 5" and `2·3 - 1 = 5` are 5.
+`read` gives the one value of a text, and `comparison` compares two. `x = 5`, "Area ≈ 5" and `2·3 - 1 = 5` are 5.
 """
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -25,23 +23,17 @@ from mmr1.answers.expressions import (
     Number,
     Tree,
     close,
-    equal_numbers,
     formula,
     leading_number,
-    same_equation,
-    same_formula,
     value,
 )
 from mmr1.answers.notation import normal
-from mmr1.answers.texts import same_text, season
-from mmr1.answers.units import converted, is_whatever, unit
-
-SameNumber = Callable[[Number, Number], bool]
+from mmr1.answers.texts import season
+from mmr1.answers.units import is_whatever, unit
 
 LONGEST = 400  # characters of a value: what is longer is a text
 YEARS = range(1500, 2100)
 LETTERS = "mgshlLJNVWAKCFtT"  # that are units; 5x is none
-OTHER_SCALE = 0.9  # relative: what differs by more is of another scale
 ROUNDING = 5e-3  # relative: two writings of one number in a chain, as 10π ≈ 31.4
 
 
@@ -103,11 +95,12 @@ Value = Quantity | Range | Sequence | Equation | Formula | Text
 
 def read(text: str) -> Value:
     """The value that a text is. Never raises."""
-    return _read(_unlabelled(normal(text)))
+    return read_normal(_unlabelled(normal(text)))
 
 
 @lru_cache(50_000)
-def _read(text: str) -> Value:
+def read_normal(text: str) -> Value:
+    """The value of a text that is in the one form of notation already."""
     if not text or len(text) > LONGEST:
         return Text(text)
     found = _quantity(text) or _range(text) or _chain(text) or _sequence(text) or _formula(text)
@@ -382,18 +375,18 @@ def _chain(text: str) -> Value | None:
     sides = _SIDES.split(text)
     if len(sides) < 2 or not all(side.strip() for side in sides):
         return None
-    if len(sides) > 2 and _is_name(sides[0]) and _closed(sides[-1]) and isinstance(last := _read(sides[-1]), Sequence):
-        return last
+    if len(sides) > 2 and _is_name(sides[0]) and _closed(sides[-1]):  # M = ((2+6)/2, (0+2)/2) = (4, 1)
+        return read_normal(sides[-1])
     if re.search(r",|;| or | and ", text) and len(sides) > 2:
         return _assignments(text)
     if len(sides) == 2 and _is_name(sides[0]):
-        inner = _read(sides[1])
+        inner = read_normal(sides[1])
         if isinstance(inner, Formula) and re.fullmatch("[a-zA-Z]", sides[0].strip()):
             return replace(inner, name=sides[0].strip())
         return inner if not isinstance(inner, Equation) else None
-    if len(sides) == 2 and _is_name(sides[1]) and not isinstance(_read(sides[0]), Text):
-        return _read(sides[0])
-    values = [_read(side) for side in sides]
+    if len(sides) == 2 and _is_name(sides[1]) and not isinstance(read_normal(sides[0]), Text):
+        return read_normal(sides[0])
+    values = [read_normal(side) for side in sides]
     # Working (8 - 3) is taken at its word; several numbers must be one.
     numbers = [one for one, side in zip(values, sides, strict=True) if isinstance(one, Quantity)]
     if len(sides) == 2 and isinstance(values[1], Quantity) and _is_working(sides[0]):
@@ -435,7 +428,7 @@ def _equation(sides: list[str]) -> Value | None:
 def _assignments(text: str) -> Sequence | None:
     """`x = 2, y = 3`, `x = 2 or x = -2`: their values."""
     parts = [part for part in re.split(r"\s*(?:[,;]| or | and )\s*", text) if part]
-    values = [_read(part) for part in parts]
+    values = [read_normal(part) for part in parts]
     if len(parts) < 2 or any(isinstance(one, Text | Sequence) for one in values):
         return None
     return Sequence("", tuple(values), "")
@@ -450,15 +443,15 @@ def _sequence(text: str) -> Sequence | None:
     if "," in text and (match := _POINT.match(text)) and match.end() and _closed(text[match.end() :]):
         text = text[match.end() :]
     if _closed(text):
-        parts = _split(text[1:-1], r"[,;]")
+        parts = split(text[1:-1], r"[,;]")
         if len(parts) < 2 and text[0] == "[":
-            parts = _split(text[1:-1], r"[,;&]|\band\b")
+            parts = split(text[1:-1], r"[,;&]|\band\b")
         if len(parts) > 1 or text[0] == "{":
-            return Sequence(text[0], tuple(_read(part) for part in parts), text[-1])
+            return Sequence(text[0], tuple(read_normal(part) for part in parts), text[-1])
         return None
-    parts = _split(text, r"[,;&]|\band\b")
-    if len(parts) > 1 and all(isinstance(_read(part), Quantity | Formula) for part in parts):
-        return Sequence("", tuple(_read(part) for part in parts), "")
+    parts = split(text, r"[,;&]|\band\b")
+    if len(parts) > 1 and all(isinstance(read_normal(part), Quantity | Formula) for part in parts):
+        return Sequence("", tuple(read_normal(part) for part in parts), "")
     return None
 
 
@@ -476,7 +469,7 @@ def _closed(text: str) -> bool:
     return False
 
 
-def _split(text: str, separators: str) -> list[str]:
+def split(text: str, separators: str) -> list[str]:
     """The parts between separators that stand in no bracket."""
     parts, start, depth = [], 0, 0
     for match in re.finditer(rf"[(\[{{]|[)\]}}]|{separators}", text):
@@ -503,9 +496,6 @@ def _formula(text: str) -> Formula | None:
     return Formula(tree)
 
 
-# --- Comparing
-
-
 def amounts(quantity: Quantity) -> list[Number]:
     """The numbers that a quantity may be meant as: "4.9%" is 4.9 or 0.049, "53.03 million" 53.03 or 53,030,000."""
     numbers = [quantity.number, *quantity.also]
@@ -514,129 +504,3 @@ def amounts(quantity: Quantity) -> list[Number]:
     if quantity.percent:
         numbers += [number / 100 for number in numbers]
     return numbers
-
-
-_BOTH = re.compile(r"^both ", re.IGNORECASE)
-
-
-def same(gold: Value, answer: Value, same_number: SameNumber = equal_numbers) -> bool | None:
-    """Whether an answer is the gold; None where the two are of kinds that this grammar cannot compare."""
-    if isinstance(gold, Quantity):
-        return _same_quantity(gold, answer, same_number) if isinstance(answer, Quantity) else _odd_kinds(gold, answer)
-    if isinstance(gold, Sequence):
-        return _same_sequence(gold, answer, same_number)
-    if isinstance(gold, Text) or isinstance(answer, Text):
-        alike = isinstance(gold, Text) and isinstance(answer, Text) and _same_names(gold.text, answer.text)
-        return True if alike else None
-    if isinstance(gold, Range):
-        return _same_range(gold, answer)
-    if isinstance(gold, Formula) and isinstance(answer, Formula):
-        return same_formula(gold.tree, answer.tree)
-    one, other = _sides(gold), _sides(answer)
-    if one and other:
-        return same_equation(one, other)
-    return _odd_kinds(gold, answer)
-
-
-def _same_names(gold: str, answer: str) -> bool:
-    """Whether two texts are one name, or the same names in a row, in any order."""
-    if same_text(gold, answer):
-        return True
-    golds, answers = (_split(text, r"[,;&]|\band\b") for text in (gold, answer))
-    pairs = [[other for other in answers if same_text(one, other)] for one in golds]
-    return len(golds) > 1 and len(answers) == len(golds) == len({other for some in pairs for other in some[:1]})
-
-
-def _sides(value: Value) -> tuple[Tree, Tree] | None:
-    """The sides of an equation, y and 2x + 1 among them."""
-    if isinstance(value, Formula) and value.name:
-        return Tree("name", (value.name,)), value.tree
-    return value.sides if isinstance(value, Equation) else None
-
-
-def _odd_kinds(gold: Value, answer: Value) -> bool | None:
-    """Values of two kinds differ, but for texts and equations, which may still be read otherwise."""
-    return None if isinstance(answer, Text | Equation) or isinstance(gold, Equation) else False
-
-
-def _same_quantity(gold: Quantity, answer: Quantity, same_number: SameNumber) -> bool:
-    numbers = amounts(answer)
-    golds = [gold.number]
-    if gold.scale != 1 and answer.scale != 1:
-        golds, numbers = [gold.number * gold.scale], [answer.number * answer.scale]
-        if not close(golds[0], numbers[0], OTHER_SCALE):
-            return False  # 8.6 billion is not 8.6 million, whatever an axis counts in
-    elif gold.scale != 1:
-        golds = [gold.number, gold.number * gold.scale]
-    if gold.percent and answer.percent:
-        numbers = [answer.number * (answer.scale if gold.scale != 1 and answer.scale != 1 else 1)]
-    elif gold.percent:
-        golds += [number / 100 for number in golds]
-    if gold.unit and answer.unit:
-        turned = [converted(number, answer.unit, gold.unit) for number in numbers]
-        numbers = [number for number in turned if number is not None]
-    return any(same_number(one, other) for one in golds for other in numbers)
-
-
-def _same_sequence(gold: Sequence, answer: Value, same_number: SameNumber) -> bool | None:
-    if isinstance(answer, Range) and len(answer.intervals) == 1 and gold.opening in "([" and len(gold.items) == 2:
-        ends = _as_range(gold)
-        return ends is not None and _same_ends(ends, answer)
-    if isinstance(answer, Text):
-        items = tuple(_read(part) for part in _split(_BOTH.sub("", answer.text), r"[,;&]|\band\b"))
-        return _same_sequence(gold, Sequence("", items, ""), same_number) or None  # a sentence may state them
-    if not isinstance(answer, Sequence):
-        return False
-    if not _same_brackets(gold, answer) or len(gold.items) != len(answer.items):
-        return False
-    golds, answers = list(gold.items), list(answer.items)
-    if gold.opening == "{" or not any(isinstance(one, Quantity | Formula) for one in golds):
-        return _same_in_any_order(golds, answers, same_number)
-    return all(bool(same(one, other, same_number)) for one, other in zip(golds, answers, strict=True))
-
-
-def _same_brackets(gold: Sequence, answer: Sequence) -> bool:
-    """Round brackets are a point or an open end: only what has none may stand for them. `[2, 3]` may be a list."""
-    if (gold.opening, gold.closing) == (answer.opening, answer.closing) or not answer.opening or not gold.opening:
-        return True
-    listed = {("[", "]"), ("{", "}")}
-    return (gold.opening, gold.closing) in listed and (answer.opening, answer.closing) in listed
-
-
-def _same_in_any_order(golds: list[Value], answers: list[Value], same_number: SameNumber) -> bool:
-    left = list(answers)
-    for one in golds:
-        match = next((other for other in left if same(one, other, same_number)), None)
-        if match is None:
-            return False
-        left.remove(match)
-    return True
-
-
-def _as_range(pair: Sequence) -> Range | None:
-    ends = [item.number if isinstance(item, Quantity) else None for item in pair.items]
-    if ends[0] is None or ends[1] is None:
-        return None
-    return Range(((ends[0], pair.opening == "[", ends[1], pair.closing == "]"),))
-
-
-def _same_range(gold: Range, answer: Value) -> bool | None:
-    if isinstance(answer, Sequence) and len(answer.items) == 2 and answer.opening in ("(", "["):
-        answer = _as_range(answer) or answer
-    if not isinstance(answer, Range):
-        return None if isinstance(answer, Text) else False
-    return _same_ends(gold, answer)
-
-
-def _same_ends(gold: Range, answer: Range) -> bool:
-    def in_order(some: Range) -> list[tuple[Number, bool, Number, bool]]:
-        return sorted(some.intervals, key=lambda one: (float(one[0]), float(one[2])))
-
-    pairs = list(zip(in_order(gold), in_order(answer), strict=False))
-    return len(gold.intervals) == len(answer.intervals) and all(
-        equal_numbers(one[0], other[0])
-        and one[1] == other[1]
-        and equal_numbers(one[2], other[2])
-        and one[3] == other[3]
-        for one, other in pairs
-    )

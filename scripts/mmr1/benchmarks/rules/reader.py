@@ -11,25 +11,16 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 
+from mmr1.answers.comparison import same
 from mmr1.answers.decision import decide, first_letter, letters_in
 from mmr1.answers.expressions import Number, equal_numbers
 from mmr1.answers.letters import gold_letters, letter, lone_letter, marks_several, rules_out
 from mmr1.answers.notation import normal
 from mmr1.answers.response import answer
-from mmr1.answers.statements import (
-    LONGEST,
-    abstains,
-    conclusion,
-    final,
-    main_clause,
-    marked,
-    only_lists,
-    quantity_stated,
-    sentences,
-    word_stated,
-)
+from mmr1.answers.sentences import LONGEST, abstains, conclusion, final, main_clause, marked, only_lists, sentences
+from mmr1.answers.statements import quantity_stated, word_stated
 from mmr1.answers.texts import compact, same_text, words
-from mmr1.answers.values import Quantity, Text, Value, amounts, read, same
+from mmr1.answers.values import Quantity, Text, Value, amounts, read
 from mmr1.benchmarks.base import Decision, Response
 from mmr1.data.problems import Problem
 
