@@ -7,7 +7,8 @@ Of digits-refresh there are three tables, of digits-epochs the one of what runs 
 
 Beside the scores that a round of a run was drawn with, the same policy is sampled once more for every problem, under
 seeds of its own: a full refresh to compare with. For `full` itself that is two full refreshes of one policy, and how
-well these agree is the most that any cheaper way can reach. Kept under RESULTS/reference, and made once.
+well these agree is the most that any cheaper way can reach. Kept in RESULTS-reference, and made once: among the results
+themselves nothing is read that has no record.
 """
 
 import argparse
@@ -210,7 +211,8 @@ def vps(trained: Trained, path: Path, estimate: str = "plain") -> np.ndarray:
 
 def reference(trained: Trained, r: int) -> Path:
     """Scores of a full refresh by the policy that a round starts from, under seeds of the purpose "eval"."""
-    folder = trained.results / "reference" / trained.run / f"seed{trained.seed}" / f"round{r}"
+    beside = trained.results.with_name(f"{trained.results.name}-reference")
+    folder = beside / trained.run / f"seed{trained.seed}" / f"round{r}"
     scores, rollouts = folder / "scores.parquet", folder / "rollouts.parquet"
     if scores.exists():
         return scores

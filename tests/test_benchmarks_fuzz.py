@@ -81,8 +81,9 @@ def test_every_benchmark_is_here() -> None:
 def test_every_kind_is_generated() -> None:
     made = list(answers(COUNT, seed=1))
     assert len(made) == COUNT
-    for kind, pattern in KINDS.items():
-        assert sum(re.search(pattern, text) is not None for text in made) >= 5, kind
+    for kind, pattern in KINDS.items():  # the long ones stand first, and take longest
+        of_the_kind = (text for text in reversed(made) if re.search(pattern, text))
+        assert len(list(islice(of_the_kind, 5))) == 5, kind
 
 
 @pytest.mark.parametrize("name", ROWS)
