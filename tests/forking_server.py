@@ -52,6 +52,10 @@ def import_torch() -> None:
     sys.path[0] = SCRIPTS
     import mmr1.grpo.round
     import mmr1.sft.train  # noqa: F401
+    from mmr1.plumbing.code import code_files
+
+    for program in ("train_grpo", "train_sft"):
+        code_files(program)  # each job has a digest of its code, and a process reads a file once
 
 
 def serve(place: str) -> dict[str, Any] | None:
