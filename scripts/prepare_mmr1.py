@@ -71,7 +71,7 @@ def prompt_tokens(processor: Path, system_prompt: str | None, settings: RLPrepar
         settings.prompt_position,
         settings.min_pixels,
         settings.max_pixels,
-        cached_problems=0,
+        cache_bytes=0,
     )
     return lambda problem: len(encoder.encode(problem).input_ids)
 

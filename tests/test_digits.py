@@ -67,7 +67,7 @@ def test_prompts_encoded_together_equal_prompts_encoded_alone(digit_problems: li
     processor = family("qwen2_5_vl").tiny_processor()
     together = PromptEncoder(processor, "Think.").encode_many(digit_problems[:6])
     for problem, prompt in zip(digit_problems, together, strict=False):
-        alone = PromptEncoder(processor, "Think.", cached_problems=0).encode(problem)
+        alone = PromptEncoder(processor, "Think.", cache_bytes=0).encode(problem)
         assert torch.equal(prompt.input_ids, alone.input_ids)
         assert prompt.pixel_values is not None
         assert alone.pixel_values is not None

@@ -17,7 +17,8 @@ from forking import ForkingServer
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.batching import PlacedPrompt, Sample, collate, plan
-from mmr1.grpo.policy import LogprobModel, place
+from mmr1.grpo.loader import place
+from mmr1.grpo.policy import LogprobModel
 from mmr1.models.action_space import policy_logits, suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint
 from mmr1.models.family import FOLDER, family, family_file, family_name
@@ -117,15 +118,18 @@ def test_a_digit_is_one_visual_token_of_every_family(checkpoint: Path, digit_pro
 # Log-probabilities of the trainer's forward pass, against the model's own.
 
 
-def samples_of(model: torch.nn.Module, encoder: PromptEncoder, problems: list[Problem], n: int) -> list[Sample]:
-    """`n` random responses to each problem."""
+def samples_of(
+    model: torch.nn.Module, encoder: PromptEncoder, problems: list[Problem], n: int
+) -> tuple[list[Sample], dict[int, PlacedPrompt]]:
+    """`n` random responses to each problem, and the problems' prompts."""
     generator = torch.Generator().manual_seed(0)
-    prompts = [place(model, encoder.encode(problem)) for problem in problems]  # type: ignore[arg-type]
-    return [
-        Sample(group, prompt, torch.randint(20, 90, (int(length),), generator=generator))
-        for group, prompt in enumerate(prompts)
+    prompts = {group: place(model, encoder.encode(problem)) for group, problem in enumerate(problems)}  # type: ignore[arg-type]
+    samples = [
+        Sample(group, len(prompt), torch.randint(20, 90, (int(length),), generator=generator))
+        for group, prompt in prompts.items()
         for length in torch.randint(1, 12, (n,), generator=generator)
     ]
+    return samples, prompts
 
 
 def own_logprobs(model: torch.nn.Module, prompt: PlacedPrompt, response: torch.Tensor) -> torch.Tensor:
@@ -151,12 +155,12 @@ def test_logprobs_are_the_models_own(checkpoint: Path, digit_problems: list[Prob
     encoder = PromptEncoder(AutoProcessor.from_pretrained(checkpoint))
     text = [replace(digit_problems[0], id=str(index), question=f"1+{index}?", images=()) for index in range(2)]
     problems = {"images": digit_problems[:8], "text": text, "both": [text[0], *digit_problems[:8], text[1]]}[shown]
-    samples = samples_of(model, encoder, problems, n=3)
-    expected = [own_logprobs(model, sample.prompt, sample.response) for sample in samples]
+    samples, prompts = samples_of(model, encoder, problems, n=3)
+    expected = [own_logprobs(model, prompts[sample.group], sample.response) for sample in samples]
     trained = LogprobModel(model, 0.7, [0, 1])
     for rows in plan(samples, 400, share_prompts=packed):
         assert packed == any(len(row.members) > 1 for row in rows)
-        batch = collate(rows, samples, pad_token_id=0)
+        batch = collate(rows, samples, prompts, pad_token_id=0)
         logprobs, _ = trained(batch)
         torch.testing.assert_close(
             logprobs, torch.cat([expected[member] for member in batch.members]), atol=1e-5, rtol=0
@@ -169,9 +173,9 @@ def test_the_vision_tower_has_gradients_where_no_text_has_an_image(
     """Ranks of ZeRO-3 meet in every module's backward pass; what a blank image adds is nothing."""
     model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=torch.float32)
     encoder = PromptEncoder(AutoProcessor.from_pretrained(checkpoint))
-    samples = samples_of(model, encoder, [replace(digit_problems[0], question="1+1?", images=())], n=2)
+    samples, prompts = samples_of(model, encoder, [replace(digit_problems[0], question="1+1?", images=())], n=2)
     (rows,) = plan(samples, 400, share_prompts=True)
-    logprobs, _ = LogprobModel(model, 1.0, [0, 1])(collate(rows, samples, pad_token_id=0))
+    logprobs, _ = LogprobModel(model, 1.0, [0, 1])(collate(rows, samples, prompts, pad_token_id=0))
     logprobs.sum().backward()
     gradients = [weight.grad for weight in model.model.visual.parameters()]
     assert all(gradient is not None and not gradient.any() for gradient in gradients)

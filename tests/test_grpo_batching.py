@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from grpo_fixtures import ALONE, PATIENT, PlainPolicy, learner, random_groups, settings
 from mmr1 import plugins
 from mmr1.data.problems import Problem
-from mmr1.data.prompts import EncodedPrompt
-from mmr1.grpo.batching import PlacedPrompt, Sample, deal, plan
+from mmr1.grpo.batching import Sample, deal, plan
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.losses import Tokens, grpo
 from mmr1.grpo.minibatch import until_end
@@ -22,19 +21,14 @@ from mmr1.models.action_space import end_of_sequence
 NO_KL = {"name": "grpo", "kl_coefficient": 0.0}
 
 
-def prompt(length: int) -> PlacedPrompt:
-    ids = torch.arange(length)
-    return PlacedPrompt(EncodedPrompt(ids, None, None), ids.expand(3, -1))
-
-
-def sample(group: int, shared: PlacedPrompt, length: int) -> Sample:
-    return Sample(group, shared, torch.ones(length, dtype=torch.long))
+def sample(group: int, prompt_tokens: int, length: int) -> Sample:
+    return Sample(group, prompt_tokens, torch.ones(length, dtype=torch.long))
 
 
 @PATIENT
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(64, 2000), st.booleans())
 def test_every_sample_is_in_one_row_and_budgets_hold(lengths: list[int], budget: int, share: bool) -> None:
-    prompts = [prompt(20), prompt(50)]
+    prompts = [20, 50]
     samples = [sample(index % 2, prompts[index % 2], length) for index, length in enumerate(lengths)]
     batches = plan(samples, budget, share)
     rows = [row for batch in batches for row in batch]
@@ -44,7 +38,7 @@ def test_every_sample_is_in_one_row_and_budgets_hold(lengths: list[int], budget:
         assert batch[0].length == max(row.length for row in batch)
     for row in rows:
         assert len({samples[member].group for member in row.members}) == 1
-        assert row.length == len(row.prompt) + sum(len(samples[member].response) - 1 for member in row.members)
+        assert row.length == prompts[row.group] + sum(len(samples[member].response) - 1 for member in row.members)
         assert share or len(row.members) == 1
 
 
@@ -60,7 +54,7 @@ def test_padding_stays_under_a_tenth_on_long_tailed_lengths() -> None:
     """2,048 responses with a log-normal length (median 900, cut at 4,096) behind prompts of 100 to 1,500 tokens."""
     generator = np.random.default_rng(0)
     lengths = np.minimum(4096, generator.lognormal(np.log(900), 0.7, size=2048)).astype(int)
-    prompts = [prompt(int(length)) for length in generator.integers(100, 1500, size=256)]
+    prompts = generator.integers(100, 1500, size=256).tolist()
     samples = [sample(index // 8, prompts[index // 8], int(length)) for index, length in enumerate(lengths)]
     batches = plan(samples, 16_384, share_prompts=False)
     tokens = sum(row.length for batch in batches for row in batch)

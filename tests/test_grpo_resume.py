@@ -17,9 +17,9 @@ from mmr1.data import contracts
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.batching import Sample, collate, plan
+from mmr1.grpo.loader import place
 from mmr1.grpo.losses import Tokens
 from mmr1.grpo.memory import saved_bytes
-from mmr1.grpo.policy import place
 from mmr1.models.checkpoints import count_weights
 from mmr1.plumbing.disk import bytes_under
 from mmr1.plumbing.files import read_json, read_jsonl
@@ -314,12 +314,12 @@ def reproduced_gradient_norm(saved: Path, setup: Setup) -> float:
     policy = PlainPolicy(saved / "checkpoint", chosen)
     encoder = PromptEncoder(policy.processor)
     problems = {problem.id: problem for problem in setup.problems}
-    samples = [
-        Sample(index, place(policy.hf, encoder.encode(problems[name])), response)
-        for index, (name, response) in enumerate(zip(batch["problem_ids"], batch["responses"], strict=True))
-    ]
+    prompts = {
+        index: place(policy.hf, encoder.encode(problems[name])) for index, name in enumerate(batch["problem_ids"])
+    }
+    samples = [Sample(index, len(prompts[index]), response) for index, response in enumerate(batch["responses"])]
     rows = [row for part in plan(samples, 10_000, share_prompts=False) for row in part]
-    micro = collate(rows, samples, policy.processor.tokenizer.pad_token_id)
+    micro = collate(rows, samples, prompts, policy.processor.tokenizer.pad_token_id)
 
     def tokens(name: str) -> torch.Tensor:
         return torch.cat([batch[name][member] for member in micro.members])

@@ -26,7 +26,7 @@ Pairs = list[tuple[Problem, str]]
 
 @pytest.fixture(scope="module")
 def encoder(tiny_model_dir: Path) -> PromptEncoder:
-    return PromptEncoder(load_processor(tiny_model_dir), "Think.", cached_problems=0)
+    return PromptEncoder(load_processor(tiny_model_dir), "Think.", cache_bytes=0)
 
 
 @pytest.fixture(scope="module")

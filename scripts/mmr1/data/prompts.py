@@ -1,5 +1,6 @@
-"""From a problem to what the model is shown: its chat turns as token ids and pixels (processed once per problem)."""
+"""From a problem to what the model is shown: its chat turns as token ids and pixels."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,13 +30,24 @@ class EncodedPrompt:
     pixel_values: torch.Tensor | None
     image_grid_thw: torch.Tensor | None
 
+    @property
+    def nbytes(self) -> int:
+        """The memory of its tensors, nearly all of it pixels."""
+        tensors = (self.input_ids, self.pixel_values, self.image_grid_thw)
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+# A prompt of one image of 1,048,576 pixels takes 25 MB.
+CACHE_BYTES = 1 << 30
+
 
 class PromptEncoder:
     """Turns problems into prompts for one processor and one system prompt.
 
     `position` says where the system prompt goes: "system" is a turn of its own, "user" puts it in front of the
     question as the released code does (facts: `verl/utils/dataset.py`). The pixel bounds override the processor's;
-    `images_kwargs` are they in the image processor's words, for engines that process images themselves.
+    `images_kwargs` are they in the image processor's words, for engines that process images themselves. Prompts that
+    were encoded last are kept, up to `cache_bytes` of them. Encoding and measuring are for several threads.
     """
 
     def __init__(
@@ -45,15 +57,18 @@ class PromptEncoder:
         position: PromptPosition = "system",
         min_pixels: int | None = None,
         max_pixels: int | None = None,
-        cached_problems: int = 1024,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.processor = processor
         self.system_prompt = system_prompt
         self.position = position
         self.family = family_of_processor(processor)
         self.images_kwargs = self.family.images_kwargs(processor, min_pixels, max_pixels)
-        self._cached_problems = cached_problems
-        self._cache: dict[str, tuple[Problem, EncodedPrompt]] = {}
+        self._cache_bytes = cache_bytes
+        self._cache: dict[str, tuple[Problem, EncodedPrompt]] = {}  # the one that was asked for last is at the end
+        self._held = 0  # bytes in the cache
+        self._lengths: dict[str, tuple[Problem, int]] = {}
+        self._lock = threading.RLock()  # one thread at a time: a fast tokenizer refuses a second
 
     @property
     def most_visual_tokens(self) -> int:
@@ -62,6 +77,18 @@ class PromptEncoder:
 
     def length(self, problem: Problem) -> int:
         """The number of tokens of a problem's prompt, from its text and its images' sizes; no pixels are processed."""
+        with self._lock:
+            known = self._lengths.get(problem.id)
+            if known is None or known[0] is not problem:
+                known = self._lengths[problem.id] = (problem, self._length(problem))
+            return known[1]
+
+    def know_length(self, problem: Problem, tokens: int) -> None:
+        """Take what `length` would find from another rank, which has found it."""
+        with self._lock:
+            self._lengths[problem.id] = (problem, tokens)
+
+    def _length(self, problem: Problem) -> int:
         visual = [
             self.family.count_visual_tokens(self.processor, height, width, self.images_kwargs)
             for height, width in map(shown_size, problem.images)
@@ -90,19 +117,30 @@ class PromptEncoder:
 
         The processor's overhead is by the call: 64 digit problems in one take a sixth of 64 calls, with equal bytes.
         """
-        known = {problem.id: cached[1] for problem in problems if (cached := self._cached(problem))}
-        fresh = list({problem.id: problem for problem in problems if problem.id not in known}.values())
-        encoded = self._encode(fresh) if fresh else []
-        for problem, prompt in zip(fresh, encoded, strict=True):
-            known[problem.id] = prompt
-            self._cache[problem.id] = (problem, prompt)
-        while len(self._cache) > self._cached_problems:
-            self._cache.pop(next(iter(self._cache)))
-        return [known[problem.id] for problem in problems]
+        with self._lock:
+            wanted = {problem.id: problem for problem in problems}
+            known = {name: cached for name, problem in wanted.items() if (cached := self._cached(problem))}
+            fresh = [problem for name, problem in wanted.items() if name not in known]
+            encoded = self._encode(fresh) if fresh else []
+            known |= {problem.id: prompt for problem, prompt in zip(fresh, encoded, strict=True)}
+            self._keep({name: (problem, known[name]) for name, problem in wanted.items()})
+            return [known[problem.id] for problem in problems]
 
-    def _cached(self, problem: Problem) -> tuple[Problem, EncodedPrompt] | None:
+    def _cached(self, problem: Problem) -> EncodedPrompt | None:
         cached = self._cache.get(problem.id)
-        return cached if cached is not None and cached[0] is problem else None
+        return cached[1] if cached is not None and cached[0] is problem else None
+
+    def _keep(self, prompts: dict[str, tuple[Problem, EncodedPrompt]]) -> None:
+        for name, (problem, prompt) in prompts.items():
+            self._drop(name)
+            self._cache[name] = (problem, prompt)
+            self._held += prompt.nbytes
+        while self._held > self._cache_bytes:
+            self._drop(next(iter(self._cache)))
+
+    def _drop(self, name: str) -> None:
+        if name in self._cache:
+            self._held -= self._cache.pop(name)[1].nbytes
 
     def _encode(self, problems: Sequence[Problem]) -> list[EncodedPrompt]:
         images = [self.images(problem) for problem in problems]
@@ -124,9 +162,7 @@ class PromptEncoder:
         return prompts
 
 
-def check_prompt_length(problem: Problem, prompt: EncodedPrompt, limit: int) -> None:
-    """Raises UserError if a prompt has more than `limit` tokens."""
-    if len(prompt.input_ids) > limit:
-        raise UserError(
-            f"problem {problem.id}: expected a prompt of at most {limit} tokens, found {len(prompt.input_ids)}"
-        )
+def check_prompt_length(problem: Problem, tokens: int, limit: int) -> None:
+    """Raises UserError if a problem's prompt of so many `tokens` has more than `limit`."""
+    if tokens > limit:
+        raise UserError(f"problem {problem.id}: expected a prompt of at most {limit} tokens, found {tokens}")

@@ -4,7 +4,7 @@ A row is a prompt and one response, or with shared prompts a prompt and as many 
 formed over the global mini-batch, sorted by length, so that padding is small and nothing depends on who runs what.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,18 +25,18 @@ class PlacedPrompt:
 
 @dataclass(frozen=True)
 class Sample:
-    """A rollout to run through the model: `response` int64 [L], L ≥ 1; `group` tells whose prompt it shares."""
+    """A rollout to run through the model: `response` int64 [L], L ≥ 1, behind the prompt of `group`."""
 
     group: int
-    prompt: PlacedPrompt
+    prompt_tokens: int
     response: torch.Tensor
 
 
 @dataclass(frozen=True)
 class Row:
-    """Samples laid behind one prompt; `members` are their indices in the list that was planned."""
+    """Samples laid behind the prompt of their group; `members` are their indices in the list that was planned."""
 
-    prompt: PlacedPrompt
+    group: int
     members: tuple[int, ...]
     length: int
 
@@ -65,11 +65,16 @@ class MicroBatch:
 
     def to(self, device: torch.device | str) -> "MicroBatch":
         """The same batch with its tensors on `device`."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> "MicroBatch":
+        """The same batch in memory from which a GPU copies on its own."""
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "MicroBatch":
+        values = vars(self).items()
         return MicroBatch(
-            **{
-                name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
-                for name, value in vars(self).items()
-            }
+            **{name: change(value) if isinstance(value, torch.Tensor) else value for name, value in values}
         )
 
 
@@ -97,8 +102,10 @@ def deal(count: int, rank: int, ranks: int) -> list[tuple[int, bool]]:
     return [(min(turn * ranks + rank, count - 1), turn * ranks + rank < count) for turn in range(rounds)]
 
 
-def collate(rows: Sequence[Row], samples: Sequence[Sample], pad_token_id: int) -> MicroBatch:
-    """One micro-batch's tensors, on the CPU."""
+def collate(
+    rows: Sequence[Row], samples: Sequence[Sample], prompts: Mapping[int, PlacedPrompt], pad_token_id: int
+) -> MicroBatch:
+    """One micro-batch's tensors, on the CPU; `prompts` are by group."""
     width = max(row.length for row in rows)
     input_ids = torch.full((len(rows), width), pad_token_id)
     positions = torch.zeros(3, len(rows), width, dtype=torch.long)
@@ -107,10 +114,11 @@ def collate(rows: Sequence[Row], samples: Sequence[Sample], pad_token_id: int) -
         mask = torch.ones(width, width, dtype=torch.bool).tril().repeat(len(rows), 1, 1, 1)
     members, sources = [], []
     for index, row in enumerate(rows):
-        prompt = len(row.prompt)
-        input_ids[index, :prompt] = row.prompt.encoded.input_ids
-        positions[:, index, :prompt] = row.prompt.positions
-        first_position = int(row.prompt.positions.max()) + 1
+        placed = prompts[row.group]
+        prompt = len(placed)
+        input_ids[index, :prompt] = placed.encoded.input_ids
+        positions[:, index, :prompt] = placed.positions
+        first_position = int(placed.positions.max()) + 1
         start = prompt
         for member in row.members:
             # The last token of a response predicts nothing, so it is no input.
@@ -123,7 +131,7 @@ def collate(rows: Sequence[Row], samples: Sequence[Sample], pad_token_id: int) -
             members.append(member)
             sources.append(index * width + torch.cat([torch.tensor([prompt - 1]), torch.arange(start, stop)]))
             start = stop
-    pixel_values, image_grid_thw, image_order = _images(rows)
+    pixel_values, image_grid_thw, image_order = _images([prompts[row.group].encoded for row in rows])
     return MicroBatch(
         members=members,
         lengths=[len(samples[member].response) for member in members],
@@ -146,21 +154,22 @@ def _rows(samples: Sequence[Sample], budget: int, share_prompts: bool) -> list[R
         index = open_row.get(sample.group)
         if share_prompts and index is not None and rows[index].length + added <= budget:
             row = rows[index]
-            rows[index] = Row(row.prompt, (*row.members, member), row.length + added)
+            rows[index] = Row(row.group, (*row.members, member), row.length + added)
         else:
             open_row[sample.group] = len(rows)
-            rows.append(Row(sample.prompt, (member,), len(sample.prompt) + added))
+            rows.append(Row(sample.group, (member,), sample.prompt_tokens + added))
     return rows
 
 
-def _images(rows: Sequence[Row]) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor]:
-    """Pixels and grids of each distinct prompt once, and the order in which the rows show the images."""
+def _images(
+    prompts: Sequence[EncodedPrompt],
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor]:
+    """Pixels and grids of each distinct prompt once, and the order in which the rows' prompts show the images."""
     first: dict[int, int] = {}
     pixels, grids = [], []
     order: list[int] = []
     count = 0
-    for row in rows:
-        prompt = row.prompt.encoded
+    for prompt in prompts:
         if prompt.pixel_values is None or prompt.image_grid_thw is None:
             continue
         if id(prompt) not in first:

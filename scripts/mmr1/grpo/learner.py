@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from mmr1.data.prompts import PromptEncoder
-from mmr1.grpo.batching import MicroBatch, collate, deal
+from mmr1.grpo.batching import MicroBatch, deal
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Group
+from mmr1.grpo.loader import Loader
 from mmr1.grpo.losses import Tokens
 from mmr1.grpo.metrics import Mismatch, TokenSums
 from mmr1.grpo.minibatch import MiniBatch, mini_batches
-from mmr1.grpo.policy import Policy, Reference, place
+from mmr1.grpo.policy import Policy, Reference
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.models.action_space import end_of_sequence
 from mmr1.plumbing.files import atomic
@@ -38,13 +39,14 @@ class Learner:
     ) -> None:
         self.settings, self.policy, self.reference, self.encoder = settings, policy, reference, encoder
         self.ranks, self.failure = ranks, failure
-        self.tokenizer = encoder.processor.tokenizer
+        self.loader = Loader(encoder, policy.hf, ranks.device)
+        self.end = end_of_sequence(encoder.processor.tokenizer)
         self.logged = logged_names(settings, reference is not None)
 
     def learn(self, step: int, groups: Sequence[Group]) -> dict[str, float]:
         """All optimizer updates of a step: `epochs` passes over its mini-batches. Raises NonFinite."""
-        prompts = [place(self.policy.hf, self.encoder.encode(group.entry.problem)) for group in groups]
-        step_batches = mini_batches(groups, prompts, self.settings, end_of_sequence(self.tokenizer))
+        prompt_tokens = [self.encoder.length(group.entry.problem) for group in groups]
+        step_batches = mini_batches(groups, prompt_tokens, self.settings, self.end)
         sums, mismatch, norms = self._no_tokens(), Mismatch(), []
         for mini_batch in step_batches[1:]:
             self._remember_old(mini_batch)
@@ -61,9 +63,9 @@ class Learner:
         if not mini_batch.samples:
             return None
         sums = self._no_tokens()
-        turns = deal(len(mini_batch.batches), self.ranks.rank, self.ranks.size)
-        for turn, (index, real) in enumerate(turns, 1):
-            micro_batch = self._collate(mini_batch, index)
+        turns = self._turns(mini_batch)
+        micro_batches = self.loader.load(mini_batch, [index for index, _ in turns])
+        for turn, ((_, real), micro_batch) in enumerate(zip(turns, micro_batches, strict=True), 1):
             logprobs, entropies = self.policy.logprobs(micro_batch)
             old = self._old(mini_batch, micro_batch, logprobs.detach(), mismatch if real else None)
             tokens = Tokens(
@@ -89,8 +91,7 @@ class Learner:
     @torch.no_grad()
     def _remember_old(self, mini_batch: MiniBatch) -> None:
         """The log-probabilities of a mini-batch that will only be trained on after others have moved the weights."""
-        for index, _ in deal(len(mini_batch.batches), self.ranks.rank, self.ranks.size):
-            micro_batch = self._collate(mini_batch, index)
+        for micro_batch in self.loader.load(mini_batch, [index for index, _ in self._turns(mini_batch)]):
             for member, values in _by_member(micro_batch, self.policy.logprobs(micro_batch)[0]):
                 mini_batch.old[member] = values
 
@@ -119,8 +120,8 @@ class Learner:
     def _no_tokens(self) -> TokenSums:
         return TokenSums(dict.fromkeys(self.logged, 0.0))
 
-    def _collate(self, mini_batch: MiniBatch, index: int) -> MicroBatch:
-        return collate(mini_batch.batches[index], mini_batch.samples, self.tokenizer.pad_token_id).to(self.ranks.device)
+    def _turns(self, mini_batch: MiniBatch) -> list[tuple[int, bool]]:
+        return deal(len(mini_batch.batches), self.ranks.rank, self.ranks.size)
 
     def _metrics(self, sums: TokenSums, mismatch: Mismatch, norms: list[float]) -> dict[str, float]:
         """Means over tokens and over updates; zero where nothing was learned from."""

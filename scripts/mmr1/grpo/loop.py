@@ -58,7 +58,7 @@ def train(
         rewards = rewards_table(groups, step, schema)
         sampler.observe(step, rewards)
         if collector.ranks.first:
-            tokens = [len(collector.encoder.encode(group.entry.problem).input_ids) for group in groups]
+            tokens = [collector.encoder.length(group.entry.problem) for group in groups]
             metrics = {"step": step, **group_metrics(groups, settings), **learned}
             logs = {
                 "metrics": metrics,

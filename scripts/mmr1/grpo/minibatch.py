@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from mmr1.grpo.batching import PlacedPrompt, Row, Sample, plan
+from mmr1.data.problems import Problem
+from mmr1.grpo.batching import Row, Sample, plan
 from mmr1.grpo.experience import Group
 from mmr1.grpo.losses import Sequences
 from mmr1.grpo.settings import GRPOSettings
@@ -14,14 +15,14 @@ from mmr1.grpo.settings import GRPOSettings
 
 @dataclass
 class MiniBatch:
-    """Samples and their micro-batches; each list has one element a sample.
+    """Samples and their micro-batches; `problems` are by group, each other list has one element a sample.
 
     `weights` are what a token counts for (`mmr1.grpo.losses`); `sampled` float32 [L] the engine's log-probabilities.
     `old` and `reference` float32 [L] are filled in by the rank that runs a sample, before or in its first pass;
     `compared` are those whose `old` was held against `sampled`.
     """
 
-    problem_ids: list[str]
+    problems: list[Problem]
     samples: list[Sample]
     advantages: list[float]
     weights: list[float]
@@ -31,22 +32,30 @@ class MiniBatch:
     reference: list[torch.Tensor | None] = field(init=False)
     compared: set[int] = field(default_factory=set)
 
+    @property
+    def problem_ids(self) -> list[str]:
+        """The problem of each sample."""
+        return [self.problems[sample.group].id for sample in self.samples]
+
     def __post_init__(self) -> None:
         self.old = [None] * len(self.samples)
         self.reference = [None] * len(self.samples)
 
 
 def mini_batches(
-    groups: Sequence[Group], prompts: Sequence[PlacedPrompt], settings: GRPOSettings, end_of_sequence: int
+    groups: Sequence[Group], prompt_tokens: Sequence[int], settings: GRPOSettings, end_of_sequence: int
 ) -> list[MiniBatch]:
-    """The groups of a step as mini-batches, in the order of slots; the last may be smaller. None of no groups."""
+    """The groups of a step as mini-batches, in the order of slots; the last may be smaller. None of no groups.
+
+    `prompt_tokens` is the length of each group's prompt.
+    """
     if not groups:
         return []
     rewards = torch.tensor([group.rewards(settings) for group in groups], dtype=torch.float64)
     advantages = settings.loss.module.advantages(rewards, settings.loss.settings)
     size = settings.mini_batch_size
     return [
-        _mini_batch(groups[start : start + size], prompts[start:], advantages[start:], settings, end_of_sequence)
+        _mini_batch(groups[start : start + size], prompt_tokens[start:], advantages[start:], settings, end_of_sequence)
         for start in range(0, len(groups), size)
     ]
 
@@ -59,7 +68,7 @@ def until_end(token_ids: np.ndarray, end_of_sequence: int) -> torch.Tensor:
 
 def _mini_batch(
     groups: Sequence[Group],
-    prompts: Sequence[PlacedPrompt],
+    prompt_tokens: Sequence[int],
     advantages: torch.Tensor,
     settings: GRPOSettings,
     end_of_sequence: int,
@@ -75,9 +84,9 @@ def _mini_batch(
     )
     weights = settings.loss.module.weights(sequences, settings.loss.settings)
     used = [place for place, weight in enumerate(weights) if weight > 0]
-    samples = [Sample(rollouts[place][0], prompts[rollouts[place][0]], responses[place]) for place in used]
+    samples = [Sample(rollouts[place][0], prompt_tokens[rollouts[place][0]], responses[place]) for place in used]
     return MiniBatch(
-        problem_ids=[rollouts[place][2].problem_id for place in used],
+        problems=[group.entry.problem for group in groups],
         samples=samples,
         advantages=[float(advantages[rollouts[place][:2]]) for place in used],
         weights=[weights[place] for place in used],

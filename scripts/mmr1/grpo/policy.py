@@ -16,8 +16,7 @@ from torch import nn
 from transformers import AutoProcessor, PreTrainedModel
 from transformers.integrations import HfDeepSpeedConfig
 
-from mmr1.data.prompts import EncodedPrompt
-from mmr1.grpo.batching import MicroBatch, PlacedPrompt
+from mmr1.grpo.batching import MicroBatch
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.logprobs import LogprobHead
 from mmr1.grpo.settings import GRPOSettings
@@ -62,12 +61,6 @@ class LogprobModel(nn.Module):
             **(self.family.encoded_images(shown) if shown else {}),
         )[0]
         return self.model.lm_head(hidden.flatten(0, 1)[batch.sources] + unseen, batch.targets)
-
-
-def place(model: PreTrainedModel, prompt: EncodedPrompt) -> PlacedPrompt:
-    """A prompt with the positions that the model's multimodal RoPE gives its tokens."""
-    positions = family_of(model.config).positions(model, prompt.input_ids[None], prompt.image_grid_thw)
-    return PlacedPrompt(prompt, positions[:, 0])
 
 
 class Policy:

@@ -79,7 +79,7 @@ def train_round(
         settings.prompt_position,
         settings.min_pixels,
         settings.max_pixels,
-        cached_problems=sampler.longest + len(validation),
+        cache_bytes=settings.machine.pixel_cache_mib << 20,
     )
     work = Work(args.work, identity, ranks)
     done = work.restore(policy, args.any_world_size)

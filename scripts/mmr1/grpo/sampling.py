@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder, check_prompt_length
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Entry, Group
-from mmr1.grpo.judging import judge
+from mmr1.grpo.judging import Judged, judge
 from mmr1.grpo.metrics import Stopwatch
 from mmr1.grpo.policy import Policy
 from mmr1.grpo.settings import GRPOSettings
@@ -15,7 +16,17 @@ from mmr1.plumbing.interruption import Interruption, Preempted
 from mmr1.rewards import Response
 from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.make import ranks_of
-from mmr1.rollout.requests import Engine, Request, Sampling, group_requests
+from mmr1.rollout.requests import Engine, Request, Rollout, Sampling, group_requests
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a rank tells the others of a group: not the problem, which each of them has, with its images."""
+
+    slot: int
+    prompt_tokens: int
+    rollouts: list[Rollout]
+    judged: list[Judged]
 
 
 class Collector:
@@ -72,7 +83,7 @@ class Collector:
         self, entries: Sequence[Entry], n: int, purpose: tuple[str | int, ...], sampling: Sampling, watch: Stopwatch
     ) -> list[Group]:
         """One group an entry, on every rank. Raises Preempted on all ranks if any of them leaves."""
-        mine: list[Group] | None = None
+        mine: list[Found] | None = None
         # All ranks get the signal, or the others finish and hear of it below. Ranks that share an engine cannot leave
         # it one by one: the others would wait for them inside it.
         leaving = self.interruption.may_leave() if self.ranks_per_engine == 1 else nullcontext()
@@ -84,14 +95,20 @@ class Collector:
         parts = self.ranks.gather(mine if self.leads or mine is None else [])
         if any(part is None for part in parts):
             raise Preempted
-        return sorted((group for part in parts for group in part), key=lambda group: group.entry.slot)
+        by_slot = {entry.slot: entry for entry in entries}
+        groups = []
+        for found in sorted((found for part in parts for found in part), key=lambda found: found.slot):
+            entry = by_slot[found.slot]
+            self.encoder.know_length(entry.problem, found.prompt_tokens)
+            groups.append(Group(entry, found.rollouts, found.judged))
+        return groups
 
     def _share(
         self, entries: Sequence[Entry], n: int, purpose: tuple[str | int, ...], sampling: Sampling, watch: Stopwatch
-    ) -> list[Group]:
+    ) -> list[Found]:
         requests: list[Request] = []
         for entry in entries:
-            check_prompt_length(entry.problem, self.encoder.encode(entry.problem), self.settings.max_prompt_tokens)
+            check_prompt_length(entry.problem, self.encoder.length(entry.problem), self.settings.max_prompt_tokens)
             requests += group_requests(entry.problem, n, self.seed, str(purpose[0]), *purpose[1:], entry.slot)
         with watch.time("generate"):
             rollouts = self.engine.generate(requests, sampling) if requests else []
@@ -102,6 +119,11 @@ class Collector:
             ]
             judged = judge(self.settings.rewards, responses, self.verifier)
         return [
-            Group(entry, rollouts[start : start + n], judged[start : start + n])
+            Found(
+                entry.slot,
+                self.encoder.length(entry.problem),
+                rollouts[start : start + n],
+                judged[start : start + n],
+            )
             for start, entry in zip(range(0, len(rollouts), n), entries, strict=True)
         ]

@@ -31,6 +31,9 @@ class GRPOMachine(Machine):
 
     verify_workers: int = Field(4, ge=1, description="processes that verify, on each rank")
     save_every: int = Field(5, ge=1, description="steps between saved states")
+    pixel_cache_mib: int = Field(
+        4096, ge=0, description="host memory on each rank for processed images: a step's own are used up to three times"
+    )
 
 
 class GRPOSettings(Section):

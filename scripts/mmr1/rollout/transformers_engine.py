@@ -125,7 +125,7 @@ class TransformersEngine:
     def _encoded(self, request: Request) -> EncodedPrompt:
         prompt = self.encoder.encode(request.problem)
         if self.max_prompt_tokens is not None:
-            check_prompt_length(request.problem, prompt, self.max_prompt_tokens)
+            check_prompt_length(request.problem, len(prompt.input_ids), self.max_prompt_tokens)
         return prompt
 
     def _generate(self, batch: "_Batch", sampling: Sampling) -> list[Rollout]:

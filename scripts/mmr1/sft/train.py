@@ -75,7 +75,7 @@ def train_sft(
         settings.prompt_position,
         settings.min_pixels,
         settings.max_pixels,
-        cached_problems=0,  # a conversation comes once an epoch
+        cache_bytes=0,  # a conversation comes once an epoch
     )
     ranks = _ranks(arguments)
     sets = {"conversations": train, "validation": validation}
