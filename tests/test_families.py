@@ -147,10 +147,10 @@ def own_logprobs(model: torch.nn.Module, prompt: PlacedPrompt, response: torch.T
     return policy_logits(logits, [0, 1], 0.7).log_softmax(-1).gather(1, response[:, None])[:, 0]
 
 
-@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("way", ["alone", "shared", "packed"])
 @pytest.mark.parametrize("shown", ["images", "text", "both"])
-def test_logprobs_are_the_models_own(checkpoint: Path, digit_problems: list[Problem], shown: str, packed: bool) -> None:
-    """Prompts of one to four images and of none, alone or several responses behind one prompt, padded."""
+def test_logprobs_are_the_models_own(checkpoint: Path, digit_problems: list[Problem], shown: str, way: str) -> None:
+    """Prompts of one to four images and of none: padded, alone or several responses behind one, or all in one line."""
     model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=torch.float32).eval()
     encoder = PromptEncoder(AutoProcessor.from_pretrained(checkpoint))
     text = [replace(digit_problems[0], id=str(index), question=f"1+{index}?", images=()) for index in range(2)]
@@ -158,9 +158,10 @@ def test_logprobs_are_the_models_own(checkpoint: Path, digit_problems: list[Prob
     samples, prompts = samples_of(model, encoder, problems, n=3)
     expected = [own_logprobs(model, prompts[sample.group], sample.response) for sample in samples]
     trained = LogprobModel(model, 0.7, [0, 1])
-    for rows in plan(samples, 400, share_prompts=packed):
-        assert packed == any(len(row.members) > 1 for row in rows)
-        batch = collate(rows, samples, prompts, pad_token_id=0)
+    packed = way == "packed"
+    for rows in plan(samples, 400, share_prompts=way != "alone", packed=packed):
+        assert (way != "alone") == any(len(row.members) > 1 for row in rows)
+        batch = collate(rows, samples, prompts, pad_token_id=0, packed=packed, multiple=128 if packed else 1)
         logprobs, _ = trained(batch)
         torch.testing.assert_close(
             logprobs, torch.cat([expected[member] for member in batch.members]), atol=1e-5, rtol=0

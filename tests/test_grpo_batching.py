@@ -43,6 +43,25 @@ def test_every_sample_is_in_one_row_and_budgets_hold(lengths: list[int], budget:
 
 
 @PATIENT
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(64, 2000), st.booleans())
+def test_packed_rows_fill_lines_and_a_group_stays_together_if_it_fits(
+    lengths: list[int], budget: int, share: bool
+) -> None:
+    prompts = [20, 50, 35]
+    samples = [sample(index % 3, prompts[index % 3], length) for index, length in enumerate(lengths)]
+    batches = plan(samples, budget, share, packed=True)
+    assert sorted(member for batch in batches for row in batch for member in row.members) == list(range(len(samples)))
+    filled = [sum(row.length for row in batch) for batch in batches]
+    assert all(tokens <= budget or len(batch) == 1 for tokens, batch in zip(filled, batches, strict=True))
+    assert filled == sorted(filled, reverse=True)
+    assert sum(tokens <= budget / 2 for tokens in filled) <= 1  # two such would be one
+    for group in range(3):
+        parts = [[row for row in batch if row.group == group] for batch in batches]
+        whole = sum(row.length for part in parts for row in part)
+        assert sum(map(bool, parts)) <= max(1, 2 * whole // budget + 1)
+
+
+@PATIENT
 @given(st.integers(1, 40), st.integers(1, 8))
 def test_dealing_gives_each_micro_batch_to_one_rank_and_all_ranks_as_many(count: int, ranks: int) -> None:
     hands = [deal(count, rank, ranks) for rank in range(ranks)]
@@ -68,7 +87,14 @@ def test_a_response_ends_at_its_first_end_of_sequence() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"micro_batch_tokens": 4096}, {"share_prompts": False}, {"micro_batch_tokens": 130}]
+    "changes",
+    [
+        {"micro_batch_tokens": 4096},
+        {"share_prompts": False},
+        {"micro_batch_tokens": 130},
+        {"pack_rows": True},
+        {"pack_rows": True, "share_prompts": False, "micro_batch_tokens": 300},
+    ],
 )
 def test_loss_and_gradients_do_not_depend_on_how_rollouts_are_cut(
     tiny_model_dir: Path, digit_problems: list[Problem], changes: dict

@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from mmr1.data.prompts import EncodedPrompt, PromptEncoder
+from mmr1.grpo.attention import BLOCK
 from mmr1.grpo.batching import MicroBatch, PlacedPrompt, collate
 from mmr1.grpo.minibatch import MiniBatch
 from mmr1.models.family import family_of
@@ -36,8 +37,10 @@ class Loader:
         groups = list(dict.fromkeys(row.group for row in rows))
         encoded = self.encoder.encode_many([mini_batch.problems[group] for group in groups])
         prompts = {group: place(self.model, prompt) for group, prompt in zip(groups, encoded, strict=True)}
-        batch = collate(rows, mini_batch.samples, prompts, self.encoder.processor.tokenizer.pad_token_id)
-        return batch.pinned() if self.device.type == "cuda" else batch
+        on_gpu = self.device.type == "cuda"
+        pad = self.encoder.processor.tokenizer.pad_token_id
+        batch = collate(rows, mini_batch.samples, prompts, pad, mini_batch.packed, BLOCK if on_gpu else 1)
+        return batch.pinned() if on_gpu else batch
 
 
 def place(model: PreTrainedModel, prompt: EncodedPrompt) -> PlacedPrompt:

@@ -28,6 +28,7 @@ class MiniBatch:
     weights: list[float]
     sampled: list[torch.Tensor]
     batches: list[list[Row]]
+    packed: bool
     old: list[torch.Tensor | None] = field(init=False)
     reference: list[torch.Tensor | None] = field(init=False)
     compared: set[int] = field(default_factory=set)
@@ -91,5 +92,6 @@ def _mini_batch(
         advantages=[float(advantages[rollouts[place][:2]]) for place in used],
         weights=[weights[place] for place in used],
         sampled=[torch.from_numpy(rollouts[place][2].logprobs[: len(responses[place])].copy()) for place in used],
-        batches=plan(samples, settings.micro_batch_tokens, settings.share_prompts),
+        batches=plan(samples, settings.micro_batch_tokens, settings.share_prompts, settings.pack_rows),
+        packed=settings.pack_rows,
     )

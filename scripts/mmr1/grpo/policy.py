@@ -16,6 +16,7 @@ from torch import nn
 from transformers import AutoProcessor, PreTrainedModel
 from transformers.integrations import HfDeepSpeedConfig
 
+from mmr1.grpo.attention import use_row_attention
 from mmr1.grpo.batching import MicroBatch
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.logprobs import LogprobHead
@@ -41,6 +42,7 @@ class LogprobModel(nn.Module):
         super().__init__()
         self.model = model
         self.family = family_of(model.config)
+        use_row_attention(model.config.text_config)
         self.model.lm_head = LogprobHead(model.lm_head, temperature, suppressed)
 
     def forward(self, batch: MicroBatch) -> tuple[torch.Tensor, torch.Tensor]:

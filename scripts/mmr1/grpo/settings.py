@@ -78,8 +78,12 @@ class GRPOSettings(Section):
     micro_batch_tokens: int = Field(16_384, ge=64, description="padded tokens a forward pass on one rank")
     share_prompts: bool = Field(
         False,
-        description="run a prompt once for the responses of its group that fit a row (dense attention mask: for short "
-        "rows only)",
+        description="run a prompt once for the responses of its group that fit a row",
+    )
+    pack_rows: bool = as_before(
+        False,
+        description="lay rows behind each other without padding, a group's together, so that its images are encoded "
+        "once; for GPUs (a CPU has a dense attention mask for these)",
     )
     precision: Literal["bf16", "fp32"] = "bf16"
     gradient_checkpointing: bool = True

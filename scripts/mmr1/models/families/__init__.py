@@ -77,8 +77,11 @@ class Family(ABC):
         """The arguments that hand features on to the model's forward pass, in the order of its image tokens."""
 
     @abstractmethod
-    def attention_mask(self, text_config: Any, mask: torch.Tensor | None) -> Any:
-        """What the model takes for a ready mask: bool [B, 1, T, T] (true: may attend), or None for plain causal."""
+    def attention_mask(self, text_config: Any, mask: Any) -> Any:
+        """What the model takes for a ready mask, or for None, plain causal attention.
+
+        A mask is bool [B, 1, T, T] (true: may attend), or a BlockMask of these dimensions.
+        """
 
     @abstractmethod
     def vllm_options(self, max_images: int, images_kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -153,7 +153,7 @@ class Qwen25VL(Family):
         tokens = tuple(tokens for (tokens,) in features)
         return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=tokens)}}  # type: ignore[arg-type]
 
-    def attention_mask(self, text_config: Any, mask: torch.Tensor | None) -> Any:
+    def attention_mask(self, text_config: Any, mask: Any) -> Any:
         # A dictionary is taken as masks that are made already, one for each kind of layer.
         return dict.fromkeys(text_config.layer_types, mask)
 

@@ -48,7 +48,7 @@ class Qwen3VL(Qwen25VL):
         )
         return {"mm_encoder_outputs": {"image": encoded}}
 
-    def attention_mask(self, text_config: Any, mask: torch.Tensor | None) -> Any:
+    def attention_mask(self, text_config: Any, mask: Any) -> Any:
         return mask  # one of four dimensions is taken as it is
 
     def tiny_processor(self) -> Any:
