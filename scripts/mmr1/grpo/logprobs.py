@@ -11,8 +11,10 @@ from torch import nn
 
 from mmr1.models.action_space import policy_logits
 
-# Elements of one chunk of float32 logits: 256 MiB.
+# Elements of one chunk of float32 logits: 256 MiB on a CPU, and 2 GiB on a GPU, whose products of 441 tokens would be
+# too small at 152k words. How a gradient is rounded depends on it.
 CHUNK_ELEMENTS = 2**26
+GPU_CHUNK_ELEMENTS = 2**29
 
 
 class LogprobHead(nn.Linear):
@@ -81,7 +83,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
 
 
 def _chunks(hidden: torch.Tensor, targets: torch.Tensor, vocabulary: int) -> Any:
-    size = max(1, CHUNK_ELEMENTS // vocabulary)
+    size = max(1, (GPU_CHUNK_ELEMENTS if hidden.is_cuda else CHUNK_ELEMENTS) // vocabulary)
     return zip(hidden.split(size), targets.split(size), strict=True)
 
 

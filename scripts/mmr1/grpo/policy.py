@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from transformers import AutoProcessor, PreTrainedModel
 from transformers.integrations import HfDeepSpeedConfig
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from mmr1.grpo.attention import use_row_attention
 from mmr1.grpo.batching import MicroBatch
@@ -76,7 +77,7 @@ class Policy:
         self.dtype = model.dtype
         self.stage = int(self.config["zero_optimization"]["stage"])
         if settings.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            recompute_every(model, settings.recompute_every)
         module = LogprobModel(model, settings.temperature, suppressed)
         self.engine = _initialize(module, self.config, trained=True)
         self._canonical_states()
@@ -164,6 +165,19 @@ class Reference:
         return self.module(batch)[0]
 
 
+def recompute_every(model: PreTrainedModel, n: int) -> None:
+    """Let every n-th block of the language model and of the vision tower be computed again in the backward pass.
+
+    These keep their input alone, the other blocks all that they computed. No bit of a gradient depends on it.
+    """
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    for blocks in model.modules():
+        if isinstance(blocks, nn.ModuleList):
+            for number, block in enumerate(blocks):
+                if isinstance(block, GradientCheckpointingLayer):
+                    block.gradient_checkpointing = number % n == 0
+
+
 def deepspeed_config(settings: GRPOSettings, given: dict[str, Any]) -> dict[str, Any]:
     """A complete DeepSpeed configuration: `given` says how memory is divided, the settings say the rest.
 
@@ -184,8 +198,10 @@ def deepspeed_config(settings: GRPOSettings, given: dict[str, Any]) -> dict[str,
         "eps": settings.adam_epsilon,
         "weight_decay": settings.weight_decay,
         "torch_adam": True,  # needs no compiler
+        "fused": torch.cuda.is_available(),  # on a CPU it rounds otherwise: some 1 of 1,000 weights, in the last bit
     }
     return {
+        "communication_data_type": "fp32",  # ranks' gradients are added in float32, under bf16 too
         **{key: value for key, value in given.items() if key not in OURS},
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,

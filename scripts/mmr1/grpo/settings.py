@@ -86,7 +86,10 @@ class GRPOSettings(Section):
         "once; for GPUs (a CPU has a dense attention mask for these)",
     )
     precision: Literal["bf16", "fp32"] = "bf16"
-    gradient_checkpointing: bool = True
+    gradient_checkpointing: bool = Field(True, description="compute blocks again in the backward pass: less memory")
+    recompute_every: int = as_before(
+        1, ge=1, description="with gradient_checkpointing: every n-th block is; n = 2 computes half as many again"
+    )
     deepspeed: str | dict[str, Any] = Field(
         "config/deepspeed/zero2.json", description="a DeepSpeed configuration, or a path to one from the repository"
     )
