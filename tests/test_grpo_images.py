@@ -17,9 +17,9 @@ from mmr1.data.problems import Problem
 from mmr1.data.prompts import EncodedPrompt, PromptEncoder
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Entry
-from mmr1.grpo.metrics import Stopwatch
 from mmr1.grpo.sampling import Collector
 from mmr1.models.action_space import end_of_sequence
+from mmr1.plumbing.stopwatch import Stopwatch
 from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.requests import Request, Rollout, Sampling
 

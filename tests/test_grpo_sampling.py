@@ -14,10 +14,11 @@ from mmr1.data import contracts
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.experience import Entry, Group, read_schedule
-from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
+from mmr1.grpo.metrics import group_metrics, timings
 from mmr1.grpo.sampling import Collector
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.interruption import Preempted
+from mmr1.plumbing.stopwatch import Stopwatch
 from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.requests import Request, Rollout, Sampling
 from mmr1.seeds import derive

@@ -42,6 +42,7 @@ PLUMBING = {
         "secrets",
         "settings",
         "states",
+        "stopwatch",
         "usage",
         "work_folder",
     ]

@@ -19,6 +19,7 @@ from mmr1.grpo.policy import Policy, Reference
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.models.action_space import end_of_sequence
 from mmr1.plumbing.files import atomic
+from mmr1.plumbing.stopwatch import phase
 
 
 class NonFinite(Exception):
@@ -79,11 +80,13 @@ class Learner:
             loss, values = self.settings.loss.module.loss(tokens, self.settings.loss.settings)
             if real:
                 sums.add(loss, {**values, "entropy": entropies})
-            self.policy.backward(loss * real, last=turn == len(turns))
+            with phase("backward"):
+                self.policy.backward(loss * real, last=turn == len(turns))
         sums = sums.over(self.ranks)
         if not math.isfinite(sums.loss):
             self._fail(step, mini_batch, f"loss is {sums.loss}")
-        norm = self.policy.step()
+        with phase("optimizer"):
+            norm = self.policy.step()
         if not math.isfinite(norm):
             self._fail(step, mini_batch, f"gradient norm is {norm}")
         return sums, norm
@@ -92,7 +95,9 @@ class Learner:
     def _remember_old(self, mini_batch: MiniBatch) -> None:
         """The log-probabilities of a mini-batch that will only be trained on after others have moved the weights."""
         for micro_batch in self.loader.load(mini_batch, [index for index, _ in self._turns(mini_batch)]):
-            for member, values in _by_member(micro_batch, self.policy.logprobs(micro_batch)[0]):
+            with phase("old"):
+                logprobs, _ = self.policy.logprobs(micro_batch)
+            for member, values in _by_member(micro_batch, logprobs):
                 mini_batch.old[member] = values
 
     def _old(
@@ -111,7 +116,9 @@ class Learner:
         if self.reference is None:
             return None
         if any(mini_batch.reference[member] is None for member in micro_batch.members):
-            for member, values in _by_member(micro_batch, self.reference.logprobs(micro_batch)):
+            with phase("reference"):
+                logprobs = self.reference.logprobs(micro_batch)
+            for member, values in _by_member(micro_batch, logprobs):
                 mini_batch.reference[member] = values
         return torch.cat([mini_batch.reference[member] for member in micro_batch.members]).to(
             micro_batch.targets.device

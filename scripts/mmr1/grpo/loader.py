@@ -12,6 +12,7 @@ from mmr1.grpo.attention import BLOCK
 from mmr1.grpo.batching import MicroBatch, PlacedPrompt, collate
 from mmr1.grpo.minibatch import MiniBatch
 from mmr1.models.family import family_of
+from mmr1.plumbing.stopwatch import phase
 
 AHEAD = 2  # micro-batches in the making: one image of 1,048,576 pixels takes 25 MB
 
@@ -30,7 +31,11 @@ class Loader:
         while left or making:
             while left and len(making) < AHEAD:
                 making.append(self._thread.submit(self._make, mini_batch, left.popleft()))
-            yield making.popleft().result().to(self.device)
+            with phase("encode", waiting=True):
+                batch = making.popleft().result()
+            with phase("copy"):
+                batch = batch.to(self.device)
+            yield batch
 
     def _make(self, mini_batch: MiniBatch, index: int) -> MicroBatch:
         rows = mini_batch.batches[index]

@@ -7,13 +7,14 @@ from mmr1.data.problems import Problem
 from mmr1.grpo.choosing import Sampler
 from mmr1.grpo.experience import rewards_schema, rewards_table, rollouts_table, schedule_table
 from mmr1.grpo.learner import Learner
-from mmr1.grpo.metrics import Stopwatch, group_metrics, timings
+from mmr1.grpo.metrics import group_metrics, timings
 from mmr1.grpo.policy import Policy
 from mmr1.grpo.sampling import Collector
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.grpo.state import Work
 from mmr1.plumbing.interruption import Interrupted, Interruption, Preempted
 from mmr1.plumbing.progress import log
+from mmr1.plumbing.stopwatch import Stopwatch
 
 
 def train(
@@ -43,7 +44,7 @@ def train(
     schema = rewards_schema(settings.rewards)
     collector.update_weights(policy)
     for step in range(done, last + 1):
-        watch = Stopwatch()
+        watch = Stopwatch(on_gpu=collector.ranks.device.type == "cuda")
         try:
             validated = validate(step, watch)
             queue = sampler.choose(step)
@@ -51,7 +52,7 @@ def train(
         except Preempted:
             _leave(work, policy, step, interruption)
         collector.engine.sleep()
-        with watch.time("train"):
+        with watch.time("train"), watch.running():
             learned = learner.learn(step, trained)
         with watch.time("sync"):
             collector.update_weights(policy)

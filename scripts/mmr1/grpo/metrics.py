@@ -2,15 +2,19 @@
 
 import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Group
 from mmr1.grpo.settings import GRPOSettings
+from mmr1.plumbing.stopwatch import Stopwatch
+
+# Of a step, one after another, and of "train" on the first rank: what of it is spent on what.
+PHASES = ("generate", "reward", "train", "sync")
+PHASES_OF_TRAIN = ("encode", "copy", "old", "vision", "text", "head", "reference", "backward", "optimizer")
 
 
 @dataclass
@@ -70,28 +74,6 @@ class Mismatch:
         )
 
 
-@dataclass
-class Stopwatch:
-    """Seconds by phase, for the timings: nothing else reads them."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    started: float = field(default_factory=time.monotonic)
-    started_cpu: float = field(default_factory=time.process_time)
-
-    @contextmanager
-    def time(self, phase: str) -> Iterator[None]:
-        """Add the body's time to a phase."""
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - start
-
-    def total(self) -> float:
-        """Seconds since it was made."""
-        return time.monotonic() - self.started
-
-
 def group_metrics(groups: Sequence[Group], settings: GRPOSettings) -> dict[str, float]:
     """Metrics of all groups sampled in a step, whether the gate admits them or not. Lengths are in tokens."""
     rewards = torch.tensor([group.rewards(settings) for group in groups], dtype=torch.float64)
@@ -126,7 +108,7 @@ def timings(groups: Sequence[Group], prompt_tokens: Sequence[int], watch: Stopwa
         memory = torch.cuda.max_memory_allocated() / 2**20
     else:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    phases = {phase: watch.seconds.get(phase, 0.0) for phase in ("generate", "reward", "train", "sync")}
+    phases = {phase: watch.seconds.get(phase, 0.0) for phase in (*PHASES, *PHASES_OF_TRAIN)}
     tokens_by_phase = {phase: responses if phase == "generate" else tokens for phase in ("generate", "reward", "train")}
     return {
         **{f"seconds_{phase}": seconds for phase, seconds in phases.items()},

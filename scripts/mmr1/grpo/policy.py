@@ -26,6 +26,7 @@ from mmr1.models.family import family_of
 from mmr1.models.load import load_model
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import atomic
+from mmr1.plumbing.stopwatch import phase
 
 STATE = "state"  # DeepSpeed's folder in a saved state
 
@@ -52,18 +53,21 @@ class LogprobModel(nn.Module):
         if pixels is None or grids is None:
             device = batch.input_ids.device
             pixels, grids = (tensor.to(device) for tensor in self.family.blank_image(self.model.config))
-        features = self.family.image_features(self.model, pixels, grids)
+        with phase("vision"):
+            features = self.family.image_features(self.model, pixels, grids)
         # Ranks meet in the collectives of every module: one whose texts have no image looks at a blank one for nothing.
         unseen = 0 if batch.pixel_values is not None else 0 * sum(part.sum() for part in features[0])
         shown = [features[index] for index in batch.image_order.tolist()]
-        hidden = self.model.model(
-            input_ids=batch.input_ids,
-            position_ids=batch.positions,
-            attention_mask=self.family.attention_mask(self.model.config.text_config, batch.mask),
-            use_cache=False,
-            **(self.family.encoded_images(shown) if shown else {}),
-        )[0]
-        return self.model.lm_head(hidden.flatten(0, 1)[batch.sources] + unseen, batch.targets)
+        with phase("text"):
+            hidden = self.model.model(
+                input_ids=batch.input_ids,
+                position_ids=batch.positions,
+                attention_mask=self.family.attention_mask(self.model.config.text_config, batch.mask),
+                use_cache=False,
+                **(self.family.encoded_images(shown) if shown else {}),
+            )[0]
+        with phase("head"):
+            return self.model.lm_head(hidden.flatten(0, 1)[batch.sources] + unseen, batch.targets)
 
 
 class Policy:

@@ -9,10 +9,10 @@ from mmr1.data.prompts import PromptEncoder, check_prompt_length
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Entry, Group
 from mmr1.grpo.judging import Judged, judge
-from mmr1.grpo.metrics import Stopwatch
 from mmr1.grpo.policy import Policy
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.plumbing.interruption import Interruption, Preempted
+from mmr1.plumbing.stopwatch import Stopwatch
 from mmr1.rewards import Response
 from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.make import ranks_of
