@@ -1,7 +1,10 @@
 """Which entries are sampled with which seeds, and the gates that say which groups are trained on."""
 
+import random
 import signal
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,8 @@ from mmr1.grpo.sampling import Collector
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.interruption import Preempted
 from mmr1.plumbing.stopwatch import Stopwatch
-from mmr1.rewards.verifier.verify import Verifier
+from mmr1.rewards import accuracy
+from mmr1.rewards.verifier.verify import Outcome, Verifier
 from mmr1.rollout.requests import Request, Rollout, Sampling
 from mmr1.seeds import derive
 
@@ -127,6 +131,44 @@ def test_ranks_that_share_an_engine_do_not_leave_it_one_by_one(
     asked.ranks_per_engine = 2
     (group,), _ = asked.collect(0, [Entry(0, digit_problems[0])], Stopwatch())
     assert len(group.rollouts) == 4
+
+
+def test_answers_are_read_and_compared_while_others_are_sampled(
+    tiny_model_dir: Path, digit_problems: list[Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine waits with its last group until the others are prepared. The step asks nothing again."""
+    problems = [replace(one, answer=rf"\sum_{{k=0}}^{{{index}}} k^2") for index, one in enumerate(digit_problems[:4])]
+    asked: list[list[tuple[str, str]]] = []
+    prepared = threading.Semaphore(0)
+
+    class Comparing(Verifier):
+        def _ask(self, pairs: list[tuple[str, str]]) -> list[Outcome]:
+            asked.append(pairs)
+            return [Outcome.EQUAL for _ in pairs]  # not what anything else would find
+
+    class Streaming(ScriptedEngine):
+        def generate_blocks(
+            self, blocks: Mapping[int, Sequence[Request]], sampling: Sampling
+        ) -> Iterator[tuple[int, list[Rollout]]]:
+            *early, last = random.Random(0).sample(sorted(blocks), len(blocks))
+            for number in early:
+                yield number, self._wrong(blocks[number])
+            for _ in early:
+                assert prepared.acquire(timeout=60)
+            yield last, self._wrong(blocks[last])
+
+        def _wrong(self, requests: Sequence[Request]) -> list[Rollout]:
+            texts = [rf"<think>.</think><answer>\boxed{{{one.problem.answer} + 1}}</answer>" for one in requests]
+            return [replace(self._answer(one), text=text) for one, text in zip(requests, texts, strict=True)]
+
+    prepare = accuracy.prepare
+    monkeypatch.setattr(accuracy, "prepare", lambda *given: (prepare(*given), prepared.release()))
+    asking = collector(Streaming(dict.fromkeys((problem.id for problem in problems), 0)), tiny_model_dir)
+    asking.verifier = Comparing(1, 2.0)
+    groups, _ = asking.collect(0, [Entry(slot, problem) for slot, problem in enumerate(problems)], Stopwatch())
+    assert [one.accuracy for group in groups for one in group.judged] == [1.0] * 16
+    assert sorted(pair for pairs in asked for pair in pairs) == [(one.answer, f"{one.answer} + 1") for one in problems]
+    assert len(asked) >= len(problems) - 1  # the last group may be left to the step
 
 
 def test_speeds_by_phase(digit_problems: list[Problem]) -> None:

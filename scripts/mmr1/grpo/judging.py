@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 from mmr1.plugins import Weighted
 from mmr1.plumbing.errors import UserError
@@ -40,6 +42,32 @@ def judge(rewards: Mapping[str, Weighted], responses: Sequence[Response], verifi
         )
         for place in range(len(responses))
     ]
+
+
+class Preparation:
+    """Lets rewards prepare groups that are there while others are sampled: a context manager with a thread.
+
+    What the thread did not come to by the end is left to `judge`.
+    """
+
+    def __init__(self, rewards: Mapping[str, Weighted], verifier: Verifier) -> None:
+        self.prepared = [chosen for chosen in rewards.values() if hasattr(chosen.module, "prepare")]
+        self.verifier = verifier
+        self._thread = ThreadPoolExecutor(1, "preparation")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)  # waits for the group that it is at
+
+    def add(self, responses: Sequence[Response]) -> None:
+        """Take a group's responses."""
+        self._thread.submit(self._prepare, responses)
+
+    def _prepare(self, responses: Sequence[Response]) -> None:
+        for chosen in self.prepared:
+            chosen.module.prepare(responses, chosen.settings, self.verifier)
 
 
 def _scores(chosen: Weighted, responses: Sequence[Response], verifier: Verifier) -> Scores:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder, check_prompt_length
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Entry, Group
-from mmr1.grpo.judging import Judged, judge
+from mmr1.grpo.judging import Judged, Preparation, judge
 from mmr1.grpo.policy import Policy
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.plumbing.interruption import Interruption, Preempted
@@ -16,7 +17,7 @@ from mmr1.plumbing.stopwatch import Stopwatch
 from mmr1.rewards import Response
 from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.make import ranks_of
-from mmr1.rollout.requests import Engine, Request, Rollout, Sampling, group_requests
+from mmr1.rollout.requests import Engine, Request, Rollout, Sampling, Streaming, group_requests
 
 
 @dataclass(frozen=True)
@@ -106,24 +107,36 @@ class Collector:
     def _share(
         self, entries: Sequence[Entry], n: int, purpose: tuple[str | int, ...], sampling: Sampling, watch: Stopwatch
     ) -> list[Found]:
-        requests: list[Request] = []
+        asked: list[list[Request]] = []
         for entry in entries:
             check_prompt_length(entry.problem, self.encoder.length(entry.problem), self.settings.max_prompt_tokens)
-            requests += group_requests(entry.problem, n, self.seed, str(purpose[0]), *purpose[1:], entry.slot)
-        with watch.time("generate"):
-            rollouts = self.engine.generate(requests, sampling) if requests else []
+            asked.append(group_requests(entry.problem, n, self.seed, str(purpose[0]), *purpose[1:], entry.slot))
+        with watch.time("generate"), Preparation(self.settings.rewards, self.verifier) as preparation:
+            sampled = self._generate(asked, sampling, preparation)
         with watch.time("reward"):
-            responses = [
-                Response(request.problem, rollout.text, rollout.token_ids, rollout.finish_reason)
-                for request, rollout in zip(requests, rollouts, strict=True)
-            ]
+            responses = [one for group in zip(asked, sampled, strict=True) for one in _responses(*group)]
             judged = judge(self.settings.rewards, responses, self.verifier)
         return [
-            Found(
-                entry.slot,
-                self.encoder.length(entry.problem),
-                rollouts[start : start + n],
-                judged[start : start + n],
-            )
-            for start, entry in zip(range(0, len(rollouts), n), entries, strict=True)
+            Found(entry.slot, self.encoder.length(entry.problem), rollouts, judged[n * place : n * place + n])
+            for place, (entry, rollouts) in enumerate(zip(entries, sampled, strict=True))
         ]
+
+    def _generate(
+        self, asked: Sequence[Sequence[Request]], sampling: Sampling, preparation: Preparation
+    ) -> list[list[Rollout]]:
+        """The rollouts of each group. Where the engine hands over groups as they are done, rewards prepare them."""
+        if not isinstance(self.engine, Streaming):
+            rollouts = iter(self.engine.generate([one for group in asked for one in group], sampling) if asked else [])
+            return [list(islice(rollouts, len(group))) for group in asked]
+        done: dict[int, list[Rollout]] = {}
+        for number, group in self.engine.generate_blocks(dict(enumerate(asked)), sampling):
+            done[number] = group
+            preparation.add(_responses(asked[number], group))
+        return [done[number] for number in range(len(asked))]
+
+
+def _responses(requests: Sequence[Request], rollouts: Sequence[Rollout]) -> list[Response]:
+    return [
+        Response(request.problem, rollout.text, rollout.token_ids, rollout.finish_reason)
+        for request, rollout in zip(requests, rollouts, strict=True)
+    ]

@@ -5,6 +5,8 @@ A reward defines
 - `score(responses, settings, verifier) -> Scores`: a finite number for each `Response`, the higher the better. A step's
   responses come at once, those of a group in a row. `settings` are the reward's own; `verifier` says whether an answer
   equals its gold, and is there for rewards that need it.
+- `prepare(responses, settings, verifier)`, if scoring takes long: it is given whole groups while others are sampled, in
+  another thread and in any order, so that `score` finds its answers made. It decides nothing.
 - `class Settings(Section)`, if it has settings. The weight is none of them: a recipe gives it to every reward.
 - `COLUMNS`, if it says more than a number: the names of its text columns in the rewards table.
 - `TITLE`, its display name; `EXAMPLE`, lines of a recipe that choose it; a docstring with formula, range and source.

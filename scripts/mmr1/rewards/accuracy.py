@@ -46,6 +46,11 @@ def score(responses: Sequence[Response], settings: Section, verifier: Verifier) 
     )
 
 
+def prepare(responses: Sequence[Response], settings: Section, verifier: Verifier) -> None:
+    """Read and compare answers: readings and the verifier remember them."""
+    score(responses, settings, verifier)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether a response is right."""
