@@ -178,6 +178,25 @@ def test_what_a_loss_returns_by_name_is_logged_as_a_mean_over_tokens(
     assert learner(policy, chosen).learn(1, [])["position"] == 0.0
 
 
+def test_the_engines_log_probabilities_are_corrected_for_up_to_the_cap(
+    tiny_model_dir: Path, digit_problems: list[Problem]
+) -> None:
+    """Where the engine was right, weights are 1. Else a group's gradient is weighted, here by the cap."""
+    plain, capped = settings(loss=NO_KL), settings(loss=NO_KL, importance_cap=0.5)
+    policy = PlainPolicy(tiny_model_dir, plain)
+    end = end_of_sequence(policy.processor.tokenizer)
+    groups = random_groups(digit_problems[:2], 4, 3, range(8, 100), end, longest=16)
+    for group in groups:
+        for rollout in group.rollouts:
+            rollout.logprobs[:] = -1000.0
+    expected = learner(policy, plain).learn(0, groups)
+    metrics = learner(policy, capped).learn(0, groups)
+    assert (metrics["importance_weight"], metrics["importance_truncated"]) == (0.5, 1.0)
+    assert "importance_weight" not in expected
+    first, halved = (gradients["lm_head.weight"] for gradients in policy.gradients)
+    torch.testing.assert_close(halved, first / 2, atol=1e-9, rtol=1e-5)
+
+
 def test_a_step_whose_groups_all_agree_learns_nothing(tiny_model_dir: Path) -> None:
     """Under a gate a queue may end without one group that is admitted: no update, and metrics that say so."""
     chosen = settings()

@@ -87,6 +87,20 @@ def trl_logprobs(trainer, model, inputs: dict) -> torch.Tensor:
         return trainer._get_per_token_logps_and_entropies(model, ids, mask, width, **images)[0]
 
 
+def correct_as_trl(trainer, halves: list[dict], groups: list[Group]) -> None:
+    """The ratio of the old log-probabilities to the engine's, cut at `CAP`, as TRL computes it beside vLLM."""
+    trainer.use_vllm = trainer.vllm_importance_sampling_correction = True
+    for inputs, half in zip(halves, (groups[:2], groups[2:]), strict=True):
+        sampled = [torch.from_numpy(one.logprobs) for group in half for one in group.rollouts]
+        padded = torch.nn.utils.rnn.pad_sequence(sampled, batch_first=True)
+        difference = (inputs["old_per_token_logps"] - padded) * inputs["completion_mask"]
+        ratio = difference.exp()
+        cut = (ratio > CAP) & inputs["completion_mask"].bool()
+        assert 0.1 < cut.sum() / inputs["completion_mask"].sum() < 0.9
+        inputs["importance_sampling_ratio"] = ratio.clamp(max=CAP)
+
+
+CAP = 0.02  # the made-up engine's log-probabilities are far from the model's
 TIGHT = {"clip_low": 0.02, "clip_high": 0.05}  # so that some ratios clip after one update
 
 
@@ -105,6 +119,11 @@ TIGHT = {"clip_low": 0.02, "clip_high": 0.05}  # so that some ratios clip after 
         ({"name": "dr_grpo", "kl_coefficient": 0.3}, {"loss_type": "dr_grpo", "scale_rewards": "none"}, False),
         ({"name": "dapo"}, {"loss_type": "dapo"}, False),
         ({"name": "dapo", "truncated": "keep", "kl_coefficient": 0.3}, {"loss_type": "dapo"}, True),
+        (
+            {"name": "grpo", "loss_average": "batch", "kl_coefficient": 0.3},
+            {"loss_type": "bnpo", "vllm_importance_sampling_mode": "token_truncate"},
+            True,
+        ),
         ({"name": "gspo"}, {"loss_type": "grpo", "importance_sampling_level": "sequence"}, True),
         (
             {"name": "gspo", "kl_coefficient": 0.3},
@@ -129,6 +148,7 @@ def test_loss_and_gradients_equal_trl(
         micro_batch_tokens=300,
         temperature=0.7,
         loss=TIGHT | loss,
+        importance_cap=CAP if "vllm_importance_sampling_mode" in options else None,
     )
     policy = PlainPolicy(tiny_model_dir, chosen, rate=0.3)
     reference = PlainPolicy(tiny_model_dir, chosen) if chosen.needs_reference else None
@@ -144,6 +164,8 @@ def test_loss_and_gradients_equal_trl(
     halves = [trl_inputs(half, chosen, encoder, policy.hf.config) for half in (groups[:2], groups[2:])]
     for inputs in halves:
         inputs["old_per_token_logps"] = trl_logprobs(trainer, trainer.model, inputs)
+    if chosen.importance_cap is not None:
+        correct_as_trl(trainer, halves, groups)
     if reference is not None:
         trl_reference = trl_trainer(tiny_model_dir, chosen, options, tmp_path)
         trl_reference.model.load_state_dict(reference.hf.state_dict())

@@ -21,6 +21,9 @@ from mmr1.models.action_space import end_of_sequence
 from mmr1.plumbing.files import atomic
 from mmr1.plumbing.stopwatch import phase
 
+# Logged with `importance_cap`: the weight of a token, and whether it was truncated.
+IMPORTANCE = ("importance_weight", "importance_truncated")
+
 
 class NonFinite(Exception):
     """A loss or gradient is not finite; the message names the step, the problems and where the batch is saved."""
@@ -69,6 +72,7 @@ class Learner:
         for turn, ((_, real), micro_batch) in enumerate(zip(turns, micro_batches, strict=True), 1):
             logprobs, entropies = self.policy.logprobs(micro_batch)
             old = self._old(mini_batch, micro_batch, logprobs.detach(), mismatch if real else None)
+            importance, corrections = self._importance(mini_batch, micro_batch, old)
             tokens = Tokens(
                 logprobs=logprobs,
                 old=old,
@@ -76,10 +80,11 @@ class Learner:
                 advantages=_spread(mini_batch.advantages, micro_batch),
                 weights=_spread(mini_batch.weights, micro_batch),
                 bounds=torch.tensor([0, *accumulate(micro_batch.lengths)]),
+                importance=importance,
             )
             loss, values = self.settings.loss.module.loss(tokens, self.settings.loss.settings)
             if real:
-                sums.add(loss, {**values, "entropy": entropies})
+                sums.add(loss, {**values, "entropy": entropies, **corrections})
             with phase("backward"):
                 self.policy.backward(loss * real, last=turn == len(turns))
         sums = sums.over(self.ranks)
@@ -123,6 +128,22 @@ class Learner:
         return torch.cat([mini_batch.reference[member] for member in micro_batch.members]).to(
             micro_batch.targets.device
         )
+
+    def _importance(
+        self, mini_batch: MiniBatch, micro_batch: MicroBatch, old: torch.Tensor
+    ) -> tuple[torch.Tensor | None, dict[str, torch.Tensor]]:
+        """Truncated importance sampling: min(π_old / π_engine, cap) of each token, and what is logged of it.
+
+        The engine draws with other kernels, and within top-p, where the trainer's probabilities are of all tokens
+        (verl's `rollout_is: token`, TRL's `token_truncate`).
+        """
+        cap = self.settings.importance_cap
+        if cap is None:
+            return None, {}
+        sampled = torch.cat([mini_batch.sampled[member] for member in micro_batch.members]).to(old.device)
+        ratio = (old - sampled).exp()
+        weights = ratio.clamp(max=cap)
+        return weights, dict(zip(IMPORTANCE, (weights, ratio > cap), strict=True))
 
     def _no_tokens(self) -> TokenSums:
         return TokenSums(dict.fromkeys(self.logged, 0.0))
@@ -174,7 +195,8 @@ def logged_names(settings: GRPOSettings, reference: bool) -> list[str]:
     """The names of the values per token that are logged: those that the loss returns, here of a single token."""
     one = torch.zeros(1)
     tokens = Tokens(one, one, one if reference else None, one, one, torch.tensor([0, 1]))
-    return [*settings.loss.module.loss(tokens, settings.loss.settings)[1], "entropy"]
+    names = [*settings.loss.module.loss(tokens, settings.loss.settings)[1], "entropy"]
+    return names if settings.importance_cap is None else [*names, *IMPORTANCE]
 
 
 def _by_member(micro_batch: MicroBatch, values: torch.Tensor) -> list[tuple[int, torch.Tensor]]:

@@ -63,6 +63,11 @@ def train_round(
     identity = identify(args, settings, deepspeed, ranks)
     ranks.agree({name: digest(value) if isinstance(value, dict) else str(value) for name, value in identity.items()})
     first, last = sampler.steps[0], sampler.steps[-1]
+    if args.replay and settings.importance_cap is not None:
+        raise UserError(
+            "importance_cap: expected none with --replay, because a stored rollout has the mean log-probability of its "
+            "tokens only"
+        )
     if ranks.size % (shared_by := ranks_of(settings.engine)):
         raise UserError(f"engine.tensor_parallel: expected a divisor of the {ranks.size} ranks, found {shared_by}")
     with ranks.one_mistake_is_all():

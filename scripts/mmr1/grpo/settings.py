@@ -65,6 +65,13 @@ class GRPOSettings(Section):
         "grpo", validate_default=True, description="the objective: advantages, weights of tokens, ratio, KL"
     )
 
+    importance_cap: float | None = as_before(
+        None,
+        gt=0,
+        description="truncated importance sampling: a token's objective is multiplied by its probability by the trainer "
+        "over that by the engine, at most this (verl: 2, TRL: 3); none: not corrected",
+    )
+
     gate: choice("grpo/gates") = Field("all", validate_default=True, description="which groups are trained on")  # type: ignore[valid-type]
 
     # Optimizer: AdamW at a constant rate, no warm-up.

@@ -48,8 +48,9 @@ class Tokens:
     `logprobs` float32 [N]: log-probabilities (nats) under the weights that are trained, with gradient. `old` and
     `reference` float32 [N]: the same under the weights that sampled, and under the reference model (None where no KL
     term needs it). `advantages` and `weights` float32 [N]: a sequence's value at each of its tokens. `bounds` int64
-    [S + 1], on the CPU: sequence s has the tokens from bounds[s] up to bounds[s + 1], at least one. All but `bounds`
-    are on one device.
+    [S + 1], on the CPU: sequence s has the tokens from bounds[s] up to bounds[s + 1], at least one. `importance`
+    float32 [N]: what the objective of a token, but not its KL term, is multiplied by, because the engine drew it under
+    other probabilities than `old`; None for 1. All but `bounds` are on one device.
     """
 
     logprobs: "torch.Tensor"
@@ -58,6 +59,7 @@ class Tokens:
     advantages: "torch.Tensor"
     weights: "torch.Tensor"
     bounds: "torch.Tensor"
+    importance: "torch.Tensor | None" = None
 
     def sequence_means(self, values: "torch.Tensor") -> "torch.Tensor":
         """The mean of `values` [N] over each sequence, at each of its tokens: [N], with gradient."""

@@ -71,11 +71,14 @@ def clipped(
     """The clipped surrogate with the k3 estimate of the KL divergence, weighted and summed; the shares clipped, and KL.
 
     -min(ρA, clip(ρ, 1-low, 1+high)A) + β·k3 with ρ = exp(`log_ratio`), float32 [N] (PPO eq. 7, DAPO eq. 8) and
-    k3 = exp(d) - d - 1 with d = reference - logprob (GRPO eq. 4). Without a reference there is no KL term.
+    k3 = exp(d) - d - 1 with d = reference - logprob (GRPO eq. 4). Without a reference there is no KL term. The first
+    term is multiplied by `tokens.importance`, where that is given.
     """
     ratio = log_ratio.exp()
     bounded = ratio.clamp(1 - settings.clip_low, 1 + settings.clip_high)
     loss = -(ratio * tokens.advantages).minimum(bounded * tokens.advantages)
+    if tokens.importance is not None:
+        loss = loss * tokens.importance
     kl = loss.new_zeros(len(loss))
     if tokens.reference is not None:
         difference = tokens.reference - tokens.logprobs
