@@ -59,7 +59,7 @@ def install_kill(where: str, call: int, delay: float, number: int = signal.SIGKI
 MEETINGS = (
     ("mmr1.grpo.distributed", "Ranks.gather"),
     ("mmr1.grpo.distributed", "Ranks.barrier"),
-    ("mmr1.grpo.learner", "Learner._collate"),
+    ("mmr1.grpo.loader", "Loader._make"),
     ("mmr1.rollout.transformers_engine", "TransformersEngine.generate"),
     ("mmr1.rewards.verifier.verify", "Verifier.verify"),
 )

@@ -68,8 +68,8 @@ class GRPOSettings(Section):
     importance_cap: float | None = as_before(
         None,
         gt=0,
-        description="truncated importance sampling: a token's objective is multiplied by its probability by the trainer "
-        "over that by the engine, at most this (verl: 2, TRL: 3); none: not corrected",
+        description="truncated importance sampling: a token's objective is multiplied by its probability in the trainer"
+        " over that in the engine, at most this (verl: 2, TRL: 3); none: not corrected",
     )
 
     gate: choice("grpo/gates") = Field("all", validate_default=True, description="which groups are trained on")  # type: ignore[valid-type]

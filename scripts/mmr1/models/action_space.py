@@ -10,6 +10,8 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from mmr1.models.family import family_of
 
+UNIT = 2**40  # probabilities are added as multiples of 1 / UNIT
+
 
 def end_of_sequence(tokenizer: PreTrainedTokenizerBase) -> int:
     """The id of the one token that ends a response (the one that ends a turn of chat)."""
@@ -49,6 +51,8 @@ def keep_top_p(logits: torch.Tensor, top_p: float) -> torch.Tensor:
     if top_p >= 1:
         return logits
     ascending, order = logits.sort(dim=-1)
-    dropped = ascending.softmax(dim=-1).cumsum(dim=-1) <= 1 - top_p
+    # As integers: what they add up to depends on no order, where a GPU adds floats in any.
+    mass = (ascending.softmax(dim=-1).double() * UNIT).round().long().cumsum(dim=-1)
+    dropped = mass <= round((1 - top_p) * UNIT)
     dropped[..., -1] = False
     return logits.masked_fill(torch.zeros_like(dropped).scatter_(-1, order, dropped), -torch.inf)

@@ -26,7 +26,8 @@ NAMES: dict[Way, str] = {"grouped": "flash_grouped_by_length", "varlen": "flash_
 def use_vision_attention(model: PreTrainedModel, way: Way = "grouped") -> None:
     """Let the model's vision tower attend to sequences of equal length at once, the language model as before.
 
-    `varlen` is one call of torch's `varlen_attn` for all sequences: on a GPU only, in bfloat16 or float16.
+    `varlen` is one call of torch's `varlen_attn` for all sequences: on a GPU only, in bfloat16 or float16. No second
+    model can be made from this one's config: transformers would look for a package of the attention's name.
     """
     family_of(model.config).vision_tower(model).config._attn_implementation = NAMES[way]
 
