@@ -26,6 +26,7 @@ from PIL import Image  # noqa: E402
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration  # noqa: E402
 from transformers.vision_utils import get_vision_window_index  # noqa: E402
 
+from gpu_check import TEXT_TOY, VISION_3B  # noqa: E402
 from mmr1.data.problems import Problem  # noqa: E402
 from mmr1.grpo.batching import Row, Sample, deal, plan  # noqa: E402
 from mmr1.grpo.experience import Entry, Group  # noqa: E402

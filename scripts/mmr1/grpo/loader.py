@@ -22,7 +22,9 @@ class Loader:
 
     def __init__(self, encoder: PromptEncoder, model: PreTrainedModel, device: torch.device) -> None:
         self.encoder, self.model, self.device = encoder, model, device
-        self._thread = ThreadPoolExecutor(1, "loader")
+        # A new thread is on the first GPU of the node, and would take memory there.
+        on_device = {"initializer": torch.cuda.set_device, "initargs": (device,)} if device.type == "cuda" else {}
+        self._thread = ThreadPoolExecutor(1, "loader", **on_device)  # type: ignore[arg-type]
 
     def load(self, mini_batch: MiniBatch, indices: Sequence[int]) -> Iterator[MicroBatch]:
         """The mini-batch's micro-batches of these indices, in their order, on the device. Raises BrokenImage."""
