@@ -21,7 +21,6 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from gpu_grpo import TEXT_TOY, VISION_3B  # noqa: E402
 from PIL import Image  # noqa: E402
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration  # noqa: E402
 from transformers.vision_utils import get_vision_window_index  # noqa: E402

@@ -61,7 +61,7 @@ def test_a_round_with_vllm(server: ForkingServer, setup: Setup, stage: int) -> N
 def test_a_round_with_one_engine_of_two_ranks(server: ForkingServer, setup: Setup) -> None:
     """Each holds a part of every weight. One is killed in the engine: the other ends, and leaves nothing in the way."""
     commands = [command(setup, stage=3, tensor_parallel=2)] * 2
-    killed = ("mmr1.rollout.vllm_engine:VllmEngine.generate", 2, 0.05)
+    killed = ("mmr1.rollout.vllm_engine:VllmEngine._rollout", 20, 0.0)  # the fourth response of the second step
     assert run_ranks(server, setup.folder, "vllm", commands, {1: killed}) == [1, -signal.SIGKILL]
     assert run_ranks(server, setup.folder, "vllm", commands) == [0, 0], setup.log("vllm-0").read_text()[-3000:]
     assert "1 steps done" in setup.log("vllm-0").read_text()
