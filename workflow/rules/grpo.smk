@@ -21,7 +21,7 @@ for observing, kept in product((False, True), repeat=2):
         output:
             **round_outputs(observing, kept),
         wildcard_constraints:
-            model=only_rounds(rounds_that(observing, kept)),
+            model=only_rounds(observing, kept),
         conda:
             STACK
         threads: resource("train", "threads")

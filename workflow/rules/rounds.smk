@@ -169,21 +169,23 @@ def kept_rounds(model, run):
     return range(count)[-{"last": 1, "last_two": 2, "all": count}[RECIPE.keep_states] :]
 
 
-def only_rounds(wanted):
-    """A constraint on the model's part of a path: only where the whole path is of one of these (model, run, seed, r)."""
-    paths = (f"{model}/{run}/seed{seed}/round{r}/" for model, run, seed, r in wanted)
-    return f"(?={any_of(paths)})[^/]+"
+def only_rounds(observing, kept=None):
+    """A constraint on the model's part of a path: only rounds whose sampler observes or not, whose states are kept or not.
 
-
-def rounds_that(observing, kept=None):
-    """The rounds, as (model, run, seed, r), whose sampler observes or does not, and whose states are kept or are not."""
-    return [
-        (model, run, seed, r)
+    A path of no round of the recipe passes for the plainest kind, whose functions say how many rounds there are.
+    """
+    plain = not observing and not kept
+    paths = [
+        f"{model}/{run}/seed{seed}/round{r}/"
         for model, run, seed in RECIPE.trained()
         for r in range(rounds(model, run))
-        if observes(resolved(model, run)) == observing
-        and kept in (None, r in kept_rounds(model, run))
+        if plain
+        != (
+            observes(resolved(model, run)) == observing
+            and kept in (None, r in kept_rounds(model, run))
+        )
     ]
+    return f"(?{'!' if plain else '='}{any_of(paths)})[^/]+"
 
 
 def round_number(wildcards):

@@ -97,7 +97,7 @@ rule draw_schedule:
         schedule=f"{ROUND}/schedule.parquet",
         record=run_record("draw_schedule", "{model}/{run}/seed{seed}/round{r}"),
     wildcard_constraints:
-        model=only_rounds(rounds_that(observing=False)),
+        model=only_rounds(observing=False),
     resources:
         **job_resources("score"),
         **machine_of("draw_schedule"),
