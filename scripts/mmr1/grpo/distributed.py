@@ -1,20 +1,22 @@
 """The ranks of a job: who they are, and what they must agree on."""
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.distributed.distributed_c10d as c10d
 
 from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.interruption import PATIENCE
+from mmr1.plumbing.states import Hasher, hash_alone
 
-# How long a rank waits for another. NCCL's own 10 minutes are too few: all wait while the first hashes a saved state,
-# which is hundreds of gigabytes for 32B.
-PATIENCE = timedelta(hours=2)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,39 @@ class Ranks:
         for message in filter(None, self.gather(mistake)):
             raise UserError(message)
 
+    def lead(self, work: Callable[[Hasher], Result]) -> Result | None:
+        """Run `work` on the first rank, which gets a function that hashes files by all ranks' hands; None on others.
+
+        A rank hashes the files that it wrote, which its node still has in memory, and its share of those that no rank
+        has for itself. All ranks must call this, and see the same files.
+        """
+        if self.size == 1:
+            return work(hash_alone)
+        if self.first:
+            try:
+                return work(self._hash_together)
+            finally:
+                self.gather(None)
+        while (task := self.gather(None)[0]) is not None:
+            self.gather(self._hash_own(*task))
+        return None
+
+    def _hash_together(self, root: Path, names: Sequence[str], written: bool) -> dict[str, str]:
+        task = root, list(names), written
+        self.gather(task)
+        parts = self.gather(self._hash_own(*task))
+        for part in parts:
+            if isinstance(part, OSError):
+                raise part
+        return {name: part[name] for name in names for part in parts if name in part}
+
+    def _hash_own(self, root: Path, names: Sequence[str], written: bool) -> dict[str, str] | OSError:
+        own = [name for number, name in enumerate(names) if owner(name, number) % self.size == self.rank]
+        try:
+            return hash_alone(root, own, written)
+        except OSError as error:
+            return error
+
     def agree(self, facts: dict[str, str]) -> None:
         """Raises UserError on every rank, naming the first fact (a file and its hash, say) on which two differ."""
         everyone = self.gather(facts)
@@ -71,6 +106,12 @@ class Ranks:
                     raise UserError(
                         f"{name}: expected the same on all ranks, found {value} on 0, {other.get(name)} on {rank}"
                     )
+
+
+def owner(name: str, number: int) -> int:
+    """The rank that wrote a file of a state, by the names that DeepSpeed and Trainer give, else a number."""
+    found = re.search(r"(?:zero_pp_rank|rng_state)_(\d+)", name)
+    return int(found[1]) if found else number
 
 
 def join() -> Ranks:
@@ -83,6 +124,8 @@ def join() -> Ranks:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(local)}
     if cuda:
         torch.cuda.set_device(local)
+    # New groups, such as DeepSpeed's and vLLM's, would have torch's own patience: 10 minutes with NCCL, 30 with Gloo.
+    c10d.default_pg_timeout = c10d.default_pg_nccl_timeout = PATIENCE
     if not dist.is_initialized():
         if "MASTER_ADDR" in os.environ:
             dist.init_process_group(backend, rank=rank, world_size=size, timeout=PATIENCE)

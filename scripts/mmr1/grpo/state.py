@@ -23,6 +23,7 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import atomic, digest, files_under, read_json, sha256, write_json
 from mmr1.plumbing.states import (
     MANIFEST,
+    Hasher,
     Manifest,
     States,
     check_hashes,
@@ -51,8 +52,7 @@ class Work:
         """
         step = None
         with self.ranks.one_mistake_is_all():
-            if self.ranks.first:
-                step = self._newest()
+            step = self.ranks.lead(self._newest)
         step = self.ranks.gather(step)[0]
         if step is not None:
             load_state(policy, self.states.path(step), self.ranks, any_world_size, self.folder)
@@ -69,15 +69,22 @@ class Work:
                 self.ranks.gather(str(folder))
                 policy.save_state(folder)
                 self.ranks.barrier()
-                self.states.seal(step, folder, ranks=self.ranks.size, steps=self._step_hashes(step))
+                self._seal(step, folder)
         else:
             folder = Path(self.ranks.gather(None)[0])
             with writing(target, folder):
                 policy.save_state(folder)
             self.ranks.barrier()
+            self._seal(step, folder)
         self.ranks.barrier()
         if self.ranks.first:
             self.states.prune(step)
+
+    def _seal(self, step: int, folder: Path) -> None:
+        def seal(hasher: Hasher) -> None:
+            self.states.seal(step, folder, hasher=hasher, ranks=self.ranks.size, steps=self._step_hashes(step))
+
+        self.ranks.lead(seal)
 
     def write_step(self, step: int, tables: Mapping[str, pa.Table], logs: dict[str, Any]) -> None:
         """Keep the results of a finished step, its tables by name; on the first rank only."""
@@ -101,11 +108,11 @@ class Work:
         """A table of a finished step."""
         return contracts.read(self.steps / f"{step:0{DIGITS}d}" / f"{name}.parquet", schema)
 
-    def _newest(self) -> int | None:
+    def _newest(self, hasher: Hasher) -> int | None:
         """The steps of the newest good state; the results of later steps are removed."""
         self.steps.mkdir(parents=True, exist_ok=True)
         tidy(self.steps, digits=DIGITS)
-        newest = self.states.newest(self._check_steps)
+        newest = self.states.newest(self._check_steps, hasher)
         for step, folder in numbered(self.steps, digits=DIGITS).items():
             if step >= (newest or 0):
                 remove(folder)

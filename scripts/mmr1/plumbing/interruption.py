@@ -4,10 +4,15 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType
 
 # sysexits.h EX_TEMPFAIL: not done, try again. The state is saved.
 EXIT_CODE = 75
+
+# How long a rank waits for another. NCCL's own 10 minutes are too few: all wait while a state of hundreds of gigabytes
+# is written or read.
+PATIENCE = timedelta(hours=2)
 
 
 class Interrupted(Exception):

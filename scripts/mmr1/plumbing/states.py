@@ -25,6 +25,10 @@ KEPT_STATES = 2
 
 Manifest = dict[str, Any]
 
+# The sha256 of files under a folder, by their names there, synced first if they were just written: `hash_alone`, or
+# what divides them over ranks.
+Hasher = Callable[[Path, Sequence[str], bool], dict[str, str]]
+
 
 class States:
     """The states of one job in `folder`; the one after 12 steps is named `prefix` and 12 in at least `digits` digits.
@@ -42,7 +46,9 @@ class States:
         """The folder of the state with `step` steps behind it."""
         return self.folder / f"{self.prefix}{step:0{self.digits}d}"
 
-    def newest(self, check: Callable[[Manifest], None] = lambda manifest: None) -> int | None:
+    def newest(
+        self, check: Callable[[Manifest], None] = lambda manifest: None, hasher: Hasher | None = None
+    ) -> int | None:
         """How many steps the newest good state has behind it; None if there is no good one.
 
         Removes states that are damaged or another job's, and what killed saves left; says so, a line each. `check`
@@ -54,7 +60,7 @@ class States:
         for step in sorted(manifests, reverse=True):
             try:
                 for needed in (step, *manifests[step]["needs"]):
-                    self._check_whole(needed, manifests)
+                    self._check_whole(needed, manifests, hasher or hash_alone)
                 check(manifests[step])
             except UserError as problem:
                 self._drop(step, problem)
@@ -64,17 +70,22 @@ class States:
                 return step
         return None
 
-    def seal(self, step: int, folder: Path | None = None, needs: Sequence[int] = (), **facts: Any) -> None:
+    def seal(
+        self,
+        step: int,
+        folder: Path | None = None,
+        needs: Sequence[int] = (),
+        hasher: Hasher | None = None,
+        **facts: Any,
+    ) -> None:
         """Make what was saved a state: sync its files and write its manifest, with `facts` beside what all have.
 
         `needs` are the steps of other states without which this one is of no use. `folder` is where its files lie
         before they get the state's name, if not under it already.
         """
         folder = folder or self.path(step)
-        for file in files_under(folder):
-            sync(file)
         about = {"identity": self.identity, "step": step, "needs": [other for other in needs if other != step]}
-        write_manifest(folder, {**about, **facts})
+        write_manifest(folder, {**about, **facts}, hasher)
 
     def prune(self, step: int) -> None:
         """Remove all states but two that can be gone on from without the others: that after `step` steps is the first.
@@ -111,11 +122,11 @@ class States:
                 manifests[step] = problem
         return manifests
 
-    def _check_whole(self, step: int, manifests: dict[int, Manifest]) -> None:
+    def _check_whole(self, step: int, manifests: dict[int, Manifest], hasher: Hasher) -> None:
         """Raises UserError if a state is not there or not as its manifest says."""
         if step not in manifests:
             raise UserError(f"needs {self.path(step)}, which is not there or not good")
-        check_hashes(self.path(step), manifests[step]["files"])
+        check_hashes(self.path(step), manifests[step]["files"], hasher)
 
     def _drop(self, step: int, problem: object) -> None:
         log(f"warning: {self.path(step)}: {problem}; removed")
@@ -147,10 +158,10 @@ def tidy(folder: Path, prefix: str = "", digits: int = 1) -> None:
             log(f"warning: {stray}: a name that no state has; ignored")
 
 
-def write_manifest(folder: Path, facts: Manifest) -> None:
-    """Write a folder's manifest, atomically: `facts`, and the sha256 of each file."""
-    files = [file for file in files_under(folder) if file != folder / MANIFEST]
-    write_json(folder / MANIFEST, {**facts, "files": hashes(folder, files)})
+def write_manifest(folder: Path, facts: Manifest, hasher: Hasher | None = None) -> None:
+    """Write a folder's manifest, atomically: `facts`, and the sha256 of each file, which is synced first."""
+    names = [file.relative_to(folder).as_posix() for file in files_under(folder) if file != folder / MANIFEST]
+    write_json(folder / MANIFEST, {**facts, "files": (hasher or hash_alone)(folder, names, True)})
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -180,15 +191,41 @@ def hashes(root: Path, files: Iterable[Path]) -> dict[str, str]:
     return {file.relative_to(root).as_posix(): sha256(file) for file in files}
 
 
-def check_hashes(root: Path, expected: dict[str, str]) -> None:
-    """Raises UserError for the first file under `root` that is missing or has another sha256."""
-    for name, value in expected.items():
+def hash_alone(root: Path, names: Sequence[str], written: bool) -> dict[str, str]:
+    """The sha256 of the files of these names under `root`, synced first if they were just written.
+
+    What cannot be read is left out.
+    """
+    found = {}
+    for name in names:
         try:
-            actual = sha256(root / name)
-        except OSError as error:
-            raise UserError(f"{root / name}: {error.strerror}") from None
+            if written:
+                sync(root / name)
+            found[name] = sha256(root / name)
+        except OSError:
+            if written:
+                raise
+    return found
+
+
+def check_hashes(root: Path, expected: dict[str, str], hasher: Hasher = hash_alone) -> None:
+    """Raises UserError for the first file under `root` that is missing or has another sha256."""
+    found = hasher(root, list(expected), False)
+    for name, value in expected.items():
+        actual = found.get(name)
+        if actual is None:
+            raise UserError(f"{root / name}: {_unreadable(root / name)}")
         if actual != value:
             raise UserError(f"{root / name}: expected sha256 {value[:12]}…, found {actual[:12]}…")
+
+
+def _unreadable(path: Path) -> str:
+    """Why a file could not be hashed."""
+    try:
+        with path.open("rb"):
+            return "could not be read by the rank that was to hash it"
+    except OSError as error:
+        return str(error.strerror)
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

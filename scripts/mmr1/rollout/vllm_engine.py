@@ -28,6 +28,7 @@ from mmr1.models.action_space import end_of_sequence, suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint
 from mmr1.models.determinism import any_kernel
 from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.interruption import PATIENCE
 from mmr1.rollout.requests import Request, Rollout, Sampling
 
 # The key-value cache on a CPU, where vLLM would otherwise take a share of all memory: enough for toy models.
@@ -97,6 +98,9 @@ class VllmEngine:
                 seed=0,
                 disable_log_stats=True,
                 **_device_options(gpu_memory_utilization, self._sleeps),
+                # A rank may wait for others while they write a state.
+                distributed_timeout_seconds=int(PATIENCE.total_seconds()),
+                cpu_distributed_timeout_seconds=int(PATIENCE.total_seconds()),
                 # Under a launcher each rank holds its own part of the engine; alone, vLLM starts what it needs.
                 distributed_executor_backend="external_launcher" if launched else None,
             )

@@ -21,14 +21,14 @@ from transformers import (
 )
 
 from mmr1.data.prompts import PromptEncoder
-from mmr1.grpo.distributed import PATIENCE, Ranks, join
+from mmr1.grpo.distributed import Ranks, join
 from mmr1.models.family import family_file
 from mmr1.models.freezing import freeze
 from mmr1.models.load import load_model
 from mmr1.plumbing.code import code_digest
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import atomic, read_json, write_jsonl
-from mmr1.plumbing.interruption import Interrupted, Interruption
+from mmr1.plumbing.interruption import PATIENCE, Interrupted, Interruption
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.settings import numbers, plugin_files
 from mmr1.plumbing.states import States
@@ -105,8 +105,7 @@ def train_sft(
     trainer.remove_callback(PrinterCallback)
     last = None
     with ranks.one_mistake_is_all():
-        if ranks.first:
-            last = states.newest()
+        last = ranks.lead(lambda hasher: states.newest(hasher=hasher))
     last = ranks.gather(last)[0]
     trainer.train(resume_from_checkpoint=None if last is None else str(states.path(last)))
     if (done := trainer.state.global_step) < trainer.state.max_steps:
@@ -390,8 +389,9 @@ class _Seal(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.ranks.barrier()
+        needs = [state.best_global_step] if state.best_global_step else []
+        self.ranks.lead(lambda hasher: self.states.seal(state.global_step, needs=needs, hasher=hasher))
         if self.ranks.first:
-            self.states.seal(state.global_step, needs=[state.best_global_step] if state.best_global_step else [])
             self.states.prune(state.global_step)
         self.ranks.barrier()  # one that left now would end the first
 
