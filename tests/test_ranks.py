@@ -37,9 +37,7 @@ def as_rank(rank: int, folder: Path, port: int) -> None:
     if ranks.first:
         (kept.path(3) / "zero_pp_rank_1_optim.pt").write_text("flipped")
     ranks.barrier()
-    assert (
-        ranks.lead(lambda hasher: kept.newest(hasher=hasher)) is None
-    )  # found by the other, removed by the first
+    assert ranks.lead(lambda hasher: kept.newest(hasher=hasher)) is None  # found by the other, removed by the first
     with pytest.raises(UserError, match="a mistake of the first"), ranks.one_mistake_is_all():
         ranks.lead(wrong)
     dist.destroy_process_group()

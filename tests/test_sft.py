@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -400,12 +401,32 @@ def test_an_image_that_one_of_two_ranks_cannot_decode_is_one_line(
     many[70] = (replace(many[70][0], question="<image>?", images=(b"PNG",)), many[70][1])
     done = start_under_torchrun(tmp_path, tiny_model_dir, SETTINGS.model_dump(mode="json"), many, pairs[:4])
     assert done.returncode != 0
-    (line,) = {line for line in done.stderr.splitlines() if "train_sft.py: error:" in line}  # each rank says it
+    (line,) = [line for line in done.stderr.splitlines() if "train_sft.py: error:" in line]  # the first rank says it
     assert (
         f"error: {tmp_path}/train.parquet: row 70: images[0]: expected an image, found 3 bytes that do not decode"
         in line
     )
     assert f'File "{ROOT / "scripts"}' not in done.stderr  # the only traceback is torchrun's own
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [None, 3])
+def test_a_gradient_that_is_not_finite_ends_two_ranks_with_one_line(
+    server: ForkingServer, tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path, stage: int | None
+) -> None:
+    """A rate so high that the weights burst; what was saved before stays, and can be gone on from."""
+    division = None if stage is None else str(ROOT / f"config/deepspeed/zero{stage}.json")
+    changes = {"learning_rate": 1e30, "schedule": "constant", "warmup_ratio": 0, "micro_batch_size": 1}
+    steps = {"evaluate_every": 1, "save_every": 1, "deepspeed": division}
+    inputs = tiny_model_dir, SETTINGS.model_dump(mode="json") | changes | steps, pairs[:12], pairs[4:8]
+    assert start_on_two_ranks(server, tmp_path, *inputs) == [2, 2]
+    first, second = ((tmp_path / f"log-{rank}.log").read_text() for rank in (0, 1))
+    said = rf"train_sft.py: error: step 2: gradient norm is (nan|inf); what was saved before is in {tmp_path}/work: "
+    assert len(re.findall(said, first)) == 1
+    assert "error: " not in second
+    assert "Traceback" not in first + second
+    assert (tmp_path / "work/checkpoint-1/manifest.json").exists()
     assert not (tmp_path / "two").exists()
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.distributed_c10d as c10d
 
-from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.errors import SharedError, UserError
 from mmr1.plumbing.interruption import PATIENCE
 from mmr1.plumbing.states import Hasher, hash_alone
 
@@ -55,14 +55,14 @@ class Ranks:
 
     @contextmanager
     def one_mistake_is_all(self) -> Iterator[None]:
-        """A UserError in the body of one rank is raised on all: they would wait for it."""
+        """A UserError in the body of one rank is raised on all, as a SharedError: they would wait for it."""
         mistake = ""
         try:
             yield
         except UserError as error:
             mistake = str(error)
         for message in filter(None, self.gather(mistake)):
-            raise UserError(message)
+            raise SharedError(message)
 
     def lead(self, work: Callable[[Hasher], Result]) -> Result | None:
         """Run `work` on the first rank, which gets a function that hashes files by all ranks' hands; None on others.
@@ -98,12 +98,12 @@ class Ranks:
             return error
 
     def agree(self, facts: dict[str, str]) -> None:
-        """Raises UserError on every rank, naming the first fact (a file and its hash, say) on which two differ."""
+        """Raises SharedError on every rank, naming the first fact (a file and its hash, say) on which two differ."""
         everyone = self.gather(facts)
         for name, value in everyone[0].items():
             for rank, other in enumerate(everyone):
                 if other.get(name) != value:
-                    raise UserError(
+                    raise SharedError(
                         f"{name}: expected the same on all ranks, found {value} on 0, {other.get(name)} on {rank}"
                     )
 

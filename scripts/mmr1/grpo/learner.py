@@ -18,6 +18,7 @@ from mmr1.grpo.minibatch import MiniBatch, mini_batches
 from mmr1.grpo.policy import Policy, Reference
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.models.action_space import end_of_sequence
+from mmr1.plumbing.errors import SharedError
 from mmr1.plumbing.files import atomic
 from mmr1.plumbing.stopwatch import phase
 
@@ -25,7 +26,7 @@ from mmr1.plumbing.stopwatch import phase
 IMPORTANCE = ("importance_weight", "importance_truncated")
 
 
-class NonFinite(Exception):
+class NonFinite(SharedError):
     """A loss or gradient is not finite; the message names the step, the problems and where the batch is saved."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmr1.plumbing import disk
-from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.errors import SharedError, UserError
 from mmr1.plumbing.files import as_text, atomic
 from mmr1.plumbing.interruption import Interrupted
 from mmr1.plumbing.machine import where
@@ -67,8 +67,8 @@ class Attempt:
         """
         try:
             yield
-        except Interrupted:
-            raise  # so is the first
+        except (Interrupted, SharedError):
+            raise  # so does the first
         except Exception as error:
             told = disk.explained(error, self.places)
             marker = None if self.path is None else read_marker(kept_marker(self.path))

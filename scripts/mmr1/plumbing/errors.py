@@ -1,5 +1,6 @@
 """A person's mistake is one line on stderr and exit code 2; anything else is a bug and keeps its traceback."""
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -11,6 +12,10 @@ class UserError(Exception):
     The message is one line that names the file, the row and the field where there are any, what was expected and
     what was found. Programs end with exit code 2 on it.
     """
+
+
+class SharedError(UserError):
+    """One that all ranks of a job raise together: the first one says it for all."""
 
 
 def run(main: Callable[[], None]) -> None:
@@ -28,5 +33,7 @@ def run(main: Callable[[], None]) -> None:
         if not isinstance(told, UserError):
             sys.stderr.write(blotted(traceback.format_exc()))
             sys.exit(1)
+        if isinstance(told, SharedError) and int(os.environ.get("RANK", 0)):
+            sys.exit(2)
         print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {blotted(' '.join(str(told).split()))}", file=sys.stderr)
         sys.exit(2)

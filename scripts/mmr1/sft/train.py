@@ -1,6 +1,7 @@
 """Supervised fine-tuning with `transformers.Trainer`: the cold start of §5, and the digits model from scratch."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from mmr1.models.family import family_file
 from mmr1.models.freezing import freeze
 from mmr1.models.load import load_model
 from mmr1.plumbing.code import code_digest
-from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.errors import SharedError, UserError
 from mmr1.plumbing.files import atomic, read_json, write_jsonl
 from mmr1.plumbing.interruption import PATIENCE, Interrupted, Interruption
 from mmr1.plumbing.progress import log
@@ -257,6 +258,7 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
         greater_is_better=False,
         logging_steps=1,
         logging_first_step=True,
+        logging_nan_inf_filter=False,
         disable_tqdm=True,
         report_to=[],
         seed=seed,
@@ -315,6 +317,16 @@ class _Trainer(Trainer):
             except UserError as mistake:  # torch puts a loader process's whole traceback before its words
                 raise UserError(str(mistake).rpartition(f"{UserError.__name__}: ")[2].strip()) from None
         return super().get_batch_samples(iter(batches), num_batches, device)
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """The gradient's norm over all ranks. Raises SharedError if it is not finite, as all later weights would be."""
+        norm = super()._get_grad_norm(model, grad_norm)
+        if norm is not None and not math.isfinite(float(norm)):
+            raise SharedError(
+                f"step {self.state.global_step + 1}: gradient norm is {float(norm)}; what was saved before is in "
+                f"{self.args.output_dir}: a lower learning_rate or max_grad_norm may help"
+            )
+        return norm
 
     def _get_dataloader(self, *arguments: Any, **named: Any) -> DataLoader:
         loader = super()._get_dataloader(*arguments, **named)
