@@ -1,59 +1,122 @@
 """What ranks do together beside training: they hash a state, each its own part, and wait for each other patiently."""
 
 import os
-import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-from torch import multiprocessing
 
-from mmr1.grpo.distributed import join
+from mmr1.grpo.distributed import Ranks
 from mmr1.plumbing import states
-from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.interruption import PATIENCE
-from mmr1.plumbing.states import States
+from mmr1.plumbing.errors import SharedError, UserError
+from mmr1.plumbing.files import sha256
+from mmr1.plumbing.states import Hasher, States
 
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 OWN = [["config.json", "zero_pp_rank_0_optim.pt"], ["weights.safetensors", "zero_pp_rank_1_optim.pt"]]
 
 
-def as_rank(rank: int, folder: Path, port: int) -> None:
-    """One of two ranks that seal a state, take it up again, and find a flipped bit in it."""
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    os.environ |= {**place, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-    ranks = join()
-    later = dist.new_group([0, 1])  # as DeepSpeed and vLLM make them
-    assert later._get_backend(torch.device("cpu")).options._timeout == PATIENCE  # type: ignore[attr-defined]
-    hashed: list[str] = []
-    sha256 = states.sha256
-    states.sha256 = lambda path: (hashed.append(Path(path).name), sha256(path))[1]  # type: ignore[assignment]
-    kept = States(folder, {"seed": 1})
-    ranks.lead(lambda hasher: kept.seal(3, hasher=hasher))
-    assert hashed == OWN[rank]
-    assert ranks.lead(lambda hasher: kept.newest(hasher=hasher)) == (3 if ranks.first else None)
-    assert hashed == OWN[rank] * 2
-    ranks.barrier()
-    if ranks.first:
-        (kept.path(3) / "zero_pp_rank_1_optim.pt").write_text("flipped")
-    ranks.barrier()
-    assert ranks.lead(lambda hasher: kept.newest(hasher=hasher)) is None  # found by the other, removed by the first
-    with pytest.raises(UserError, match="a mistake of the first"), ranks.one_mistake_is_all():
-        ranks.lead(wrong)
-    dist.destroy_process_group()
+@dataclass
+class Meeting:
+    """Where two threads that stand for ranks hand each other values."""
+
+    barrier: threading.Barrier = field(default_factory=lambda: threading.Barrier(2, timeout=30))
+    values: list[Any] = field(default_factory=lambda: [None, None])
 
 
-def wrong(hasher: object) -> None:
-    raise UserError("a mistake of the first")
+class ThreadRanks(Ranks):
+    """A rank in a thread: all that it says to the other goes through `gather`."""
+
+    meeting: Meeting
+
+    def gather(self, value: Any) -> list[Any]:
+        self.meeting.values[self.rank] = value
+        self.meeting.barrier.wait()
+        values = list(self.meeting.values)
+        self.meeting.barrier.wait()
+        return values
 
 
-def test_each_rank_hashes_its_own_part_of_a_state(tmp_path: Path) -> None:
-    state = States(tmp_path, {}).path(3)
-    state.mkdir()
-    for name in sorted(OWN[0] + OWN[1]):
-        (state / name).write_text(name)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.spawn(as_rank, (tmp_path, port), nprocs=2)
-    assert not state.exists()
+def on_two_ranks(run: Callable[[Ranks], Any]) -> list[Any]:
+    """What each rank returns, or the exception that it raises."""
+    meeting = Meeting()
+
+    def one(rank: int) -> Any:
+        ranks = ThreadRanks(rank, 2, torch.device("cpu"))
+        object.__setattr__(ranks, "meeting", meeting)
+        try:
+            return run(ranks)
+        except UserError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(one, range(2)))
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[str]]:
+    """The files that each rank hashed, by the thread that it is."""
+    found: dict[int, list[str]] = {}
+
+    def noted(path: Path) -> str:
+        found.setdefault(threading.get_ident(), []).append(path.name)
+        return sha256(path)
+
+    monkeypatch.setattr(states, "sha256", noted)
+    return found
+
+
+def test_each_rank_hashes_its_own_part_of_a_state(tmp_path: Path, hashed: dict[int, list[str]]) -> None:
+    kept = States(tmp_path, {"seed": 1})
+    kept.path(3).mkdir()
+    for name in OWN[0] + OWN[1]:
+        (kept.path(3) / name).write_text(name)
+    on_two_ranks(lambda ranks: ranks.lead(lambda hasher: kept.seal(3, hasher=hasher)))
+    assert sorted(hashed.values()) == OWN
+    hashed.clear()
+    assert on_two_ranks(lambda ranks: ranks.lead(lambda hasher: kept.newest(hasher=hasher))) == [3, None]
+    assert sorted(hashed.values()) == OWN
+    (kept.path(3) / OWN[1][1]).write_text("flipped")
+    assert on_two_ranks(lambda ranks: ranks.lead(lambda hasher: kept.newest(hasher=hasher))) == [None, None]
+    assert not kept.path(3).exists()
+
+
+def test_a_mistake_of_the_first_rank_lets_the_other_go_and_is_both_ranks(tmp_path: Path) -> None:
+    def work(hasher: Hasher) -> None:
+        hasher(tmp_path, [], False)
+        raise UserError("a mistake")
+
+    def run(ranks: Ranks) -> None:
+        with ranks.one_mistake_is_all():
+            ranks.lead(work)
+
+    found = on_two_ranks(run)
+    assert [type(error) for error in found] == [SharedError] * 2
+    assert [str(error) for error in found] == ["a mistake"] * 2
+
+
+def test_groups_that_others_make_have_our_patience() -> None:
+    """DeepSpeed and vLLM make theirs without a time limit, for which torch's own is 10 or 30 minutes."""
+    program = """
+import torch, torch.distributed as dist
+from mmr1.grpo.distributed import PATIENCE, join
+join()
+print(dist.new_group([0])._get_backend(torch.device("cpu")).options._timeout == PATIENCE)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "MASTER_ADDR"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, "PYTHONPATH": str(SCRIPTS)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    assert done.stdout.strip() == "True"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, PreTrainedConfig
 
-from mmr1.grpo import logprobs
+from mmr1.grpo.logprobs import CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.plumbing.errors import UserError
 
@@ -248,14 +248,13 @@ def _kept(layers: int, input_bytes: int, layer_bytes: int, settings: GRPOSetting
     """What layers keep of a token: all, or the inputs of those that are computed again, and one of them at a time."""
     if not settings.gradient_checkpointing:
         return layers * layer_bytes
-    again = math.ceil(layers / getattr(settings, "recompute_every", 1))
+    again = math.ceil(layers / settings.recompute_every)
     return again * input_bytes + (layers - again + 1) * layer_bytes
 
 
 def _chunk(device_bytes: int | None) -> int:
     """The elements of a chunk of logits."""
-    on_gpu = getattr(logprobs, "GPU_CHUNK_ELEMENTS", logprobs.CHUNK_ELEMENTS)
-    return logprobs.CHUNK_ELEMENTS if device_bytes is None else int(on_gpu)
+    return CHUNK_ELEMENTS if device_bytes is None else GPU_CHUNK_ELEMENTS
 
 
 def _width(settings: GRPOSettings) -> int:
