@@ -59,8 +59,8 @@ def machine_of(name):
     }
 
 
-# The one value that is no word of its own: words of ours around numbers of the recipe (`launcher`).
-UNQUOTED = {"resources.launcher"}
+# The values that are no words of their own: words of ours around numbers of the recipe (`launcher`, `on_own_gpus`).
+UNQUOTED = {"resources.launcher", "resources.starter"}
 
 
 def quoted(template):

@@ -28,7 +28,7 @@ rule generate_predictions:
             "--model {input.model} --problems {input.problems} --out {output.predictions}"
             " {params.prompt}"
             " --seed {params.seed} --purpose eval --threads {params.threads}",
-            launcher="{resources.launcher}",
+            launcher="{resources.starter}",
         )
 
 
@@ -110,7 +110,7 @@ if JUDGE and not SERVED_JUDGE:
                 "generate",
                 "--model {input.model} --problems {input.problems} --out {output.replies}"
                 " --seed {params.seed} --purpose eval --threads {params.threads}",
-                launcher="{resources.launcher}",
+                launcher="{resources.starter}",
             )
 
 

@@ -31,7 +31,7 @@ def job_resources(stage):
             "deadline": lambda job: f"{job.runtime - min(5, job.runtime / 2):g}",
         }
     if stage in ("generate", "evaluate", "judge"):
-        asked["launcher"] = lambda job: on_own_gpus(job, "python")
+        asked["starter"] = lambda job: on_own_gpus(job, "python")
     resources = {
         name: from_sections(of_stage(stage, value)) for name, value in asked.items()
     }
@@ -45,10 +45,10 @@ def of_stage(stage, value):
 
 def on_own_gpus(job, words):
     """The words before a program, on a machine whose GPUs nobody else hands out: `resources: gpu` of the profile."""
-    count = workflow.global_resources.get("gpu")
-    if count is None or not job.gpus:
+    bound = workflow.global_resources.get("gpu")  # without one, its value is None
+    total = getattr(bound, "value", bound)
+    if not total or not job.gpus:
         return words
-    total = getattr(count, "value", count)
     nodes = f" --nodes {job.nodes}" if job.nodes > 1 else ""
     return (
         f"python scripts/own_gpus.py --gpus {job.gpus} --of {total}{nodes} -- {words}"

@@ -27,7 +27,7 @@ rule generate:
             "--model {input.model} --problems {input.problems} --out {output.rollouts}"
             " {params.prompt} --shard {params.shard}"
             " --seed {wildcards.seed} --round {params.round} --threads {params.threads}",
-            launcher="{resources.launcher}",
+            launcher="{resources.starter}",
         )
 
 
