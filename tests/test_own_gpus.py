@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from project import ROOT, copy_project, environment
+
 PROGRAM = Path(__file__).parents[1] / "scripts" / "own_gpus.py"
 # Says which GPUs it has, and holds them until it is told to end.
 HOLDER = "import os, sys; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); sys.stdin.read()"
@@ -77,3 +79,16 @@ def test_what_one_machine_does_not_have_is_told_at_once(
     job = machine.start(gpus, *options)
     assert message in job.communicate()[1]
     assert job.returncode == 2
+
+
+@pytest.mark.parametrize(("profile", "own"), [("gpu", True), ("local", False), ("slurm", False)])
+def test_only_the_profile_of_one_machine_hands_gpus_out(tmp_path: Path, profile: str, own: bool) -> None:
+    """As Snakemake would start the jobs; on a cluster SLURM gives each its GPUs."""
+    words = ["-n", "-p", "--configfile", "config/smoke.yaml", "--profile", f"workflow/profiles/{profile}", "--", "all"]
+    snakemake = [str(ROOT / ".envs/driver/bin/snakemake"), *words]
+    project = copy_project(tmp_path)
+    done = subprocess.run(snakemake, cwd=project, env=environment(), capture_output=True, text=True, check=True)
+    for program in ("train_sft", "train_grpo", "generate"):
+        handed_out = f"python scripts/own_gpus.py --gpus 1 --of 8 -- python scripts/{program}.py "
+        assert (handed_out in done.stdout) == own
+        assert f"python scripts/{program}.py " in done.stdout
