@@ -101,9 +101,8 @@ def test_ranks_that_disagree_stop_at_once(server: ForkingServer, setup: Setup, t
     schedules = [setup.schedule(range(STEPS), size=size, name=f"disagree{size}") for size in (4, 5)]
     commands = [setup.arguments("disagree", settings, schedule) for schedule in schedules]
     assert run_ranks(server, setup.folder, "disagree", commands) == [2, 2]
-    for rank in (0, 1):
-        lines = setup.log(f"disagree-{rank}").read_text().splitlines()
-        assert any("error: schedule: expected the same on all ranks, found" in line for line in lines)
+    said = [setup.log(f"disagree-{rank}").read_text().count("error: schedule: expected the same") for rank in (0, 1)]
+    assert said == [1, 0]
 
 
 @pytest.mark.slow
