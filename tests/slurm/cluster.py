@@ -100,8 +100,12 @@ class Cluster:
         wait_for(lambda: not self.active(folder), "jobs to end")
 
     def end_now(self, number: str) -> None:
-        """Let a job's time be over: SLURM looks every half minute. (A time limit has whole minutes.)"""
-        command("scontrol", "update", f"jobid={number}", "endtime=now")
+        """Let a job's time be over: SLURM looks every half minute. (A time limit has whole minutes.)
+
+        In the second in which the job began SLURM refuses: an end is behind a beginning.
+        """
+        update = ["scontrol", "update", f"jobid={number}", "endtime=now"]
+        wait_for(lambda: subprocess.run(update, capture_output=True).returncode == 0, "an end to be taken", 60)
 
     def _jobs(self, folder: Path, what: str, *options: str) -> dict[str, str]:
         lines = command("squeue", "--noheader", *options, f"--format=%i|%Z|{what}").splitlines()
