@@ -41,7 +41,7 @@ SMALL: dict[str, Any] = {
             "validation": "logicvista",
         }
     },
-    "sft": {"epochs": 1, "batch_size": 4, "micro_batch_size": 4, "save_every": 2, "evaluate_every": 2},
+    "sft": {"epochs": 1, "batch_size": 4, "save_every": 2, "evaluate_every": 2},
     "schedule": {"steps": 4, "update_every": 2, "batch_size": 4},
     "prompts": {"training": "config/prompts/digits.txt"},  # a twentieth of the length
     "vas": {"samples": 2},

@@ -264,7 +264,6 @@ KINDS: dict[str, list[tuple[Problem, str, bool]]] = {
         (mathvista("7", "integer"), "7 (seven)", True),
         (mathvista("7", "integer"), "seven apples", True),
         (mathvista("0", "integer"), "zero", True),
-        (mathvista("0", "integer"), "None", True),
         (mathvista("0", "integer"), "There are no red cubes.", True),
         (chartqa("3", HOW_MANY), "3 of the 5 countries", True),
         (chartqa("3", HOW_MANY), "3 out of 5 countries", True),

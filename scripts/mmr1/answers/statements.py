@@ -255,15 +255,18 @@ def quantity_stated(text: str, question: str = "", year: bool = False) -> Quanti
 # --- Names and words
 
 _NOTHING = re.compile(
-    r"none|nil|(?:there (?:is|are|was|were) (?:no|none|not any)\b|no(?:ne)? of (?:the|them|these|those)\b).*",
+    r"nil|(?:there (?:is|are|was|were) (?:no|none|not any)\b|no(?:ne)? of (?:the|them|these|those)\b).*",
     re.IGNORECASE | re.DOTALL,
 )
 
 
 def states_nothing(text: str) -> bool:
-    """Whether a text counts none: "None", "There are no red cubes." "There is no information" counts nothing at all."""
+    """Whether a text counts none: "There are no red cubes." "There is no information" counts nothing at all.
+
+    "None" alone is what a program writes where there is no answer, and counts nothing either.
+    """
     said = normal(final(text) or text)
-    return _NOTHING.fullmatch(said) is not None and (not abstains(said) or said.lower() == "none")
+    return _NOTHING.fullmatch(said) is not None and not abstains(said)
 
 
 _YES_NO = {"yes", "no", "true", "false"}
