@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -81,6 +82,9 @@ class ForkingServer:
         return f"{self._folder}:{os.environ['PATH']}"
 
     def close(self) -> None:
+        """End the server. Its input alone may stay open: a process that a test forked and left has it, too."""
         assert self._server.stdin is not None
         self._server.stdin.close()
+        self._server.terminate()
         self._server.wait(timeout=60)
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -41,7 +41,11 @@ SMALL: dict[str, Any] = {
             "validation": "logicvista",
         }
     },
-    "sft": {"epochs": 1, "batch_size": 4, "save_every": 2, "evaluate_every": 2},
+    # A row holds a few of its twenty conversations.
+    "sft": {
+        **{"epochs": 1, "batch_size": 1, "cutoff": 2048, "packing": 2048, "save_every": 2, "evaluate_every": 2},
+        "machine": {"loader_workers": 0},
+    },
     "schedule": {"steps": 4, "update_every": 2, "batch_size": 4},
     "prompts": {"training": "config/prompts/digits.txt"},  # a twentieth of the length
     "vas": {"samples": 2},
