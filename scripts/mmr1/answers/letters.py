@@ -97,8 +97,8 @@ def mentioned(sentence: str) -> str | None:
     """The one option letter that a sentence mentions; None if it mentions none or several."""
     if _EXCEPT.search(sentence):
         return None
-    found = {match for match in _MENTIONED.findall(_OTHERS.sub("", sentence)) if match.isupper()}
-    return found.pop() if len(found) == 1 else None
+    letters_named = {match for match in _MENTIONED.findall(_OTHERS.sub("", sentence)) if match.isupper()}
+    return letters_named.pop() if len(letters_named) == 1 else None
 
 
 _GOLD = re.compile(r"\(?[A-Z][.):]?\)?(?:(?:\s*,\s*|\s+(?:and\s+)?)\(?[A-Z]\)?)*")

@@ -76,9 +76,11 @@ def sentences(text: str) -> list[str]:
 
 def _marker_end(text: str) -> int | None:
     """Where the last marker of an answer ends."""
-    found = [match.end() for match in _MARKER.finditer(text) if not _of_others(text, match)][-1:]
-    found += [match.end() for match in _COLON.finditer(text, max(0, len(text) - NEAR_THE_END)) if _is_last(text, match)]
-    return max(found, default=None)
+    marker_ends = [match.end() for match in _MARKER.finditer(text) if not _of_others(text, match)][-1:]
+    marker_ends += [
+        match.end() for match in _COLON.finditer(text, max(0, len(text) - NEAR_THE_END)) if _is_last(text, match)
+    ]
+    return max(marker_ends, default=None)
 
 
 def _of_others(text: str, marker: re.Match[str]) -> bool:

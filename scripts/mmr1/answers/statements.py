@@ -87,18 +87,18 @@ def quantity_in(sentence: str, question: str = "", year: bool = False) -> Quanti
     text = normal(sentence[-LONGEST_SENTENCE:])
     text = next((part for part in (conclusion(text), main_clause(text)) if _numbers(part)), text)
     text = _PART_OF.sub(r"\1", text)
-    found = _numbers(_QUOTED.sub(_blank, _BRACKETS.sub(_blank, text))) or _numbers(text)
-    if not found:
+    candidates = _numbers(_QUOTED.sub(_blank, _BRACKETS.sub(_blank, text))) or _numbers(text)
+    if not candidates:
         return _in_words(text)
-    found = _beside(found, lambda one: not _NAMED.search(_before(text, one)))
-    kept = [one for one in found if not _DENIED.search(_before(text, one)) and not _MORE.match(text, one.end)]
+    candidates = _beside(candidates, lambda one: not _NAMED.search(_before(text, one)))
+    kept = [one for one in candidates if not _DENIED.search(_before(text, one)) and not _MORE.match(text, one.end)]
     if not kept:
         return _in_words(text)
     kept = _beside(kept, lambda one: not _is_asked(one.quantity, question))
     kept = _beside(kept, lambda one: _is_year(text, one) == year)
     if len(kept) > 1 and (one := _one(kept)) is not None:
         return one
-    ranges = [match for match in _RANGE.finditer(text) if not any(_within(match, one) for one in found)]
+    ranges = [match for match in _RANGE.finditer(text) if not any(_within(match, one) for one in candidates)]
     ends = [end for match in ranges for end in (match.start(), match.end() - 1)]
     kept = _beside(kept, lambda one: one.start not in ends)
     if any(one.start in ends for one in kept):
@@ -122,20 +122,20 @@ def _blank(match: re.Match[str]) -> str:
     return " " * len(match[0])
 
 
-def _beside(found: list[_Number], keep: object) -> list[_Number]:
+def _beside(candidates: list[_Number], keep: object) -> list[_Number]:
     """Those that pass, or all where none does."""
-    return [one for one in found if keep(one)] or found  # type: ignore[operator]
+    return [one for one in candidates if keep(one)] or candidates  # type: ignore[operator]
 
 
 def _numbers(text: str) -> list[_Number]:
-    found, position = [], 0
+    candidates, position = [], 0
     while match := _START.search(text, position):
         number = _number_at(text, match.start()) or _number_at(text, match.end())
         position = match.end() + 1
         if number:
-            found.append(number)
+            candidates.append(number)
             position = max(position, number.end)
-    return found
+    return candidates
 
 
 _UNIT_BEHIND = re.compile(r" ?((?:square |cubic |sq\.? )?[a-zA-ZμΩ°]+(?:\^\(?-?\d\)?)?(?:/[a-zA-Z]+(?:\^\d)?)?)")
@@ -190,15 +190,15 @@ def _is_year(text: str, number: _Number) -> bool:
     return _YEAR.fullmatch(text[number.start : number.end].strip()) is not None
 
 
-def _one(found: list[_Number]) -> Quantity | None:
+def _one(candidates: list[_Number]) -> Quantity | None:
     """The one quantity that some say, perhaps several times and rounded."""
-    if not found:
+    if not candidates:
         return None
-    last = found[-1].quantity
-    if last.number in YEARS and last.number not in {one.quantity.number for one in found[:1]}:
+    last = candidates[-1].quantity
+    if last.number in YEARS and last.number not in {one.quantity.number for one in candidates[:1]}:
         return None  # 2017 is no rounding of 2018
-    alike = all(any(close(a, b, ROUNDING) for a in amounts(one.quantity) for b in amounts(last)) for one in found)
-    others = tuple(one.quantity.number for one in found[:-1] if one.quantity.number != last.number)
+    alike = all(any(close(a, b, ROUNDING) for a in amounts(one.quantity) for b in amounts(last)) for one in candidates)
+    others = tuple(one.quantity.number for one in candidates[:-1] if one.quantity.number != last.number)
     return replace(last, also=others) if alike else None
 
 
@@ -213,9 +213,9 @@ _NO_COUNT = re.compile(
 def _in_words(text: str) -> Quantity | None:
     """ "There are seven sectors.": the one number that is written as a word, "one" only where it is counted."""
     text = _NO_COUNT.sub(" ", _PART_OF.sub(r"\1", text))
-    found = [match for match in re.finditer(r"[a-zA-Z-]+", text) if _NUMBER_WORD.match(match[0])]
-    found = [one for one in found if one[0].lower() != "one" or len(found) == 1]
-    values = {_number_word(match) for one in found if (match := _NUMBER_WORD.fullmatch(one[0]))}
+    candidates = [match for match in re.finditer(r"[a-zA-Z-]+", text) if _NUMBER_WORD.match(match[0])]
+    candidates = [one for one in candidates if one[0].lower() != "one" or len(candidates) == 1]
+    values = {_number_word(match) for one in candidates if (match := _NUMBER_WORD.fullmatch(one[0]))}
     return Quantity(values.pop()) if len(values) == 1 else None
 
 

@@ -47,19 +47,19 @@ def unit(text: str) -> Any | None:
         return None
     for pattern, name in _REWRITTEN:
         text = pattern.sub(name, text)  # type: ignore[arg-type]
-    found = _parsed(text)
-    if found is None and text != text.lower():
-        found = _parsed(text.lower())
-    return found
+    parsed = _parsed(text)
+    if parsed is None and text != text.lower():
+        parsed = _parsed(text.lower())
+    return parsed
 
 
 def _parsed(text: str) -> Any | None:
     registry = _registry()
     try:
-        found = registry.parse_units(text)
+        parsed = registry.parse_units(text)
     except Exception:  # pint raises whatever Python's tokenizer, its own parser or a missing name raise
         return None
-    return found if found.dimensionality or str(found) in ("degree", "radian", "percent") else None
+    return parsed if parsed.dimensionality or str(parsed) in ("degree", "radian", "percent") else None
 
 
 def is_whatever(text: str) -> bool:

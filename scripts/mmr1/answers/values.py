@@ -103,8 +103,8 @@ def read_normal(text: str) -> Value:
     """The value of a text that is in the one form of notation already."""
     if not text or len(text) > LONGEST:
         return Text(text)
-    found = _quantity(text) or _range(text) or _chain(text) or _sequence(text) or _formula(text)
-    return found or Text(text)
+    reading = _quantity(text) or _range(text) or _chain(text) or _sequence(text) or _formula(text)
+    return reading or Text(text)
 
 
 _LABELS = (
