@@ -14,6 +14,7 @@ from transformers import AttentionInterface, AutoModelForImageTextToText, Qwen2_
 
 from mmr1.grpo.memory import check_fits, count_parameters, estimate, text_layer_bytes, vision_block_bytes
 from mmr1.grpo.settings import GRPOSettings
+from mmr1.models.family import family
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
 
@@ -24,30 +25,18 @@ SMALL = {"hidden_size": 256, "intermediate_size": 768, "num_attention_heads": 4,
 
 DIVISIONS = Path(__file__).parents[1] / "config" / "deepspeed"
 
-# Qwen2.5-VL's config.json: the language model's width, MLP, layers, heads, groups of keys, and the vision tower's MLP.
-SHAPES = {
-    "3b": (2048, 11008, 36, 16, 2, 3420),
-    "7b": (3584, 18944, 28, 28, 4, 3420),
-    "32b": (5120, 27648, 64, 40, 8, 3456),
-}
+RELEASED = family("qwen2_5_vl").RELEASED
+SIZES = ("3b", "7b", "32b")
 
 
 def shape(size: str, depth: int = 32, **text: int) -> Qwen2_5_VLConfig:
     """The configuration of a released model, or of one with fewer layers."""
-    width, mlp, layers, heads, groups, vision_mlp = SHAPES[size]
-    sizes = {"hidden_size": width, "intermediate_size": mlp, "num_hidden_layers": layers, "num_attention_heads": heads}
+    values = RELEASED[f"Qwen/Qwen2.5-VL-{size.upper()}-Instruct"]
     rotary = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
-    vision = {"depth": depth, "hidden_size": 1280, "intermediate_size": vision_mlp, "num_heads": 16}
     return Qwen2_5_VLConfig(
-        text_config={
-            **sizes,
-            "num_key_value_heads": groups,
-            "vocab_size": 151_936 if size == "3b" else 152_064,
-            "rope_parameters": rotary,
-            **text,
-        },
-        vision_config={**vision, "out_hidden_size": width},
-        tie_word_embeddings=size == "3b",
+        text_config={**values["text_config"], "rope_parameters": rotary, **text},
+        vision_config={**values["vision_config"], "depth": depth},
+        tie_word_embeddings=values["tie_word_embeddings"],
     )
 
 
@@ -102,7 +91,7 @@ AttentionInterface.register(
 )
 
 
-@pytest.mark.parametrize("size", SHAPES)
+@pytest.mark.parametrize("size", SIZES)
 def test_what_a_token_and_a_patch_leave_for_the_backward_pass(size: str) -> None:
     """Of transformers' own layers at the paper's sizes, on meta tensors: what a second one adds, within a tenth."""
     tokens, patches = 256, 1024
@@ -136,7 +125,7 @@ def test_what_a_token_and_a_patch_leave_for_the_backward_pass(size: str) -> None
 
 def test_the_bytes_that_are_in_the_documents() -> None:
     """kB per token and layer, and per patch and block."""
-    text = [round(text_layer_bytes(shape(size).text_config, 2) / 1000) for size in SHAPES]
+    text = [round(text_layer_bytes(shape(size).text_config, 2) / 1000) for size in SIZES]
     assert text == [130, 225, 328]
     assert round(vision_block_bytes(shape("7b").vision_config, 2) / 1000) == 66
 
