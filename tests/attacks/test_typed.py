@@ -243,7 +243,9 @@ def test_every_value_of_every_command_is_quoted(recipe: str) -> None:
     """But for the launcher and the starter, whose words are ours and whose numbers are the recipe's."""
     for rule in rules(recipe).values():
         fields = [(field, spec) for _, field, spec, _ in Formatter().parse(rule.command) if field]
-        assert {field for field, spec in fields if spec != "q"} <= {"resources.launcher", "resources.starter"}, rule.name
+        assert {field for field, spec in fields if spec != "q"} <= {"resources.launcher", "resources.starter"}, (
+            rule.name
+        )
         assert rule.command == "" or len(fields) > 3
 
 
