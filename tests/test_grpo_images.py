@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from transformers import AutoProcessor
 
@@ -17,6 +19,7 @@ from mmr1.data.problems import Problem
 from mmr1.data.prompts import EncodedPrompt, PromptEncoder
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Entry
+from mmr1.grpo.loader import AT_ONCE, processed_ahead
 from mmr1.grpo.sampling import Collector
 from mmr1.models.action_space import end_of_sequence
 from mmr1.plumbing.stopwatch import Stopwatch
@@ -34,11 +37,19 @@ class OneOfTwo(Ranks):
 
 
 class CountingEncoder(PromptEncoder):
-    """Notes which problems' images it processes."""
+    """Notes which problems' images it processes, and says when it has `expected` many."""
+
+    def __init__(self, *arguments: Any, expected: int = 0, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.processed: list[str] = []
+        self.expected, self.complete = expected, threading.Event()
 
     def _encode(self, problems: Sequence[Problem]) -> list[EncodedPrompt]:
-        self.processed = [*getattr(self, "processed", []), *(problem.id for problem in problems)]
-        return super()._encode(problems)
+        prompts = super()._encode(problems)
+        self.processed += (problem.id for problem in problems)
+        if len(self.processed) == self.expected:
+            self.complete.set()
+        return prompts
 
 
 def counted_images(policy: PlainPolicy) -> list[int]:
@@ -91,6 +102,73 @@ class SilentEngine:
         return [
             Rollout(one.problem.id, one.rollout, one.seed, tokens, "no answer", "stop", logprobs) for one in requests
         ]
+
+
+@dataclass
+class SlowEngine(SilentEngine):
+    """Generates for as long as an encoder is at work."""
+
+    encoder: CountingEncoder
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Rollout]:
+        assert self.encoder.complete.wait(timeout=120)
+        return super().generate(requests, sampling)
+
+
+def test_images_are_processed_while_rollouts_are_generated_and_change_no_bit(
+    tiny_model_dir: Path, digit_problems: list[Problem]
+) -> None:
+    problems = digit_problems[:20]
+    chosen = settings(mini_batch_size=20, loss=WITH_KL, pack_rows=True)
+    policies = [PlainPolicy(tiny_model_dir, chosen) for _ in range(3)]
+    ahead = CountingEncoder(policies[0].processor, expected=len(problems))
+    entries = [Entry(slot, problem) for slot, problem in enumerate(problems)]
+    collector = Collector(chosen, SlowEngine(ahead), ahead, Verifier(1, 2.0), ALONE, 11, no_interruption())  # type: ignore[arg-type]
+    collector.collect(0, entries, Stopwatch())
+    assert sorted(ahead.processed) == sorted(problem.id for problem in problems)
+
+    end = end_of_sequence(policies[0].processor.tokenizer)
+    groups = random_groups(problems, 4, 3, range(8, 100), end, longest=16)
+    metrics = []
+    for policy, encoder in zip(policies, (ahead, CountingEncoder(policies[1].processor)), strict=False):
+        learning = learner(policy, chosen, policies[2])
+        learning.loader.encoder = encoder
+        metrics.append(learning.learn(0, groups))
+    assert len(ahead.processed) == len(problems)  # training has processed none
+    assert metrics[0] == metrics[1]
+    (first,), (second,) = (policy.gradients for policy in policies[:2])
+    assert all(torch.equal(first[name], second[name]) for name in second)
+
+
+def test_images_are_processed_ahead_as_far_as_the_cache_holds_them(
+    tiny_model_dir: Path, digit_problems: list[Problem]
+) -> None:
+    """Two calls' images fit, so that a third call is not begun."""
+    processor = AutoProcessor.from_pretrained(tiny_model_dir)
+    problems = [pictured(problem, 28 * (1 + number % 2)) for number, problem in enumerate(digit_problems[:40])]
+    sizes = [PromptEncoder(processor).encode(problem).nbytes for problem in problems]
+    bound = sum(sizes[: 2 * AT_ONCE]) + max(sizes)
+    encoder = CountingEncoder(processor, cache_bytes=bound, expected=2 * AT_ONCE)
+    with processed_ahead(encoder, problems):
+        assert encoder.complete.wait(timeout=120)
+        let_it_end()
+    assert encoder.processed == [problem.id for problem in problems[: 2 * AT_ONCE]]
+    assert encoder._held == sum(sizes[: 2 * AT_ONCE]) <= bound
+    assert list(encoder._cache) == encoder.processed
+
+    for cache_bytes, some in ((0, problems), (1 << 30, [replace(problems[0], images=(b"no image",))])):
+        other = CountingEncoder(processor, cache_bytes=cache_bytes)
+        with processed_ahead(other, some):
+            let_it_end()
+        assert other.processed == []
+
+
+def let_it_end() -> None:
+    """Wait until the thread that works ahead has ended by itself."""
+    for thread in threading.enumerate():
+        if thread.name == "ahead":
+            thread.join(timeout=120)
+            assert not thread.is_alive()
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """From a problem to what the model is shown: its chat turns as token ids and pixels."""
 
+import copy
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class PromptEncoder:
     `position` says where the system prompt goes: "system" is a turn of its own, "user" puts it in front of the
     question as the released code does (facts: `verl/utils/dataset.py`). The pixel bounds override the processor's;
     `images_kwargs` are they in the image processor's words, for engines that process images themselves. Prompts that
-    were encoded last are kept, up to `cache_bytes` of them. Encoding and measuring are for several threads.
+    were encoded last are kept, up to `cache_bytes` of them. Encoding and measuring are for several threads, and who
+    measures does not wait for who encodes.
     """
 
     def __init__(
@@ -64,11 +66,13 @@ class PromptEncoder:
         self.position = position
         self.family = family_of_processor(processor)
         self.images_kwargs = self.family.images_kwargs(processor, min_pixels, max_pixels)
-        self._cache_bytes = cache_bytes
+        self.cache_bytes = cache_bytes
+        # A fast tokenizer refuses a second thread: one is for encoding, `processor`'s for all else.
+        self._encoding_processor = copy.deepcopy(processor)
+        self._encoding, self._measuring = threading.Lock(), threading.Lock()
         self._cache: dict[str, tuple[Problem, EncodedPrompt]] = {}  # the one that was asked for last is at the end
         self._held = 0  # bytes in the cache
         self._lengths: dict[str, tuple[Problem, int]] = {}
-        self._lock = threading.RLock()  # one thread at a time: a fast tokenizer refuses a second
 
     @property
     def most_visual_tokens(self) -> int:
@@ -77,7 +81,7 @@ class PromptEncoder:
 
     def length(self, problem: Problem) -> int:
         """The number of tokens of a problem's prompt, from its text and its images' sizes; no pixels are processed."""
-        with self._lock:
+        with self._measuring:
             known = self._lengths.get(problem.id)
             if known is None or known[0] is not problem:
                 known = self._lengths[problem.id] = (problem, self._length(problem))
@@ -85,7 +89,7 @@ class PromptEncoder:
 
     def know_length(self, problem: Problem, tokens: int) -> None:
         """Take what `length` would find from another rank, which has found it."""
-        with self._lock:
+        with self._measuring:
             self._lengths[problem.id] = (problem, tokens)
 
     def _length(self, problem: Problem) -> int:
@@ -117,7 +121,7 @@ class PromptEncoder:
 
         The processor's overhead is by the call: 64 digit problems in one take a sixth of 64 calls, with equal bytes.
         """
-        with self._lock:
+        with self._encoding:
             wanted = {problem.id: problem for problem in problems}
             known = {name: cached for name, problem in wanted.items() if (cached := self._cached(problem))}
             fresh = [problem for name, problem in wanted.items() if name not in known]
@@ -135,7 +139,7 @@ class PromptEncoder:
             self._drop(name)
             self._cache[name] = (problem, prompt)
             self._held += prompt.nbytes
-        while self._held > self._cache_bytes:
+        while self._held > self.cache_bytes:
             self._drop(next(iter(self._cache)))
 
     def _drop(self, name: str) -> None:
@@ -144,7 +148,7 @@ class PromptEncoder:
 
     def _encode(self, problems: Sequence[Problem]) -> list[EncodedPrompt]:
         images = [self.images(problem) for problem in problems]
-        encoded = self.processor(
+        encoded = self._encoding_processor(
             text=[self.text(problem) for problem in problems],
             images=[image for some in images for image in some] or None,
             images_kwargs=self.images_kwargs,

@@ -10,6 +10,7 @@ from mmr1.data.prompts import PromptEncoder, check_prompt_length
 from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Entry, Group
 from mmr1.grpo.judging import Judged, Preparation, judge
+from mmr1.grpo.loader import processed_ahead
 from mmr1.grpo.policy import Policy
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.plumbing.interruption import Interruption, Preempted
@@ -61,7 +62,8 @@ class Collector:
         admitted: list[Group] = []
         while len(groups) < len(queue) and len(admitted) < wanted:
             entries = queue[len(groups) : len(groups) + wanted]
-            sampled = self._sample(entries, self.settings.group_size, ("train", step), sampling, watch)
+            with processed_ahead(self.encoder, self._own_first(entries)):
+                sampled = self._sample(entries, self.settings.group_size, ("train", step), sampling, watch)
             groups += sampled
             admitted += [group for group in sampled if gate.module.admits(group, gate.settings)]
         return groups, admitted[:wanted]
@@ -79,6 +81,12 @@ class Collector:
         """Give the engine the policy's weights as they are now."""
         self.engine.wake()
         self.engine.load_weights(policy.named_tensors())
+
+    def _own_first(self, entries: Sequence[Entry]) -> list[Problem]:
+        """The entries' problems, those that this rank samples before the others: its engine may need them, too."""
+        own = entries[self.share :: self.shares]
+        slots = {entry.slot for entry in own}
+        return [entry.problem for entry in (*own, *(entry for entry in entries if entry.slot not in slots))]
 
     def _sample(
         self, entries: Sequence[Entry], n: int, purpose: tuple[str | int, ...], sampling: Sampling, watch: Stopwatch
