@@ -256,6 +256,7 @@ def _metrics(step: int, weighted: bool, random: np.random.Generator) -> dict[str
         "loss": noise[0],
         "logprob_difference_mean": 0.001,
         "logprob_ratio_max": 1.2,
+        "logprobs_differing": 0.0,
     }
 
 

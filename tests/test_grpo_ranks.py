@@ -84,6 +84,7 @@ def test_ranks_that_sample_for_themselves_chain_and_refuse_another_number(server
     assert run_ranks(server, setup.folder, "own-second", [second] * 2) == [0, 0]
     rows = read_jsonl(setup.folder / "own-second" / "metrics.jsonl")
     assert rows[0]["logprob_difference_mean"] < 1e-5
+    assert rows[0]["logprobs_differing"] == 0  # engine and trainer agree on every token
 
     alone = setup.arguments("own-alone", settings, halves[1], model=before / "out", state=before / "state-out")
     assert server.wait(server.start(alone, setup.log("own-alone"))) == 2
@@ -129,3 +130,18 @@ def test_what_comes_late_changes_no_bit_and_neither_does_the_request_for_determi
     computed = [name for name in prompt if not name.startswith("state-out")]  # a state says the settings it is of
     assert "out/model.safetensors" in computed
     assert {name: any_kernel[name] for name in computed} == {name: prompt[name] for name in computed}
+
+
+@pytest.mark.slow
+def test_copies_of_the_weights_on_two_nodes_change_no_bit(server: ForkingServer, setup: Setup) -> None:
+    """Four ranks, as if they were on one node, and on two, where each node has all weights for the backward pass."""
+    settings = setup.settings("nodes", group_size=2, mini_batch_size=2, learning_rate=1e-2, deepspeed=division(3))
+    schedule = setup.schedule(range(2), size=4)
+    found = []
+    for name, on_node in (("one-node", "4"), ("two-nodes", "2")):
+        command = setup.arguments(name, settings, schedule)
+        codes = run_ranks(server, setup.folder, name, [command] * 4, LOCAL_WORLD_SIZE=on_node)
+        assert codes == [0] * 4, setup.log(f"{name}-0").read_text()[-2000:]
+        found.append({path: value for path, value in setup.hashes(name).items() if not path.startswith("state-out")})
+    assert "out/model.safetensors" in found[0]
+    assert found[0] == found[1]

@@ -42,7 +42,7 @@ def check_outputs(setup: Setup) -> None:
     metrics = read_jsonl(setup.folder / "vllm" / "metrics.jsonl")
     assert [row["step"] for row in metrics] == [0, 1, 2]
     assert metrics[-1]["kl"] > 1e-4
-    assert all(row["logprob_difference_mean"] < 1e-5 for row in metrics)
+    assert all(row["logprob_difference_mean"] < 1e-5 and row["logprobs_differing"] == 0 for row in metrics)
     rollouts = contracts.read(setup.folder / "vllm" / "rollouts.parquet", contracts.TRAINING_ROLLOUTS)
     assert rollouts.num_rows == 3 * 4 * 4
     assert len(set(rollouts.column("seed").to_pylist())) == rollouts.num_rows

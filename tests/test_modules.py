@@ -77,6 +77,7 @@ COMPUTES = {
     "rewards",
     "rollout",
     "sft",
+    "training",
     "vas",
 }
 ALONE = {"__init__.py", "reference.py", "seeds.py"}

@@ -163,6 +163,7 @@ class Learner:
             "updates": float(len(norms)),
             "logprob_difference_mean": mismatch.absolute / max(1.0, mismatch.tokens),
             "logprob_ratio_max": math.exp(min(mismatch.largest, 700.0)),
+            "logprobs_differing": mismatch.differing,
         }
 
     def _fail(self, step: int, mini_batch: MiniBatch, what: str) -> None:

@@ -17,6 +17,10 @@ PHASES = ("generate", "reward", "train", "sync")
 PHASES_OF_TRAIN = ("encode", "copy", "old", "vision", "text", "head", "reference", "backward", "optimizer")
 
 
+# Log-probabilities that are further apart, in nats, differ by more than float32's rounding of two equal models.
+DIFFERS = 1e-4
+
+
 @dataclass
 class TokenSums:
     """Sums over the response tokens that went through the loss: its weighted sum, and each logged value by name."""
@@ -51,11 +55,15 @@ class TokenSums:
 
 @dataclass
 class Mismatch:
-    """How far the trainer's log-probabilities are from the engine's for the same weights and tokens."""
+    """How far the trainer's log-probabilities are from the engine's for the same weights and tokens.
+
+    `differing` counts the tokens on which they are more than `DIFFERS` apart, or one of them is no number.
+    """
 
     tokens: float = 0.0
     absolute: float = 0.0
     largest: float = 0.0
+    differing: float = 0.0
 
     def add(self, trained: torch.Tensor, sampled: torch.Tensor) -> None:
         """Add some tokens' log-probabilities under both: float32 [tokens] each."""
@@ -63,6 +71,7 @@ class Mismatch:
         self.tokens += len(difference)
         self.absolute += float(difference.sum())
         self.largest = max(self.largest, float(difference.max()))
+        self.differing += float((~(difference <= DIFFERS)).sum())
 
     def over(self, ranks: Ranks) -> "Mismatch":
         """The same over all ranks."""
@@ -71,6 +80,7 @@ class Mismatch:
             sum(part.tokens for part in parts),
             sum(part.absolute for part in parts),
             max(part.largest for part in parts),
+            sum(part.differing for part in parts),
         )
 
 

@@ -27,6 +27,7 @@ from mmr1.models.load import load_model
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import atomic
 from mmr1.plumbing.stopwatch import phase
+from mmr1.training.division import without_copies
 
 STATE = "state"  # DeepSpeed's folder in a saved state
 
@@ -154,7 +155,7 @@ class Reference:
     """The policy before RL, which the KL term holds on to; never trained."""
 
     def __init__(self, folder: Path, settings: GRPOSettings, suppressed: list[int], policy: Policy) -> None:
-        config = {key: value for key, value in policy.config.items() if key != "optimizer"}
+        config = without_copies({key: value for key, value in policy.config.items() if key != "optimizer"})
         model = _load(folder, settings, config)
         module = LogprobModel(model, settings.temperature, suppressed).eval().requires_grad_(False)
         if policy.stage == 3:

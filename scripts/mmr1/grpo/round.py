@@ -41,6 +41,7 @@ from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.engines import Limits
 from mmr1.rollout.make import make_engine, ranks_of
 from mmr1.rollout.requests import Engine
+from mmr1.training.division import for_these_nodes
 from mmr1.vas.history import REWARDS, iter_steps
 from mmr1.vas.samplers import make_sampler
 
@@ -61,6 +62,7 @@ def train_round(
         check_checkpoint(folder)
     deepspeed = read_deepspeed(settings)
     identity = identify(args, settings, deepspeed, ranks)
+    deepspeed = for_these_nodes(deepspeed)
     ranks.agree({name: digest(value) if isinstance(value, dict) else str(value) for name, value in identity.items()})
     first, last = sampler.steps[0], sampler.steps[-1]
     if args.replay and settings.importance_cap is not None:

@@ -39,6 +39,7 @@ from mmr1.sft.packing import EqualLengths, pack
 from mmr1.sft.readers import outlive_signals
 from mmr1.sft.rows import RowCollator, Rows, learn_rows
 from mmr1.sft.settings import SFTSettings
+from mmr1.training.division import for_these_nodes
 
 Lengths = list[tuple[int, int]]  # tokens of each prompt, and of its response
 
@@ -286,9 +287,10 @@ def _complete(given: dict[str, Any]) -> dict[str, Any]:
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     join()
     deepspeed.init_distributed()  # takes over our process group: ZeRO-3 needs to know it when the model is loaded
-    config = dict(given)
+    config = for_these_nodes(given)
     if config.get("zero_optimization", {}).get("stage") == 3:
-        config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
+        zero = {**config["zero_optimization"], "stage3_gather_16bit_weights_on_model_save": True}
+        config = {**config, "zero_optimization": zero}
     return config
 
 
