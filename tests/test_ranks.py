@@ -120,3 +120,34 @@ print(dist.new_group([0])._get_backend(torch.device("cpu")).options._timeout == 
         timeout=100,
     )
     assert done.stdout.strip() == "True"
+
+
+@pytest.mark.slow
+def test_a_rank_that_no_signal_reaches_is_ended_by_torchrun_once_another_is_dead(tmp_path: Path) -> None:
+    """As under NCCL, whose kernels wait for the dead one for ever: Python hears SIGTERM when the call returns.
+
+    The long patience that torchrun is given is for signals to the job, and not for this.
+    """
+    program = tmp_path / "program.py"
+    program.write_text("""
+import ctypes, os, signal, sys
+from mmr1.plumbing.interruption import Interruption
+Interruption()
+print(f"rank {os.environ['RANK']} is here", flush=True)
+if os.environ["RANK"] == "1":
+    os.kill(os.getpid(), signal.SIGKILL)
+libc = ctypes.CDLL(None)
+while True:
+    libc.usleep(ctypes.c_uint(10**9))  # 1,000 seconds without the interpreter
+""")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--shutdown-timeout", "600", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *torchrun, str(program)],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    assert "rank 0 is here" in done.stdout
+    assert "Signal 9 (SIGKILL) received by PID" in done.stderr  # of which rank, torchrun says once

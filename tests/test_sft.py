@@ -387,9 +387,11 @@ def start_under_torchrun(folder: Path, *inputs: Any) -> subprocess.CompletedProc
     )
 
 
-def start_on_two_ranks(server: ForkingServer, folder: Path, *inputs: Any, more: tuple[str, ...] = ()) -> list[int]:
+def start_on_two_ranks(
+    server: ForkingServer, folder: Path, *inputs: Any, more: tuple[str, ...] = (), kills: Any = None
+) -> list[int]:
     """The exit codes of the program's two ranks, with what `written_inputs` takes and `more` options; log-0.log."""
-    return run_ranks(server, folder, "log", [[str(PROGRAM), *written_inputs(folder, *inputs), *more]] * 2)
+    return run_ranks(server, folder, "log", [[str(PROGRAM), *written_inputs(folder, *inputs), *more]] * 2, kills)
 
 
 @pytest.mark.slow
@@ -415,18 +417,31 @@ def test_an_image_that_one_of_two_ranks_cannot_decode_is_one_line(
 def test_a_gradient_that_is_not_finite_ends_two_ranks_with_one_line(
     server: ForkingServer, tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path, stage: int | None
 ) -> None:
-    """A rate so high that the weights burst; what was saved before stays, and can be gone on from."""
+    """A rate so high that the weights burst; what was saved before stays, and can be gone on from.
+
+    The batch of each rank and the weights before the update are there to look at, and do the same again.
+    """
     division = None if stage is None else str(ROOT / f"config/deepspeed/zero{stage}.json")
     changes = {"learning_rate": 1e30, "schedule": "constant", "warmup_ratio": 0, "micro_batch_size": 1}
     steps = {"evaluate_every": 1, "save_every": 1, "deepspeed": division}
     inputs = tiny_model_dir, SETTINGS.model_dump(mode="json") | changes | steps, pairs[:12], pairs[4:8]
     assert start_on_two_ranks(server, tmp_path, *inputs) == [2, 2]
     first, second = ((tmp_path / f"log-{rank}.log").read_text() for rank in (0, 1))
-    said = rf"train_sft.py: error: step 2: gradient norm is (nan|inf); what was saved before is in {tmp_path}/work: "
-    assert len(re.findall(said, first)) == 1
+    kept = tmp_path / "work" / "non_finite"
+    said = rf"train_sft.py: error: step 2: gradient norm is (?:nan|inf); conversations (.*); the batch and the weights"
+    (told,) = re.findall(rf"{said} are in {kept}, ", first)
     assert "error: " not in second
     assert "Traceback" not in first + second
     assert (tmp_path / "work/checkpoint-1/manifest.json").exists()
+    batches = [batch for rank in (0, 1) for batch in torch.load(kept / f"batch-{rank}.pt")["batches"]]
+    assert [name for batch in batches for name in batch.pop("ids")] == told.split(", ")
+    assert len(batches) == SETTINGS.batch_size
+    model = AutoModelForImageTextToText.from_pretrained(kept / "checkpoint")
+    assert all(weight.isfinite().all() for weight in model.parameters())
+    loss = sum(model(**batch).loss for batch in batches)
+    loss.backward()
+    norms = [weight.grad.norm() for weight in model.parameters() if weight.grad is not None]
+    assert not torch.stack(norms).norm().isfinite()
     assert not (tmp_path / "two").exists()
 
 
@@ -475,10 +490,11 @@ def test_two_ranks_learn_what_one_does(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [None, 3])
-def test_two_ranks_that_were_stopped_go_on_to_the_same_weights(
+@pytest.mark.timeout(300)  # a rank that did not hear of the other's end would wait for hours
+def test_two_ranks_that_were_stopped_or_killed_go_on_to_the_same_weights(
     server: ForkingServer, tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path, stage: int | None
 ) -> None:
-    """Stopped after the first step, and what one of the ranks saved last is damaged after the second."""
+    """Stopped after two steps, what one of them saved last is damaged, and a rank is killed in the third step."""
     division = None if stage is None else str(ROOT / f"config/deepspeed/zero{stage}.json")
     changes = {"micro_batch_size": 1, "evaluate_every": 1, "save_every": 1, "deepspeed": division}
     inputs = tiny_model_dir, SETTINGS.model_dump(mode="json") | changes, pairs[:12], pairs[4:8]
@@ -491,8 +507,13 @@ def test_two_ranks_that_were_stopped_go_on_to_the_same_weights(
         assert start_on_two_ranks(server, stopped, *inputs, more=("--deadline-minutes", "0")) == [EXIT_CODE] * 2
         assert f"saved with {steps} steps done" in log.read_text()
     flip_a_bit(stopped / "work" / "checkpoint-2" / "rng_state_1.pth")
-    assert start_on_two_ranks(server, stopped, *inputs) == [0, 0], log.read_text()[-4000:]
+    in_third_step = {1: ("mmr1.sft.train:_Trainer.training_step", 3, 0.0)}
+    assert start_on_two_ranks(server, stopped, *inputs, kills=in_third_step) == [1, -signal.SIGKILL]
     assert "rng_state_1.pth: expected sha256" in log.read_text()
     assert f"going on from {stopped}/work/checkpoint-1: 1 steps done" in log.read_text()
+    assert log.read_text().count("train_sft.py: error: ") == log.read_text().count("another rank has ended") == 1
+    assert "Traceback" not in log.read_text()
+    assert start_on_two_ranks(server, stopped, *inputs) == [0, 0], log.read_text()[-4000:]
+    assert f"going on from {stopped}/work/checkpoint-2: 2 steps done" in log.read_text()
     for name in ("two/model.safetensors", "two.jsonl"):
         assert (stopped / name).read_bytes() == (straight / name).read_bytes()

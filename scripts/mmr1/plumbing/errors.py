@@ -1,6 +1,7 @@
 """A person's mistake is one line on stderr and exit code 2; anything else is a bug and keeps its traceback."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -18,22 +19,32 @@ class SharedError(UserError):
     """One that all ranks of a job raise together: the first one says it for all."""
 
 
+# What Gloo says to a rank that waits for one whose process is gone.
+LOST_RANK = re.compile(r"gloo/transport/.*(closed|reset) by peer", re.DOTALL)
+
+
 def run(main: Callable[[], None]) -> None:
     """Call a program's `main` and turn a `UserError`, or a full disk, into one line on stderr and exit code 2.
 
-    Secrets reach neither the line nor a traceback.
+    Secrets reach neither the line nor a traceback. A rank that ends because another one did has exit code 1, and the
+    first one says so in a line.
     """
     from mmr1.plumbing.disk import explained  # these two raise errors of this module
     from mmr1.plumbing.secrets import blotted
 
+    program, first = sys.argv[0].rsplit("/", 1)[-1], not int(os.environ.get("RANK", 0))
     try:
         main()
     except Exception as error:
         told = explained(error, [])
+        if LOST_RANK.search(str(error)):
+            if first:
+                why = "its log or the launcher's last lines say why; run again to go on"
+                print(f"{program}: error: another rank has ended, and this one with it: {why}", file=sys.stderr)
+            sys.exit(1)
         if not isinstance(told, UserError):
             sys.stderr.write(blotted(traceback.format_exc()))
             sys.exit(1)
-        if isinstance(told, SharedError) and int(os.environ.get("RANK", 0)):
-            sys.exit(2)
-        print(f"{sys.argv[0].rsplit('/', 1)[-1]}: error: {blotted(' '.join(str(told).split()))}", file=sys.stderr)
+        if first or not isinstance(told, SharedError):
+            print(f"{program}: error: {blotted(' '.join(str(told).split()))}", file=sys.stderr)
         sys.exit(2)

@@ -36,20 +36,21 @@ class Conversations(Dataset):
         return len(self.kept)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """`input_ids` and `labels` int64 [T] (the prompt is not learned), and the prompt's pixels."""
+        """`input_ids` and `labels` int64 [T] (the prompt is not learned), the prompt's pixels, and the problem's id."""
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         """A batch at once, as torch's fetcher asks for it."""
         rows = [self.rows[self.kept[index]] for index in indices]
         prompts = self.encoder.encode_many([problem for problem, _ in rows])
-        return [self._item(prompt, response) for prompt, (_, response) in zip(prompts, rows, strict=True)]
+        return [self._item(problem.id, prompt, answer) for prompt, (problem, answer) in zip(prompts, rows, strict=True)]
 
-    def _item(self, prompt: EncodedPrompt, response: str) -> dict[str, Any]:
+    def _item(self, name: str, prompt: EncodedPrompt, response: str) -> dict[str, Any]:
         tokenizer = self.encoder.processor.tokenizer
         learned = [*tokenizer(response, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
         labels = torch.tensor([IGNORED] * len(prompt.input_ids) + learned)
         return {
+            "id": name,
             "input_ids": torch.cat([prompt.input_ids, torch.tensor(learned)])[: self.cutoff],
             "labels": labels[: self.cutoff],
             "pixel_values": prompt.pixel_values,

@@ -4,17 +4,18 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import (
     AutoProcessor,
     PrinterCallback,
+    ProcessorMixin,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -65,8 +66,8 @@ def train_sft(
     folder with the processor, and `metrics`, one object a logged step. Under torchrun every rank calls this, and the
     first one writes; it alone needs the `inputs`.
 
-    Raises Interrupted once a state is saved, if any rank was asked to stop before the last step, and UserError if the
-    cutoff leaves no conversation, or fewer than a batch.
+    Raises Interrupted once a state is saved, if any rank was asked to stop before the last step, NonFinite, and
+    UserError if the cutoff leaves no conversation, or fewer than a batch.
     """
     set_seed(seed)
     arguments = _arguments(settings, seed, work)  # before the model: under ZeRO-3 it is divided while it is loaded
@@ -94,7 +95,7 @@ def train_sft(
     )
     if lengths is None:
         collator = Collator(processor.tokenizer.pad_token_id, model.config)
-        trainer = _Trainer(model, arguments, collator, data, held_out, callbacks=callbacks)
+        trainer = _Trainer(model, arguments, _Named(collator), data, held_out, callbacks=callbacks)
     else:
         learned, compared = (
             [min(sum(lengths[name][number]), settings.cutoff) for number in one.kept]
@@ -103,7 +104,8 @@ def train_sft(
         learn_rows(model)
         rows = Rows(data, _rows(learned, settings, seed)), Rows(held_out, _alone(compared))
         order = EqualLengths(learned, settings.batch_size, seed) if settings.group_by_length else None
-        trainer = _RowTrainer(model, arguments, RowCollator(model), *rows, callbacks=callbacks, order=order)
+        trainer = _RowTrainer(model, arguments, _Named(RowCollator(model)), *rows, callbacks=callbacks, order=order)
+    trainer.processor = processor
     trainer.remove_callback(PrinterCallback)
     last = None
     with ranks.one_mistake_is_all():
@@ -114,14 +116,9 @@ def train_sft(
         raise Interrupted(f"{interruption.reason or 'another rank was asked to stop'}: saved with {done} steps done")
     if trainer.state.best_metric is None:  # fewer steps than `evaluate_every`
         trainer.evaluate()
-    first = trainer.is_world_process_zero()
-    if first:
+    if ranks.first:
         write_jsonl(metrics, _metrics(trainer.state.log_history))
-    with atomic(out) if first else nullcontext(out) as folder:
-        trainer.save_model(str(folder))  # on every rank, for ZeRO-3 has to gather its weights; the first one writes
-        if first:
-            processor.save_pretrained(folder)
-            (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle with paths and times of this run
+    trainer.write_checkpoint(out)
     ranks.barrier()  # another may still read the best state, and the first one removes it
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
     return {
@@ -304,12 +301,30 @@ def _metrics(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in steps.values() if len(row) > 1]
 
 
+class NonFinite(SharedError):
+    """A gradient is not finite; the message names the step, the conversations and where the batch is saved."""
+
+
+class _Named:
+    """A collator whose batches have `ids`, those of their problems, beside what the model is given."""
+
+    def __init__(self, collate: Callable[[list[Any]], dict[str, Any]]) -> None:
+        self.collate = collate
+
+    def __call__(self, items: list[Any]) -> dict[str, Any]:
+        conversations = [one for item in items for one in (item if isinstance(item, list) else [item])]
+        return {**self.collate(items), "ids": [one["id"] for one in conversations]}
+
+
 class _Trainer(Trainer):
     """Trainer that loads its own checkpoints, and whose ranks stop together at a row that is broken.
 
     transformers 5.19 saves the weights under the names of the released checkpoints and loads them back without
     renaming, not strictly: a resumed run would go on from fresh weights with a warning only.
     """
+
+    processor: ProcessorMixin
+    batches: Sequence[dict[str, Any]] = ()  # of the step that is trained, this rank's
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         """The batches of a step. Raises UserError on all ranks if one cannot read its own: they would wait for it."""
@@ -318,17 +333,46 @@ class _Trainer(Trainer):
                 batches = list(islice(epoch_iterator, num_batches))
             except UserError as mistake:  # torch puts a loader process's whole traceback before its words
                 raise UserError(str(mistake).rpartition(f"{UserError.__name__}: ")[2].strip()) from None
-        return super().get_batch_samples(iter(batches), num_batches, device)
+        self.batches, count = super().get_batch_samples(iter(batches), num_batches, device)
+        return self.batches, count
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        return super()._prepare_inputs({name: value for name, value in inputs.items() if name != "ids"})
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        """The gradient's norm over all ranks. Raises SharedError if it is not finite, as all later weights would be."""
+        """The gradient's norm over all ranks. Raises NonFinite if it is not finite, as all later weights would be."""
         norm = super()._get_grad_norm(model, grad_norm)
         if norm is not None and not math.isfinite(float(norm)):
-            raise SharedError(
-                f"step {self.state.global_step + 1}: gradient norm is {float(norm)}; what was saved before is in "
-                f"{self.args.output_dir}: a lower learning_rate or max_grad_norm may help"
-            )
+            self._fail(f"gradient norm is {float(norm)}")
         return norm
+
+    def _fail(self, what: str) -> NoReturn:
+        """Save the weights and, each rank, its batches of this step, and stop."""
+        ranks, work = _ranks(self.args), Path(self.args.output_dir)
+        folder, step = work / "non_finite", self.state.global_step + 1
+        self.write_checkpoint(folder / "checkpoint")
+        with atomic(folder / f"batch-{ranks.rank}.pt") as target:
+            batches = [
+                {name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+                for batch in self.batches
+            ]
+            torch.save({"step": step, "batches": batches}, target)
+        own = [name for batch in self.batches for name in batch["ids"]]
+        names = [name for part in ranks.gather(own) for name in part]
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        raise NonFinite(
+            f"step {step}: {what}; conversations {shown}; the batch and the weights are in {folder}, what was saved "
+            f"before is in {work}: a lower learning_rate or max_grad_norm may help"
+        )
+
+    def write_checkpoint(self, folder: Path) -> None:
+        """Write a Hugging Face folder with the processor, atomically. All ranks call it; the first one writes."""
+        first = self.is_world_process_zero()
+        with atomic(folder) if first else nullcontext(folder) as target:
+            self.save_model(str(target))  # ZeRO-3 gathers its weights
+            if first:
+                self.processor.save_pretrained(target)
+                (target / "training_args.bin").unlink(missing_ok=True)  # a pickle with paths and times of this run
 
     def _get_dataloader(self, *arguments: Any, **named: Any) -> DataLoader:
         loader = super()._get_dataloader(*arguments, **named)
