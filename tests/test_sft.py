@@ -428,7 +428,7 @@ def test_a_gradient_that_is_not_finite_ends_two_ranks_with_one_line(
     assert start_on_two_ranks(server, tmp_path, *inputs) == [2, 2]
     first, second = ((tmp_path / f"log-{rank}.log").read_text() for rank in (0, 1))
     kept = tmp_path / "work" / "non_finite"
-    said = rf"train_sft.py: error: step 2: gradient norm is (?:nan|inf); conversations (.*); the batch and the weights"
+    said = r"train_sft.py: error: step 2: gradient norm is (?:nan|inf); conversations (.*); the batch and the weights"
     (told,) = re.findall(rf"{said} are in {kept}, ", first)
     assert "error: " not in second
     assert "Traceback" not in first + second
