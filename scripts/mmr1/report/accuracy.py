@@ -96,7 +96,7 @@ def _interval_over_seeds(
 ) -> tuple[float | None, float | None]:
     right: list[bool] = []
     names: list[str] = []
-    cluster = _cluster(seeds[0].benchmark, problems)
+    cluster = cluster_of(seeds[0].benchmark, problems)
     for evaluation in seeds:
         if evaluation.items is None or cluster is None:
             return None, None
@@ -106,7 +106,7 @@ def _interval_over_seeds(
     return bootstrap(right, names)
 
 
-def _cluster(benchmark: str, path: Path | None) -> Callable[[str], str] | None:
+def cluster_of(benchmark: str, path: Path | None) -> Callable[[str], str] | None:
     """The problem that an item is a version of: itself, but for a benchmark that shows problems in versions."""
     known = benchmark_of(benchmark)
     if known.cluster is None:

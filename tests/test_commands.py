@@ -1,0 +1,159 @@
+"""Every command that the README and the pages show runs, as it stands there, on a finished run of a shrunken recipe.
+
+A block is one script in one shell. What would compute for long or ask for a cluster is asked for as a dry run (`-n`);
+what runs nowhere in the tests stands in `NOT_RUN`, with the reason.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmark_fixtures import png
+from documented import Shown, commands, shown
+from forking import ForkingServer
+from mmr1.data import contracts
+from mmr1.data.problems import Problem, write_problems
+from mmr1.plumbing.files import read_json
+from project import ROOT, TINY, copy_project, environment, forking_server, snakemake
+from slurm.cluster import unavailable
+from synthetic_rollouts import rollouts_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(15 * 60)]
+
+# Each pattern has to fit a whole command of a page.
+NOT_RUN = {
+    r"make test( .*)?|make lint|make format": "the tests and the checks of style themselves, as CI calls them",
+    r"make test-slurm|make compare .*|make bench": "minutes of their own; CI and reviewers call them",
+    r"make lock( .*)?|make env ENVIRONMENTS=.*|git clone .*": "they ask the network, for gigabytes",
+    r"make mlflow": "serves pages until Ctrl-C",
+    r"docker .*|apptainer .*|conda .*|apt(-get)? .*": "changes the machine, or needs what is not on it",
+    r"python performance/gpu_check\.py": "a GPU's: tests/test_gpu_check.py",
+    r"nvidia-smi .*|cc --version; .*|df .*": "a GPU machine's",
+    r"python scripts/prepare_benchmark\.py --benchmark mathvista --out .*": "a download: tests/test_benchmarks_hub.py",
+    r"grep -ho 'SLURM run ID.*|scancel .*|scontrol .*|squeue .*": "SLURM's: tests/slurm call them on a real one",
+    r"python scripts/write_schema\.py": "writes the page of keys anew; `make lint` compares it",
+}
+# As dry runs: what other recipes and profiles would compute, or fetch, or submit.
+DRY = re.compile(
+    r"snakemake (?=.*(--profile (slurm|workflow/profiles/gpu)|--configfile|--config) )(?!.*(-n|--unlock)).*"
+)
+MINE = "config/mine.yaml"  # the copy that the README tells to make
+
+SHOWN = shown()
+
+
+def reason(command: str) -> str | None:
+    """Why a command is not run here; None if it is."""
+    return next((why for pattern, why in NOT_RUN.items() if re.fullmatch(pattern, command)), None)
+
+
+def script(one: Shown) -> list[str]:
+    """The commands of a block that are run, as they are run."""
+    kept = [command for command in one.commands if reason(command) is None]
+    return [re.sub(r"^(snakemake --profile \S+)", r"\1 -n", one) if DRY.fullmatch(one) else one for one in kept]
+
+
+def scripts() -> list[tuple[Shown, list[str]]]:
+    """Every block with its commands; one that stands in several places runs once."""
+    seen: set[str] = set()
+    found = []
+    for one in SHOWN:
+        again = {command for command in script(one) if command in seen and "=" not in command.split()[0]}
+        kept = [command for command in script(one) if command not in again]
+        seen.update(kept)
+        if any("PATH=" not in command for command in kept):
+            found.append((one, kept))
+    return found
+
+
+def test_every_reason_is_needed_and_a_command_of_a_new_page_is_seen() -> None:
+    every = [command for one in SHOWN for command in one.commands]
+    assert [pattern for pattern in NOT_RUN if not any(re.fullmatch(pattern, command) for command in every)] == []
+    assert commands("make plan  # the demo\npython a.py \\\n    --b 1\n\n# so\n") == ("make plan", "python a.py --b 1")
+    pages = {one.page for one in SHOWN}
+    assert pages >= {"README.md", "CONTRIBUTING.md", "docs/slurm.md", "docs/evaluation.md", "docs/first-hour.md"}
+
+
+@pytest.fixture(scope="module")
+def checkout(server: ForkingServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with environments, in which `make demo` has made the digits recipe, as small as tests/recipes/tiny.yaml."""
+    folder = copy_project(tmp_path_factory.mktemp("commands"))
+    for part in ("Makefile", "performance", "README.md", "docs"):
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
+        copy(ROOT / part, folder / part)
+    environments(folder, server)
+    small = yaml.safe_load((ROOT / TINY).read_text())
+    small |= {"name": "digits", "schedule": {"steps": 2, "update_every": 1, "batch_size": 4}, "runs": {"vas": {}}}
+    small["rollout"]["shards"] = 1
+    (folder / "config/digits.yaml").write_text(yaml.safe_dump(small))
+    (folder / MINE).write_text(yaml.safe_dump(small | {"name": "mine"}))
+    write_paper(folder)
+    snakemake(folder, "all", recipe="config/digits.yaml", PATH=f"{folder}/.envs/cpu/bin:{environment()['PATH']}")
+    write_evaluation(folder)
+    return folder
+
+
+def write_paper(folder: Path) -> None:
+    """One model and two runs of the paper's recipe: a dry run of all of it, which takes long, is test_pipeline's."""
+    path = folder / "config/mmr1.yaml"
+    recipe = yaml.safe_load(path.read_text())
+    recipe |= {
+        "models": {"3b": recipe["models"]["3b"]},
+        "runs": {name: recipe["runs"][name] for name in ("grpo", "vas")},
+    }
+    path.write_text(yaml.safe_dump(recipe))
+
+
+def environments(folder: Path, server: ForkingServer) -> None:
+    """What `make env` makes, but programs start in half the time (see forking.py)."""
+    for name, python in (("cpu", server.python), ("driver", forking_server().python)):
+        tools = folder / f".envs/{name}/bin"
+        tools.mkdir(parents=True)
+        (tools / "python").symlink_to(python)
+        shutil.copy2(ROOT / f".envs/{name}/mmr1-lock.json", tools.parent)
+    called = folder / ".envs/driver/bin/snakemake"
+    called.write_text(f'#!/bin/sh\nexec {forking_server().python} {ROOT}/.envs/driver/bin/snakemake "$@"\n')
+    called.chmod(0o755)
+
+
+def write_evaluation(folder: Path) -> None:
+    """The files that docs/evaluation.md starts from: MathVista's problems, answers to them, LogicVista's own file."""
+    about = {"answer_type": "text", "precision": None, "question_type": "free_form"}
+    one = Problem("7", "mathvista", "<image>\nWhich?", (png(28),), "north", "text", metadata=about)
+    write_problems(folder / "problems.parquet", [one])
+    contracts.write(folder / "predictions.parquet", rollouts_of("7", "x"), contracts.ROLLOUTS)
+    (folder / "JUDGE").symlink_to("results/digits/tiny/base")
+    (folder / "images").mkdir()
+    (folder / "images/a.png").write_bytes(png(28))
+    row = {
+        "imagename": "a.png",
+        "question": "Which? A: one B: two",
+        "answer": "A",
+        "skill": ["x"],
+        "broad_capability": [],
+    }
+    (folder / "dataset.json").write_text(json.dumps({"1": row}))
+    index = read_json(folder / "results/digits/records/make_tables/accuracy.json")["key"]["settings"]
+    (folder / "tables.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(("one", "lines"), scripts(), ids=lambda value: str(value) if isinstance(value, Shown) else "")
+def test_a_command_of_a_page_runs_as_it_stands_there(one: Shown, lines: list[str], checkout: Path) -> None:
+    text = "\n".join(lines)
+    path = f"{checkout}/.envs/cpu/bin:{checkout}/.envs/driver/bin:{environment()['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text],
+        cwd=checkout, env=environment(PATH=path), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+def test_where_slurm_is_not_installed_its_tests_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", "")
+    assert unavailable() == "SLURM is not installed (no munged): apt-get install slurm-wlm munge"
