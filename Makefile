@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help env demo plan status test test-slurm lint format bench compare lock mlflow adopt clean
+.PHONY: help env demo plan status difference test test-slurm lint format bench compare lock mlflow adopt clean
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -33,6 +33,9 @@ plan: env ## what a recipe will cost, nothing is computed (RECIPE=config/mmr1.ya
 
 status: env ## where the demo's run stands: stages, steps, steps per hour, what failed (RESULTS=results/mmr1)
 	@$(DRIVER)/python scripts/status.py "$(RESULTS)"
+
+difference: env ## what two runs or recipes differ in, with intervals (A=results/digits/tiny/vas B=results/digits/tiny/grpo)
+	@$(CPU)/python scripts/compare_results.py "$(or $(A),$(error A=: expected a results folder, or MODEL/RUN in one))" "$(or $(B),$(error B=: expected a results folder, or MODEL/RUN in one))" $(ARGS)
 
 # Two workers on two cores, one thread each; a file's tests stay together, because they share fixtures, and files come in
 # the order of tests/conftest.py.

@@ -31,10 +31,15 @@ def main() -> None:
 
 
 def print_settings(first: Subject, second: Subject) -> None:
-    """The keys that differ, with both values."""
+    """The keys that differ, with both values; of sections that only one of them has, such as RL's, the names."""
     one, other = settings(first), settings(second)
+    sections = [{key.partition(".")[0] for key in values} for values in (one, other)]
+    for subject, only in ((first, sections[0] - sections[1]), (second, sections[1] - sections[0])):
+        if only:
+            print(f"  only {subject}: {', '.join(sorted(only))}")
     for key in sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key)):
-        print(f"  {key}: {shown(one, key)}, {shown(other, key)}")
+        if key.partition(".")[0] in sections[0] & sections[1]:
+            print(f"  {key}: {shown(one, key)}, {shown(other, key)}")
 
 
 def print_accuracies(first: Subject, second: Subject, score: str) -> None:

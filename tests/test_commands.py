@@ -36,7 +36,6 @@ NOT_RUN = {
     r"nvidia-smi .*|cc --version; .*|df .*": "a GPU machine's",
     r"python scripts/prepare_benchmark\.py --benchmark mathvista --out .*": "a download: tests/test_benchmarks_hub.py",
     r"grep -ho 'SLURM run ID.*|scancel .*|scontrol .*|squeue .*": "SLURM's: tests/slurm call them on a real one",
-    r"python scripts/write_schema\.py": "writes the page of keys anew; `make lint` compares it",
 }
 # As dry runs: what other recipes and profiles would compute, or fetch, or submit.
 DRY = re.compile(
@@ -81,7 +80,7 @@ def test_every_reason_is_needed_and_a_command_of_a_new_page_is_seen() -> None:
 
 @pytest.fixture(scope="module")
 def checkout(server: ForkingServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with environments, in which `make demo` has made the digits recipe, as small as tests/recipes/tiny.yaml."""
+    """A checkout with environments and results of config/digits.yaml, which is as small as tests/recipes/tiny.yaml."""
     folder = copy_project(tmp_path_factory.mktemp("commands"))
     for part in ("Makefile", "performance", "README.md", "docs"):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2

@@ -1,4 +1,4 @@
-"""What two runs, or two recipes, were told otherwise, and how far their accuracies are apart: read from their results."""
+"""What two runs, or two recipes, were told otherwise, and how far their accuracies are apart, read from results."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -129,7 +129,9 @@ def _problems(subject: Subject, benchmark: str) -> Mapping[str, str]:
 
 def _records(subject: Subject, rule: str) -> list[Path]:
     """The records that a rule left of a subject's first seed."""
-    return sorted((subject.results / "records" / rule / subject.model / subject.folder(subject.seeds[0])).glob("*.json"))
+    return sorted(
+        (subject.results / "records" / rule / subject.model / subject.folder(subject.seeds[0])).glob("*.json")
+    )
 
 
 def _flat(values: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
