@@ -1,11 +1,12 @@
 """Make the paper's RL problems from `MMR1/MMR1-RL` as downloaded, and the problems of its validation curve.
 
 Every row is checked here, where it costs minutes, and not after days of SFT: images decode, marks fit images, there is
-a gold answer, the prompt fits the trainer's bound. `--max-dropped` rows may fail; which did is noted in the record.
+a gold answer. The whole set is gone through: each row that is left out stands in `--rejects` with its reason, and only
+at the end more than `max_dropped` broken ones are an error. `long_prompts` says what becomes of prompts that are longer
+than the trainer's bound (`mmr1.data.long_prompts`).
 """
 
 import argparse
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -14,10 +15,12 @@ import pyarrow as pa
 from mmr1.data import contracts
 from mmr1.data.chat import read_prompt
 from mmr1.data.golds import tell_unreadable, unreadable_golds
+from mmr1.data.long_prompts import fitting
 from mmr1.data.mmr1_rl import ROWS_AT_A_TIME, kept_problems, with_letter
-from mmr1.data.problems import Problem, problem_rows, read_problems, write_problems
+from mmr1.data.problems import problem_rows, read_problems, write_problems
 from mmr1.data.prompts import PromptEncoder
-from mmr1.data.rows import Dropped, in_blocks
+from mmr1.data.rejects import reject_table
+from mmr1.data.rows import in_blocks
 from mmr1.data.sources.mmr1 import RLPreparation
 from mmr1.models.checkpoints import load_processor
 from mmr1.models.family import family_file
@@ -34,38 +37,51 @@ def main() -> None:
     args = parse_arguments()
     settings = settings_of(args, RLPreparation)
     inputs = {name: getattr(args, name) for name in ("rl", "benchmark", "processor", "system_prompt")}
-    outputs = {"out": args.out, "validation": args.validation}
-    with job(args, inputs=inputs, outputs=outputs, settings=settings) as work:
+    outputs = {"out": args.out, "validation": args.validation, "rejects": args.rejects}
+    with (
+        job(args, inputs=inputs, outputs=outputs, settings=settings) as work,
+        reject_table(args.rejects, settings.max_dropped) as rejects,
+    ):
         work.plugins.append(family_file(args.processor))
         check_room({args.out: COPIED * bytes_under(args.rl) * (settings.limit or settings.rows) / settings.rows})
-        dropped = Dropped(settings.max_dropped)
-        tokens = prompt_tokens(args.processor, read_prompt(args.system_prompt), settings)
-        problems = islice(kept_problems(args.rl, dropped, tokens, settings.max_prompt_tokens), settings.limit)
-        kept = 0
+        encoder = prompt_encoder(args.processor, read_prompt(args.system_prompt), settings)
+        problems = islice(
+            kept_problems(
+                args.rl,
+                rejects,
+                lambda one: fitting(one, encoder, settings.max_prompt_tokens, settings.long_prompts),
+            ),
+            settings.limit,
+        )
+        kept = shrunk = 0
         unreadable: dict[str, str] = {}
         with contracts.writer(args.out, contracts.PROBLEMS) as table:
             for block in in_blocks(problems, ROWS_AT_A_TIME):
                 table.write_table(pa.Table.from_pylist(problem_rows(block), schema=contracts.PROBLEMS))
                 kept += len(block)
+                shrunk += sum("shrunk" in problem.metadata for problem in block)
                 unreadable |= unreadable_golds(block)
                 log(f"{kept}/{settings.limit or settings.rows} problems")
-            if settings.limit is None and kept + len(dropped.rows) != settings.rows:
-                raise UserError(f"{args.rl}: expected {settings.rows} rows, found {kept + len(dropped.rows)}")
+            if settings.limit is None and kept + len(rejects) != settings.rows:
+                raise UserError(f"{args.rl}: expected {settings.rows} rows, found {kept + len(rejects)}")
+            rejects.settle()
+            if not kept:
+                raise UserError(f"{args.rl}: nothing is left of {settings.rows} rows")
         benchmark = read_problems(args.benchmark, allow_empty_answer=True)
         judged = [problem for problem in benchmark if problem.answer.strip()]  # LogicVista has an item without a gold
         if without := len(benchmark) - len(judged):
             log(f"{args.benchmark}: {without} of {len(benchmark)} items have no gold, and validate nothing")
         validation = [with_letter(problem) for problem in judged[: settings.limit]]
         write_problems(args.validation, validation)
-        work.metrics |= {"problems": kept, "dropped": len(dropped.rows), "validation": len(validation)}
-        work.metrics["validation_without_gold"] = float(without)
-        work.notes["dropped"] = dropped.rows
+        work.metrics |= {"problems": kept, "dropped": len(rejects), "validation": len(validation)}
+        work.metrics |= {"validation_without_gold": float(without), "shrunk": float(shrunk)}
+        work.notes |= rejects.notes()
         tell_unreadable(work, {"problems": unreadable, "validation": unreadable_golds(validation)})
 
 
-def prompt_tokens(processor: Path, system_prompt: str | None, settings: RLPreparation) -> Callable[[Problem], int]:
-    """A function that gives the length of a problem's prompt as the trainer sees it."""
-    encoder = PromptEncoder(
+def prompt_encoder(processor: Path, system_prompt: str | None, settings: RLPreparation) -> PromptEncoder:
+    """What gives the length of a problem's prompt as the trainer sees it."""
+    return PromptEncoder(
         load_processor(processor),
         system_prompt,
         settings.prompt_position,
@@ -73,7 +89,6 @@ def prompt_tokens(processor: Path, system_prompt: str | None, settings: RLPrepar
         settings.max_pixels,
         cache_bytes=0,
     )
-    return lambda problem: len(encoder.encode(problem).input_ids)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -85,6 +100,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--benchmark", type=Path, required=True, help="problems.parquet of the benchmark that validates")
     add("--out", type=Path, required=True, help="problems.parquet to write")
     add("--validation", type=Path, required=True, help="problems.parquet of the validation curve to write")
+    add("--rejects", type=Path, help="table of the rows that are left out, with their reasons, to write")
     add_settings_arguments(parser, RLPreparation)
     add_job_arguments(parser)
     return parser.parse_args()

@@ -15,10 +15,16 @@ from PIL import Image
 
 from forking import ForkingServer
 from mmr1.data.conversations import ConversationFile
+from mmr1.data.images import open_image
+from mmr1.data.long_prompts import fitting
 from mmr1.data.mmr1_rl import with_letter
-from mmr1.data.mmr1_sft import ImageStore, image_key, iter_items
+from mmr1.data.mmr1_sft import image_keys, iter_items
 from mmr1.data.problems import Problem, read_problems, write_problems
+from mmr1.data.prompts import PromptEncoder
+from mmr1.data.rejects import LeftOut
 from mmr1.data.rows import BrokenRow, marked
+from mmr1.data.tar_files import ImageStore
+from mmr1.models.checkpoints import load_processor
 from mmr1.plumbing.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -100,7 +106,9 @@ def test_broken_rl_rows_are_named_and_may_be_left_out_up_to_a_bound(
     server: ForkingServer, tmp_path: Path, tiny_model_dir: Path
 ) -> None:
     rows = [rl_row(), *BROKEN.values(), rl_row(answer="last")]
-    done = prepare_rl(server, tmp_path / "allowed", tiny_model_dir, rows, "--max-dropped", len(BROKEN))
+    refuse = ("--long-prompts", "refuse", "--rejects")
+    table = tmp_path / "allowed/rejects.parquet"
+    done = prepare_rl(server, tmp_path / "allowed", tiny_model_dir, rows, *refuse, table, "--max-dropped", len(BROKEN))
     assert done.returncode == 0, done.stderr
     problems = read_problems(tmp_path / "allowed/problems.parquet")
     assert [problem.id for problem in problems] == ["rl-00000", f"rl-{len(rows) - 1:05d}"], "numbers do not move"
@@ -108,12 +116,71 @@ def test_broken_rl_rows_are_named_and_may_be_left_out_up_to_a_bound(
     assert [row["row"] for row in noted] == [1, 2, 3, 4, 5]
     for row, reason in zip(noted, BROKEN, strict=True):
         assert row["reason"].startswith(reason)
+    listed = pq.read_table(table).to_pylist()
+    assert [(row["item"], row["id"]) for row in listed] == [(n, f"rl-{n:05d}") for n in range(1, 6)]
+    assert [Path(row["file"]).name for row in listed] == ["train-00000.parquet"] + ["train-00001.parquet"] * 4
+    assert listed[1]["reason"] == "expected one <image> mark per image"
+    assert listed[1]["detail"] == "2 marks and 1 images"
 
-    done = prepare_rl(server, tmp_path / "refused", tiny_model_dir, rows, "--max-dropped", 1)
+    table = tmp_path / "refused/rejects.parquet"
+    done = prepare_rl(server, tmp_path / "refused", tiny_model_dir, rows, *refuse, table, "--max-dropped", 1)
     assert done.returncode == 2
-    assert "train-00001.parquet: row 0: expected one <image> mark" in done.stderr
-    assert "(2 such rows, 1 may be left out)" in done.stderr
+    assert "train-00000.parquet: row 1: answer: expected a text, found an empty one" in done.stderr
+    assert "(5 such rows, 1 may be left out; " in done.stderr, "it goes through all of them"
     assert not (tmp_path / "refused/problems.parquet").exists()
+    assert pq.read_table(tmp_path / "refused/rejects.failed.parquet").to_pylist()[1:] == [
+        row | {"file": row["file"].replace("allowed", "refused")} for row in listed[1:]
+    ]
+
+
+def noise(height: int, width: int) -> bytes:
+    """A photograph's worth of pixels."""
+    data = io.BytesIO()
+    Image.effect_noise((width, height), 50).save(data, "PNG")
+    return data.getvalue()
+
+
+def test_prompts_that_are_too_long_are_shrunk_or_left_out_as_the_recipe_says(
+    server: ForkingServer, tmp_path: Path, tiny_model_dir: Path
+) -> None:
+    """A tiny image of 112 × 112 has 16 visual tokens; two of them and the chat format's words are more than 60."""
+    two = rl_row(problem="<image><image>" + "x" * 30, images=[{"bytes": noise(112, 112)}, {"bytes": noise(56, 112)}])
+    words = rl_row(problem="<image>" + "long " * 50)
+    rows = [rl_row(), two, words]
+    record, metrics = "records/prepare_mmr1/data.json", {}
+    for rule in ("shrink", "drop"):
+        folder = tmp_path / rule
+        done = prepare_rl(
+            server, folder, tiny_model_dir, rows, "--long-prompts", rule, "--rejects", folder / "rejects.parquet"
+        )
+        assert done.returncode == 0, done.stderr
+        metrics[rule] = json.loads((folder / record).read_text())["metrics"]
+    assert (metrics["shrink"]["shrunk"], metrics["shrink"]["dropped"], metrics["drop"]["dropped"]) == (1, 1, 2)
+    shrunk = read_problems(tmp_path / "shrink/problems.parquet")[1]
+    encoder = PromptEncoder(load_processor(tiny_model_dir))
+    assert 50 <= len(encoder.encode(shrunk).input_ids) <= 60
+    sizes = [(image.height, image.width) for image in map(open_image, shrunk.images)]
+    assert shrunk.metadata["shrunk"] == {"from": [[112, 112], [56, 112]], "to": [list(size) for size in sizes]}
+    assert sizes[0][0] == sizes[0][1] == sizes[1][1], "one factor for both images"
+    (row,) = pq.read_table(tmp_path / "shrink/rejects.parquet").to_pylist()
+    assert (row["item"], row["reason"]) == (2, "expected a prompt of at most 60 tokens")
+
+
+def test_two_images_of_a_megapixel_fit_the_papers_bound(tiny_model_dir: Path) -> None:
+    """They have 1,323 tokens each and the chat format's, against a bound of 2,048 for all of a prompt."""
+    encoder = PromptEncoder(load_processor(tiny_model_dir), None, "system", 7056, 1048576)
+    pair = Problem("1", "s", "<image><image>Which?", (noise(756, 1372), noise(1512, 2744)), "1")
+    long = encoder.length(pair)
+    assert 2646 < long < 2700
+    shorter = fitting(pair, encoder, 2048, "shrink")
+    assert 1900 < encoder.length(shorter) <= 2048, "no smaller than it must be"
+    first, second = (open_image(data).width for data in shorter.images)
+    assert first == pytest.approx(second, rel=0.01), "both are scaled from what the processor shows"
+    with pytest.raises(LeftOut, match=rf"at most 2048 tokens, found {long}"):
+        fitting(pair, encoder, 2048, "drop")
+    with pytest.raises(BrokenRow):
+        fitting(pair, encoder, 2048, "refuse")
+    assert fitting(pair, encoder, long, "drop") is pair
 
 
 def test_a_limit_takes_the_first_rows_of_both_sets(server: ForkingServer, tmp_path: Path, tiny_model_dir: Path) -> None:
@@ -230,7 +297,7 @@ def test_which_are_held_out_depends_on_the_seed_only(tmp_path: Path) -> None:
     [
         (
             chat("<image>?", "\\boxed{1}", images=["images/missing.png"]),
-            "expected an image images/missing.png in the tars",
+            "expected a file of the tars, found none called images/missing.png",
         ),
         (chat("<image>?", " ", images=["images/a.png"]), "expected texts in `value`"),
         (
@@ -242,7 +309,7 @@ def test_which_are_held_out_depends_on_the_seed_only(tmp_path: Path) -> None:
 )
 def test_a_broken_conversation_is_named(tmp_path: Path, item: dict[str, Any], reason: str) -> None:
     good = chat("<image>?", "\\boxed{1}", images=["images/a.png"])
-    folder = sft_folder(tmp_path / "sft", [good] * 1000 + [item], TARS)  # past what the key is learned from
+    folder = sft_folder(tmp_path / "sft", [good] * 1000 + [item], TARS)
     done = prepare_sft(folder, 1001)
     assert done.returncode == 2
     assert "sft.json: item 1000: " in done.stderr
@@ -250,19 +317,18 @@ def test_a_broken_conversation_is_named(tmp_path: Path, item: dict[str, Any], re
     assert not (tmp_path / "sft.parquet").exists()
 
 
-def test_the_key_that_names_images_must_be_certain(tmp_path: Path) -> None:
-    def key(items: list[dict[str, Any]]) -> str | None:
-        return image_key(Path("sft.json"), items, ImageStore(folder))
+def test_the_keys_that_name_images_are_found_in_the_data(tmp_path: Path) -> None:
+    def keys(items: list[Any]) -> set[str]:
+        return set(image_keys(items, ImageStore(folder))) - {"image", "images"}
 
     folder = sft_folder(tmp_path, [], TARS)
-    assert key([chat("<image>?", "x", picture="images/a.png", source="web")]) == "picture"
-    assert key([chat("?", "x")]) is None
-    with pytest.raises(
-        UserError, match=r"found image, images \(keys: conversations, image, images; 3 files in 2 tars\)"
-    ):
-        key([chat("<image>?", "x", image="images/a.png", images=["images/a.png"])])
-    with pytest.raises(UserError, match=r"expected one key that names images in the tars, found none"):
-        key([chat("<image>?", "x", images=["elsewhere/z.png"])])
+    (tmp_path / "notes.json").write_text("{}")
+    pictured = chat("<image>?", "x", picture="images/a.png", source="web")
+    assert keys([pictured]) == {"picture"}
+    assert keys([chat("?", "x", source="web")] * 1500 + [pictured]) == {"picture"}, "texts come first"
+    assert keys([pictured, chat("<image>?", "x", picture="lost.png")]) == {"picture"}, "one is missing"
+    assert keys([pictured, pictured, chat("<image>?", "x", source="a.png")]) == {"picture"}, "a source that is a name"
+    assert keys([chat("?", "x"), 5, "text"]) == set()
 
 
 def test_items_are_read_one_at_a_time_whatever_their_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +343,6 @@ def test_items_are_read_one_at_a_time_whatever_their_length(tmp_path: Path, monk
     ("text", "message"),
     [
         ('[{"a": 1}', "item 1: expected JSON"),
-        ('[{"a": 1}, 2]', "item 1: expected an object, found int"),
         ("{}", "a JSON list"),
     ],
 )
@@ -287,9 +352,7 @@ def test_a_list_that_is_cut_off_or_none_is_refused(tmp_path: Path, text: str, me
         list(iter_items(tmp_path / "list.json"))
 
 
-def test_damaged_tars_and_names_that_stand_twice_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"part_0001\.tar: a\.png: stands in .*part_0000\.tar already"):
-        ImageStore(sft_folder(tmp_path / "twice", [], {"part_0000.tar": ["a.png"], "part_0001.tar": ["a.png"]}))
+def test_a_damaged_tar_is_refused(tmp_path: Path) -> None:
     folder = sft_folder(tmp_path / "cut", [], {"part_0000.tar": ["a.png", "b.png"]})
     (folder / "part_0000.tar").write_bytes((folder / "part_0000.tar").read_bytes()[:1600])
     with pytest.raises(UserError, match=r"part_0000\.tar: not a complete tar"):

@@ -28,10 +28,11 @@ from mmr1.data.chat import chat_turns, read_prompt
 from mmr1.data.conversations import CONVERSATIONS, ConversationFile, write_conversations
 from mmr1.data.files import conversation, problem
 from mmr1.data.mmr1_rl import rl_problem
-from mmr1.data.mmr1_sft import ImageStore, iter_items
 from mmr1.data.mmr1_sft import conversation as sft_conversation
+from mmr1.data.mmr1_sft import iter_items
 from mmr1.data.problems import BrokenRow, Problem, read_problems, write_problems
 from mmr1.data.rows import whole
+from mmr1.data.tar_files import ImageStore
 from mmr1.models.checkpoints import load_processor
 from mmr1.models.families.qwen2_5_vl import Qwen25VL
 from mmr1.plumbing.errors import UserError
@@ -180,9 +181,18 @@ def test_what_is_no_json_is_one_line(tmp_path: Path, name: str) -> None:
 
 def test_what_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes("[é]".encode("latin-1"))
-    for read in (read_json, read_jsonl, read_prompt, lambda path: list(iter_items(path))):
+    for read in (read_json, read_jsonl, read_prompt):
         with pytest.raises(UserError, match=r"latin: expected .*'utf-8' codec can't decode byte 0xe9"):
             read(tmp_path / "latin")
+
+
+def test_an_item_of_the_cold_start_that_is_not_utf_8_is_a_broken_row(tmp_path: Path) -> None:
+    items = [{"conversations": [{"from": "human", "value": text}, ODD_TURNS[1]]} for text in ("ab", "\xe9", "c")]
+    (tmp_path / "sft.json").write_bytes(json.dumps(items, ensure_ascii=False).encode("latin-1"))
+    first, broken, last = iter_items(tmp_path / "sft.json")
+    assert [sft_conversation(0, item, [], ImageStore(tmp_path))[0].question for item in (first, last)] == ["ab", "c"]
+    with pytest.raises(BrokenRow, match=r"^question: expected Unicode"):
+        sft_conversation(1, broken, [], ImageStore(tmp_path))
 
 
 def test_a_deep_item_of_the_cold_start_is_named(tmp_path: Path) -> None:
@@ -321,8 +331,8 @@ def test_a_decomposed_name_is_the_composed_one(tmp_path: Path) -> None:
         tar.addfile(member, BytesIO(png()))
     store = ImageStore(tmp_path)
     turns = [{"from": "human", "value": "<image>?"}, {"from": "gpt", "value": "\\boxed{1}"}]
-    for name in (f"images/{NFC}.png", f"elsewhere/{NFC}.png", f"images/{NFD}.png"):
-        made, _ = sft_conversation(0, {"conversations": turns, "image": name}, "image", store)
+    for name in (f"images/{NFC}.png", f"elsewhere/images/{NFC}.png", f"{NFC}.png", f"images/{NFD}.png"):
+        made, _ = sft_conversation(0, {"conversations": turns, "image": name}, ["image"], store)
         assert made.images == (png(),)
     store.close()
 
@@ -348,7 +358,7 @@ ODD_TURNS = [{"from": "human", "value": "?"}, {"from": "gpt", "value": "1"}]
 )
 def test_an_odd_item_of_the_cold_start_is_a_broken_row(tmp_path: Path, item: dict[str, Any], reason: str) -> None:
     with pytest.raises(BrokenRow) as caught:
-        sft_conversation(0, item, "image", ImageStore(tmp_path))
+        sft_conversation(0, item, ["image"], ImageStore(tmp_path))
     assert str(caught.value).startswith(reason)
 
 

@@ -13,6 +13,7 @@ SETTINGS |= {
         MMR1.settings.sft,
         validation_size=MMR1.settings.sft_validation,
         limit=RECIPE.data_limit,
+        machine={"workers": RECIPE.stage_resources("data").threads},
     ),
 }
 
@@ -26,6 +27,7 @@ rule prepare_mmr1:
     output:
         problems=f"{R}/data/problems.parquet",
         validation=f"{R}/data/validation.parquet",
+        rejects=f"{R}/data/problems_rejects.parquet",
         record=run_record("prepare_mmr1", "data"),
     resources:
         **job_resources("data"),
@@ -37,7 +39,7 @@ rule prepare_mmr1:
         command(
             "prepare_mmr1",
             "--rl {input.rl} --processor {input.processor} {params.prompt} --benchmark {input.benchmark}"
-            " --out {output.problems} --validation {output.validation}",
+            " --out {output.problems} --validation {output.validation} --rejects {output.rejects}",
         )
 
 
@@ -47,6 +49,7 @@ rule prepare_mmr1_sft:
     output:
         sft=f"{R}/data/sft.parquet",
         validation=f"{R}/data/sft_validation.parquet",
+        rejects=f"{R}/data/sft_rejects.parquet",
         record=run_record("prepare_mmr1_sft", "data"),
     resources:
         **job_resources("data"),
@@ -58,5 +61,5 @@ rule prepare_mmr1_sft:
         command(
             "prepare_mmr1_sft",
             "--sft {input.sft} --seed {params.seed}"
-            " --out {output.sft} --validation {output.validation}",
+            " --out {output.sft} --validation {output.validation} --rejects {output.rejects}",
         )

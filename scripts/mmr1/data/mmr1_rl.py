@@ -7,7 +7,8 @@ from typing import Any
 
 from mmr1.data import contracts
 from mmr1.data.problems import BrokenRow, Problem
-from mmr1.data.rows import Dropped, marked, text_of, whole
+from mmr1.data.rejects import LeftOut, Rejects
+from mmr1.data.rows import marked, text_of, whole
 from mmr1.plumbing.errors import UserError
 
 # What the source has; the images of a row are encoded bytes beside the path that they had.
@@ -23,8 +24,8 @@ def source_files(folder: Path) -> list[Path]:
     return files
 
 
-def rl_rows(folder: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Each row of the data set with its number over all files, and where it stands for error messages."""
+def rl_rows(folder: Path) -> Iterator[tuple[int, Path, int, dict[str, Any]]]:
+    """Each row of the data set with its number over all files, and its file and number there."""
     number = 0
     for path in source_files(folder):
         file = contracts.open_any(path)
@@ -34,7 +35,7 @@ def rl_rows(folder: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
         in_file = 0
         for batch in contracts.batches(path, file, ROWS_AT_A_TIME, list(COLUMNS)):
             for row in contracts.as_rows(path, in_file, batch):
-                yield number, f"{path}: row {in_file}", row
+                yield number, path, in_file, row
                 number, in_file = number + 1, in_file + 1
 
 
@@ -48,13 +49,18 @@ def rl_problem(number: int, row: dict[str, Any]) -> Problem:
         images.append(data)
     return whole(
         Problem(
-            id=f"rl-{number:05d}",
+            id=problem_id(number),
             source="MMR1/MMR1-RL",
             question=marked(text_of(row, "problem", blank=True), len(images)),
             images=tuple(images),
             answer=text_of(row, "answer").strip(),
         )
     )
+
+
+def problem_id(number: int) -> str:
+    """What the row of that number is called."""
+    return f"rl-{number:05d}"
 
 
 def with_letter(problem: Problem) -> Problem:
@@ -69,14 +75,15 @@ def with_letter(problem: Problem) -> Problem:
     return replace(problem, answer=chr(ord("A") + problem.choices.index(problem.answer)))
 
 
-def kept_problems(folder: Path, dropped: Dropped, tokens: Callable[[Problem], int], limit: int) -> Iterator[Problem]:
-    """The problems of the RL set in their order, without broken rows and without prompts of over `limit` tokens."""
-    for number, where, row in rl_rows(folder):
+def kept_problems(folder: Path, rejects: Rejects, fit: Callable[[Problem], Problem]) -> Iterator[Problem]:
+    """The problems of the RL set in their order, as `fit` makes them short enough.
+
+    Broken rows are rejects, and so is what `fit` raises BrokenRow or LeftOut for.
+    """
+    for number, path, row_of_file, row in rl_rows(folder):
         try:
-            problem = rl_problem(number, row)
-            if (length := tokens(problem)) > limit:
-                raise BrokenRow(f"expected a prompt of at most {limit} tokens, found {length}")
-        except BrokenRow as reason:
-            dropped.add(number, where, str(reason))
+            problem = fit(rl_problem(number, row))
+        except (BrokenRow, LeftOut) as reason:
+            rejects.add(path, f"row {row_of_file}", number, problem_id(number), reason)
         else:
             yield problem

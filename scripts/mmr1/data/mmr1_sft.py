@@ -1,27 +1,30 @@
 """The paper's cold-start data: `MMR1/MMR1-SFT`, one large JSON list of conversations, and tars that hold their images.
 
-Neither is ever read whole: the list goes by item after item, and of the tars only an index is kept in memory. Which key
-of an item names its images is not documented; it is found in the data, and anything ambiguous is an error.
+Neither is ever read whole: the list goes by item after item, and of the tars only an index is kept in memory. Which
+keys of an item name its images is not documented; they are found in the data.
 """
 
 import json
-import tarfile
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, TextIO
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
 
 from mmr1.answers.response import extract_answer
 from mmr1.data.problems import IMAGE_MARK, BrokenRow, Problem
-from mmr1.data.rows import marked, one_form, whole
+from mmr1.data.rows import marked, whole
+from mmr1.data.tar_files import ImageStore
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import UTF_8, integer
 
 CHARACTERS_AT_A_TIME = 1 << 20
-ITEMS_TO_LEARN_FROM = 1000
+ITEMS_TO_LEARN_FROM = 1000  # items with images
+TURNS = "conversations"
+USUAL_KEYS = ("image", "images")  # these name images in any case: one that is missing makes a broken row
 
-Item = dict[str, Any]
+Item = Any  # an object of the list, or what stands in the place of one
+_SPACE, _BETWEEN = re.compile(r"\s*"), re.compile(r"\s*,?\s*")
 
 
 def conversation_file(folder: Path) -> Path:
@@ -34,12 +37,12 @@ def conversation_file(folder: Path) -> Path:
 
 
 def iter_items(path: Path) -> Iterator[Item]:
-    """The objects of a JSON list, one at a time. Raises UserError, with the item, for anything else."""
-    try:
-        with path.open(encoding=UTF_8) as file:
-            yield from _items(path, file)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: expected a text in UTF-8: {error}") from None
+    """The entries of a JSON list, one at a time. Bytes that are no UTF-8 become lone surrogates, which no row may have.
+
+    Raises UserError, with the item, for what is no JSON: what follows cannot be read.
+    """
+    with path.open(encoding=UTF_8, errors="surrogateescape") as file:
+        yield from _items(path, file)
 
 
 def _items(path: Path, file: TextIO) -> Iterator[Item]:
@@ -47,139 +50,102 @@ def _items(path: Path, file: TextIO) -> Iterator[Item]:
     text = file.read(CHARACTERS_AT_A_TIME).lstrip()
     if not text.startswith("["):
         raise UserError(f"{path}: expected a JSON list, found {text[:20]!r}")
-    text = text[1:]
+    at = 1
     while True:
-        text = text.lstrip().removeprefix(",").lstrip() if number else text.lstrip()
-        if text.startswith("]"):
+        start = _end(_BETWEEN if number else _SPACE, text, at)
+        if text.startswith("]", start):
             return
         try:
-            item, end = decoder.raw_decode(text)
+            item, at = decoder.raw_decode(text, start)
         except json.JSONDecodeError as error:
-            more = file.read(max(CHARACTERS_AT_A_TIME, len(text)))
+            more = file.read(max(CHARACTERS_AT_A_TIME, len(text) - at))
             if not more:
                 raise UserError(f"{path}: item {number}: expected JSON: {error}") from None
-            text += more
-            continue
+            text, at = text[at:] + more, 0
         except RecursionError:
             raise UserError(f"{path}: item {number}: expected JSON: lists or objects nested too deeply") from None
-        if not isinstance(item, dict):
-            raise UserError(f"{path}: item {number}: expected an object, found {type(item).__name__}")
-        yield item
-        text, number = text[end:], number + 1
+        else:
+            yield item
+            number += 1
 
 
-@dataclass(frozen=True)
-class Member:
-    """Where a file lies inside a tar."""
-
-    tar: int
-    offset: int
-    size: int
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    found = pattern.match(text, at)
+    assert found is not None  # all of it is optional
+    return found.end()
 
 
-class ImageStore:
-    """The images in the tars of a folder, by the names that conversations give them."""
+def image_keys(items: Iterable[Item], images: ImageStore) -> list[str]:
+    """The keys that name images: the usual ones, and those whose values do in half of the items where they could.
 
-    def __init__(self, folder: Path) -> None:
-        """Index every tar. Raises UserError for a damaged one, or a name that stands in two."""
-        self.tars = sorted(folder.rglob("*.tar"))
-        self._open: dict[int, BinaryIO] = {}
-        self._members: dict[str, Member] = {}
-        for index, path in enumerate(self.tars):
-            self._index(index, path)
-        # Conversations may name a file by another folder than its tar does, as long as the file name says which it is.
-        times = Counter(PurePosixPath(name).name for name in self._members)
-        self._by_file_name = {
-            PurePosixPath(name).name: member
-            for name, member in self._members.items()
-            if times[PurePosixPath(name).name] == 1
-        }
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def find(self, name: str) -> Member | None:
-        """The member of that name, or the only one with that file name."""
-        return self._members.get(_normal(name)) or self._by_file_name.get(PurePosixPath(_normal(name)).name)
-
-    def read(self, name: str) -> bytes:
-        """An image's encoded bytes. Raises BrokenRow if no tar holds it."""
-        member = self.find(name)
-        if member is None:
-            raise BrokenRow(f"expected an image {name} in the tars, found none")
-        if member.tar not in self._open:
-            self._open[member.tar] = self.tars[member.tar].open("rb")
-        file = self._open[member.tar]
-        file.seek(member.offset)
-        return file.read(member.size)
-
-    def close(self) -> None:
-        """Close the tars."""
-        for file in self._open.values():
-            file.close()
-
-    def _index(self, index: int, path: Path) -> None:
-        try:
-            with tarfile.open(path, "r:") as tar:
-                for member in tar:
-                    if not member.isfile():
-                        continue
-                    name = _normal(member.name)
-                    if name in self._members:
-                        other = self.tars[self._members[name].tar]
-                        raise UserError(f"{path}: {name}: stands in {other} already")
-                    self._members[name] = Member(index, member.offset_data, member.size)
-                    tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep every header
-        except (tarfile.TarError, OSError) as error:
-            raise UserError(f"{path}: not a complete tar: {error}") from None
-
-
-def image_key(path: Path, items: Iterable[Item], images: ImageStore) -> str | None:
-    """Which key of an item names its images: the one whose values, in every item that has them, name files in the tars.
-
-    None if no item mentions an image. Raises UserError, with the keys that there are, if that is not exactly one key.
+    Looks at the first items until enough of them have images: thousands before them may be texts.
     """
-    candidates: Counter[str] = Counter()
-    keys: set[str] = set()
+    could: Counter[str] = Counter()
+    do: Counter[str] = Counter()
     with_images = 0
     for item in items:
-        image_keys = {key for key, value in item.items() if _names_images(value, images)}
-        keys |= set(item)
-        with_images += bool(image_keys) or _mentions_image(item)
-        candidates.update(image_keys)
-    if not with_images:
-        return None
-    certain = sorted(key for key, times in candidates.items() if times == with_images)
-    if len(certain) != 1:
-        raise UserError(
-            f"{path}: expected one key that names images in the tars, found {', '.join(certain) or 'none'} "
-            f"(keys: {', '.join(sorted(keys))}; {len(images)} files in {len(images.tars)} tars)"
-        )
-    return certain[0]
+        names = _possible_names(item)
+        naming = [key for key, listed in names.items() if images.hold_images(listed)]
+        could.update(names.keys())
+        do.update(naming)
+        with_images += bool(naming)
+        if with_images == ITEMS_TO_LEARN_FROM:
+            break
+    return sorted({*USUAL_KEYS, *(key for key in do if 2 * do[key] >= could[key])})
 
 
-def conversation(number: int, item: Item, key: str | None, images: ImageStore) -> tuple[Problem, str]:
+def item_images(item: dict[str, Any], keys: Sequence[str], marks: int, images: ImageStore) -> tuple[bytes, ...]:
+    """The images of an item with so many marks, under that of `keys` that names any.
+
+    Where none does, whichever key names images in the tars is taken. Where several do, their images must be the same,
+    or one of them alone have as many as there are marks. Raises BrokenRow.
+    """
+    named = {key: names for key in keys if (names := _names(key, item.get(key)))}
+    if not named:
+        named = {key: names for key, names in _possible_names(item).items() if images.hold_images(names)}
+        if marks and not named:
+            raise BrokenRow(f"expected a key that names images, found {marks} marks and none among {', '.join(item)}")
+    fitting = {key: names for key, names in named.items() if len(names) == marks} or named
+    found, missing = {}, None
+    for key, names in fitting.items():
+        try:
+            found[key] = tuple(images.read(name) for name in names)
+        except BrokenRow as reason:
+            missing = missing or reason
+    if not found:
+        if missing:
+            raise missing
+        return ()
+    if len(set(found.values())) > 1:
+        raise BrokenRow(f"expected the same images under all keys, found others under {' and '.join(found)}")
+    return next(iter(found.values()))
+
+
+def conversation(number: int, item: Item, keys: Sequence[str], images: ImageStore) -> tuple[Problem, str]:
     """An item as a problem and the response to learn. Its id is its number in the list. Raises BrokenRow."""
+    if not isinstance(item, dict):
+        raise BrokenRow(f"expected an object, found {type(item).__name__}")
     question, response = _turns(item)
-    names = item.get(key) if key else None
-    names = [names] if isinstance(names, str) else names or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BrokenRow(f"{key}: expected names of images, found {names!r:.60}")
-    data = [images.read(name) for name in names]
+    data = item_images(item, keys, question.count(IMAGE_MARK), images)
     boxed = extract_answer(response)[0]
     problem = Problem(
-        id=f"sft-{number:07d}",
+        id=conversation_id(number),
         source="MMR1/MMR1-SFT",
         question=marked(question, len(data)),
-        images=tuple(data),
+        images=data,
         answer=boxed or response.strip().splitlines()[-1],
         metadata={"boxed": bool(boxed)},
     )
     return whole(problem, response), response
 
 
+def conversation_id(number: int) -> str:
+    """What the item of that number is called."""
+    return f"sft-{number:07d}"
+
+
 def _turns(item: Item) -> tuple[str, str]:
-    turns = item.get("conversations")
+    turns = item.get(TURNS)
     turns = turns if isinstance(turns, list) else []
     said = [(turn.get("from"), turn.get("value")) for turn in turns if isinstance(turn, dict)]
     spoken = [(who, text) for who, text in said if who != "system"]
@@ -196,18 +162,21 @@ def _begins_with_a_list(path: Path) -> bool:
         return file.read(64).lstrip().startswith("[")
 
 
-def _mentions_image(item: Item) -> bool:
-    return IMAGE_MARK in json.dumps(item.get("conversations"))
+def _possible_names(item: Item) -> dict[str, list[str]]:
+    """The values of an item, by key, that could name images: texts, and lists of them."""
+    if not isinstance(item, dict):
+        return {}
+    listed = {key: [value] if isinstance(value, str) else value for key, value in item.items() if key != TURNS}
+    return {key: value for key, value in listed.items() if _are_names(value) and value}
 
 
-def _names_images(value: Any, images: ImageStore) -> bool:
-    names = [value] if isinstance(value, str) else value
-    return (
-        isinstance(names, list)
-        and bool(names)
-        and all(isinstance(name, str) and images.find(name) is not None for name in names)
-    )
+def _names(key: str, value: Any) -> list[str]:
+    """The names under a key of images; none where it is empty. Raises BrokenRow for what is no name."""
+    names = [value] if isinstance(value, str) else value or []
+    if not _are_names(names):
+        raise BrokenRow(f"{key}: expected names of images, found {names!r:.60}")
+    return [name for name in names if name.strip()]
 
 
-def _normal(name: str) -> str:
-    return one_form(name).removeprefix("./").lstrip("/")
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)

@@ -1,4 +1,4 @@
-"""Rows from outside become problems: what is broken in one is said, and a bounded number of them may be left out."""
+"""Rows from outside become problems: what is broken in one is said."""
 
 import math
 import re
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mmr1.data.problems import IMAGE_MARK, BrokenRow, Problem, check_shown, problem_rows
-from mmr1.plumbing.errors import UserError
 
 Item = TypeVar("Item")
 
@@ -37,7 +36,7 @@ def whole(problem: Problem, response: str = "") -> Problem:
     texts = {name: text for name, text in row.items() if isinstance(text, str)}
     texts |= {f"choices[{index}]": choice for index, choice in enumerate(problem.choices or ())}
     for name, text in texts.items():
-        if half := SURROGATE.search(text):
+        if not text.isascii() and (half := SURROGATE.search(text)):
             raise BrokenRow(f"{name}: expected Unicode, found half of a surrogate pair as character {half.start()}")
     check_shown(problem, response)
     return problem
@@ -81,17 +80,3 @@ def in_blocks(problems: Iterable[Item], size: int) -> Iterator[list[Item]]:
     items = iter(problems)
     while block := list(islice(items, size)):
         yield block
-
-
-class Dropped:
-    """Counts broken rows, and gives up when there are more than the recipe allows."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.rows: list[dict[str, Any]] = []
-
-    def add(self, number: int, where: str, reason: str) -> None:
-        """Leave a row out. Raises UserError, naming it, if that is one too many."""
-        self.rows.append({"row": number, "reason": reason})
-        if len(self.rows) > self.limit:
-            raise UserError(f"{where}: {reason} ({len(self.rows)} such rows, {self.limit} may be left out)")

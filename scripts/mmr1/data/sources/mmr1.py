@@ -4,13 +4,13 @@ Each is downloaded at a pinned commit and prepared by a program of its own (`mmr
 The validation curve of RL is on a benchmark, as in the released code.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from mmr1 import plugins
 from mmr1.plumbing.fields import Commit, PromptPosition, Repository
-from mmr1.plumbing.settings import Section, as_before
+from mmr1.plumbing.settings import Machine, Section, as_before
 
 TITLE = "MMR1"
 EXAMPLE = """
@@ -23,11 +23,14 @@ evaluation: {benchmarks: [mathvista]}
 """
 
 
+LongPrompts = Literal["shrink", "drop", "refuse"]
+
+
 class Rows(Section):
     """How many rows a data set has."""
 
     rows: int = Field(ge=1, description="how many the source says it has; any other number is an error")
-    max_dropped: int = Field(0, ge=0, description="how many broken or overlong rows may be left out, each noted")
+    max_dropped: int = Field(0, ge=0, description="how many broken rows may be left out; a table lists each")
 
 
 class HubSource(Rows):
@@ -35,6 +38,21 @@ class HubSource(Rows):
 
     hub: Repository
     revision: Commit = Field(description="commit hash, or a prefix that is resolved and checked at download")
+
+
+def _long_prompts() -> Any:
+    return as_before(
+        "refuse",
+        default="shrink",
+        description="a prompt of more than grpo.max_prompt_tokens: its images are made smaller, as far as it needs "
+        "(shrink; without images it is left out), or it is left out (drop), or it counts as a broken row (refuse)",
+    )
+
+
+class RLSource(HubSource):
+    """The RL set, and what becomes of prompts that are longer than the trainer takes."""
+
+    long_prompts: LongPrompts = _long_prompts()
 
 
 def _a_benchmark(value: str) -> str:
@@ -48,7 +66,7 @@ class Settings(Section):
 
     sft: HubSource
     sft_validation: int = Field(1024, ge=1, description="conversations held out of SFT, for its validation loss")
-    rl: HubSource
+    rl: RLSource
     validation: Annotated[str, AfterValidator(_a_benchmark)] = Field(
         description="the benchmark whose problems make the validation curve of RL"
     )
@@ -60,9 +78,16 @@ class Limited(Rows):
     limit: int | None = as_before(None, ge=1, description="only the first problems of each table, for a first look")
 
 
+class PreparationMachine(Machine):
+    """How fast rows are made: this changes none of them."""
+
+    workers: int | None = Field(None, ge=1, description="processes that read and check rows; by default one per core")
+
+
 class SFTPreparation(Limited):
     """What `prepare_mmr1_sft.py` reads."""
 
+    machine: PreparationMachine = PreparationMachine()
     validation_size: int = Field(1024, ge=1, description="how many conversations to hold out")
 
 
@@ -70,7 +95,8 @@ class RLPreparation(Limited):
     """What `prepare_mmr1.py` reads: the rows, and the trainer's bounds on a prompt."""
 
     prompt_position: PromptPosition = "system"
-    max_prompt_tokens: int = Field(ge=1, description="longer prompts are broken rows")
+    max_prompt_tokens: int = Field(ge=1, description="what becomes of longer prompts, `long_prompts` says")
+    long_prompts: LongPrompts = _long_prompts()
     min_pixels: int | None = Field(None, ge=1, description="an image's least area; the model's by default")
     max_pixels: int | None = Field(None, ge=1, description="an image's largest area; the model's by default")
 
