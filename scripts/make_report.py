@@ -1,4 +1,4 @@
-"""Make the report: one HTML file with accuracies, curves, scores, samples, tables and costs, and its figures as PNG.
+"""Make the report: one HTML file with accuracies, curves, scores, samples, tables and costs, and its figures.
 
 What it is made from stands in an index, which the workflow hands over (mmr1.report.index says what it holds).
 """
@@ -22,7 +22,7 @@ def parse_arguments() -> argparse.Namespace:
         "--index", type=Path, required=True, help="JSON: the files that the report shows; - reads it from here"
     )
     parser.add_argument("--out", type=Path, required=True, help="report.html")
-    parser.add_argument("--figures", type=Path, required=True, help="folder for the figures as PNG")
+    parser.add_argument("--figures", type=Path, required=True, help="folder for the figures as SVG and PNG")
     add_job_arguments(parser)
     return parser.parse_args()
 
@@ -36,10 +36,11 @@ def main() -> None:
         html, figures = build(index, read_records(index.results), work.changed_inputs)
         with atomic(args.figures) as folder:
             folder.mkdir()
-            for name, png in figures.items():
-                (folder / f"{name}.png").write_bytes(png)
+            for name, drawing in figures.items():
+                (folder / f"{name}.svg").write_text(drawing.svg, encoding="utf-8")
+                (folder / f"{name}.png").write_bytes(drawing.png())
         with atomic(args.out) as temporary:
-            temporary.write_text(html)
+            temporary.write_text(html, encoding="utf-8")
     log(f"{args.out}: {len(figures)} figures, {args.out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -79,7 +79,8 @@ class SyntheticResults:
         for number in range(self.rounds):
             one, checkpoint = self._round(run, seed, number, problems, checkpoint)
             rounds.append(one)
-        return Training(model=MODEL, run=run, seed=seed, rounds=tuple(rounds))
+        baseline = None if run == "grpo" else "grpo"
+        return Training(model=MODEL, run=run, seed=seed, baseline=baseline, rounds=tuple(rounds))
 
     def _round(self, run: str, seed: int, number: int, problems: Path, model: Path) -> tuple[Round, Path]:
         place = f"{MODEL}/{run}/seed{seed}/round{number}"
@@ -97,7 +98,13 @@ class SyntheticResults:
         checkpoint = self._checkpoint(folder / "checkpoint", place)
         inputs = {"model": files_under(model), "problems": [problems], **({"scores": [scores]} if scores else {})}
         outputs = {"checkpoint": files_under(checkpoint), **{name: [path] for name, path in files.items()}}
-        settings = {"mix": 0.5 if weighted else 0.0, "steps": self.steps, "first_step": steps[0], "long": "x" * 9000}
+        settings = {
+            "mix": 0.5 if weighted else 0.0,
+            "steps": self.steps,
+            "first_step": steps[0],
+            "group_size": 8,
+            "long": "x" * 9000,
+        }
         self.record("train_grpo", place, inputs, outputs, seconds=30, settings=settings)
         return Round(round=number, scores=scores, **files), checkpoint
 
@@ -108,7 +115,8 @@ class SyntheticResults:
         contracts.write(rollouts, [], contracts.ROLLOUTS)
         rule, name = ("generate", place) if number else ("generate_initial", f"{MODEL}/1a2b3c4d/seed{seed}")
         inputs = {"model": files_under(model), "problems": [problems]}
-        self.record(rule, f"{name}/0", inputs, {"rollouts": [rollouts]}, seconds=8, program="generate")
+        made = {"rollouts": POOL * 2}
+        self.record(rule, f"{name}/0", inputs, {"rollouts": [rollouts]}, seconds=8, program="generate", metrics=made)
         passed = np.clip(generator(seed, "pool", number).beta(1 + number, 2, POOL), 0, 1).round(3)
         rows = [
             {
@@ -169,6 +177,7 @@ class SyntheticResults:
         program: str | None = None,
         settings: Settings | None = None,
         changed: Iterable[Changed] = (),
+        metrics: dict[str, float] | None = None,
     ) -> Path:
         """Write the record of one job, in the form of mmr1.plumbing.record, one job after another in time."""
         path = self.root / "records" / rule / f"{place}.json"
@@ -194,7 +203,7 @@ class SyntheticResults:
             "parents": parents,
             "sources": [],
             "changed_inputs": [asdict(one) for one in changed],
-            "metrics": {"seconds_of_work": seconds},
+            "metrics": {"seconds_of_work": seconds, **(metrics or {})},
             "notes": {},
             "execution": self._execution(end, seconds),
         }
@@ -264,6 +273,9 @@ def _calibration(step: int, weighted: bool, random: np.random.Generator) -> dict
     noise = random.normal(0, 0.05, 3).tolist()
     row: dict[str, Any] = {
         "step": step,
+        "groups": 8,
+        "groups_uniform": 4 if weighted else 8,
+        "zero_variance": (0.35 if weighted else 0.5) + (noise[0] + noise[1]) / 2,
         "zero_variance_weighted": 0.2 + noise[0] if weighted else None,
         "zero_variance_uniform": 0.5 + noise[1],
         "ovs_correlation": 0.5 + noise[2] if weighted else None,

@@ -106,6 +106,12 @@ class Stages(Section):
     _family: Plugin | None = PrivateAttr(None)
 
     @property
+    def draws_uniformly(self) -> bool:
+        """Whether every problem is equally likely at every step: plain GRPO's draws."""
+        sampler = self.schedule.sampler.name  # type: ignore[attr-defined]
+        return sampler == "uniform" or (sampler == "vas" and self.vas.mix == 0)
+
+    @property
     def family(self) -> Plugin:
         """The kind of the model that these sections hold for."""
         assert self._family is not None  # `Recipe.resolve` says it
@@ -216,6 +222,22 @@ class Recipe(Stages):
     def family(self) -> Plugin:
         """The kind of the first model, which stands for all where data are prepared."""
         return next(iter(self.models.values())).model_family
+
+    def baselines(self, model: str) -> dict[str, str | None]:
+        """The run with uniform draws that each trained run of a model is compared with: None for itself, or for want.
+
+        That is the first that trains on every group it draws, or the first whose `grpo` is that of the run compared.
+        """
+        trained = dict.fromkeys(run for one, run, _ in self.trained() if one == model)
+        stages = {run: self.resolve(model, run) for run in trained}
+        uniform = [run for run in trained if stages[run].draws_uniformly]
+        plain = [run for run in uniform if stages[run].grpo.gate.name == "all"]  # type: ignore[attr-defined]
+        first = next(iter(plain or uniform), None)
+        found: dict[str, str | None] = {}
+        for run in trained:
+            alike = [one for one in uniform if one != run and stages[one].grpo == stages[run].grpo]
+            found[run] = None if run == first else next(iter(alike), first)
+        return found
 
     def rounds(self, model: str, run: str) -> int:
         """How many rounds of at most `update_every` steps a run has."""

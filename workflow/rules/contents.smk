@@ -28,11 +28,13 @@ def evaluation_files(model, subject, benchmark):
 
 def report_contents():
     """The report's index: see mmr1.report.index."""
+    baselines = {model: RECIPE.baselines(model) for model in RECIPE.rl_models()}
     trainings = [
         {
             "model": model,
             "run": run,
             "seed": seed,
+            "baseline": baselines[model][run],
             "rounds": [
                 round_files(model, run, seed, r) for r in range(rounds(model, run))
             ],

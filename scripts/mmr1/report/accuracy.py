@@ -77,6 +77,20 @@ def accuracy_of(seeds: Sequence[Evaluated], kind: str, problems: Path | None = N
     return Accuracy(float(np.mean(values)), low, high, read[0]["n"], len(seeds), spread)
 
 
+def mean_of(cells: Sequence[Accuracy]) -> Accuracy:
+    """The mean over benchmarks, each counting the same, with the interval that follows from theirs.
+
+    Distances from the mean to the bounds add up in squares (Zou and Donner 2008), for benchmarks share no problems.
+    """
+    mean = float(np.mean([cell.mean for cell in cells]))
+    n, seeds = sum(cell.n for cell in cells), min(cell.seeds for cell in cells)
+    if any(cell.low is None or cell.high is None for cell in cells):
+        return Accuracy(mean, None, None, n, seeds)
+    below = np.sqrt(sum((cell.mean - (cell.low or 0)) ** 2 for cell in cells)) / len(cells)
+    above = np.sqrt(sum(((cell.high or 0) - cell.mean) ** 2 for cell in cells)) / len(cells)
+    return Accuracy(mean, mean - float(below), mean + float(above), n, seeds)
+
+
 def verdicts(path: Path, kind: str) -> list[tuple[str, bool]]:
     """Each item's id, and whether it was right, from an `items.parquet`."""
     table = contracts.read(path, pa.schema([("id", pa.string()), (kind, pa.bool_())]))

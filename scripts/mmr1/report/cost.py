@@ -91,6 +91,29 @@ def vps_passes(records: Iterable[Record]) -> list[PassCost]:
     ]
 
 
+def pass_rollouts(records: Iterable[Record]) -> dict[str, int]:
+    """How many responses were sampled for the scores of each round, by `model/run/seedS/roundR`.
+
+    Scores that are made from training's own rollouts cost none. Rollouts that runs share count for each of them.
+    """
+    known = {record.name: record for record in records}
+    return {
+        str(record.place): sum(
+            int(known[name].metrics.get("rollouts") or 0)
+            for name in {parent.name for parent in record.parents}
+            if name in known and known[name].key.program == "generate"
+        )
+        for record in known.values()
+        if record.key.program == SCORING
+    }
+
+
+def group_sizes(records: Iterable[Record]) -> dict[str, int]:
+    """How many responses each problem of a round's training had, by `model/run/seedS/roundR`, where records tell."""
+    settings = {str(one.place): one.key.settings for one in records if one.key.program == TRAINING}
+    return {place: one["group_size"] for place, one in settings.items() if one and "group_size" in one}
+
+
 def seconds(execution: Execution) -> float:
     """How long a job ran, over all its attempts that say when they ended."""
     spans = [(one["start"], one["end"]) for one in execution.earlier if one.get("end")]

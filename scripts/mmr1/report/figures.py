@@ -1,31 +1,58 @@
-"""The report's figures: small pictures that read on a phone, in which one colour means one run throughout."""
+"""The report's figures, as SVG for the page and PNG beside it. One colour means one run throughout.
+
+The same numbers make the same bytes: neither a time nor a version is written. Names are text, never markup or
+mathematics.
+"""
 
 import io
-from collections.abc import Iterator, Sequence
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import matplotlib as mpl
+import matplotlib.text
 import matplotlib.ticker
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mmr1.benchmarks.intervals import wilson
+from mmr1.report.accuracy import Accuracy
 from mmr1.report.results import BINS, RoundScores, Series, transition
 
-INK, MUTED, GRID = "#24292f", "#6b7280", "#e5e7eb"
+PAPER = "#ffffff"
+INK, MUTED, GRID, EDGE, SFT = "#24292f", "#6b7280", "#e5e7eb", "#c9ced6", "#4b5563"
+# In the page these follow its colour scheme, dark or light.
+VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line", EDGE: "--edge", SFT: "--sft"}
 RUN_COLOURS = ("#2a6fdb", "#e0701a", "#0f9b7a", "#b0409a", "#b8960c", "#7458d8", "#d04545", "#4a7d22")
-SUBJECT_COLOURS = {"base": "#9aa3ad", "sft": "#4b5563"}
+SUBJECT_COLOURS = {"base": "#8b949e", "sft": SFT}
+MOST_IN_ONE = 5  # more runs get a panel each
+COLUMNS = 4
+SINGLE = (4.4, 2.9)  # inches
 
 STYLE = {
-    "font.family": "sans-serif",
+    "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": "auto",
+    "axes.facecolor": "none",
     "text.color": INK,
-    "axes.edgecolor": "#c9ced6",
+    "text.parse_math": False,
+    "axes.edgecolor": EDGE,
     "axes.labelcolor": MUTED,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.grid.axis": "y",
     "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlecolor": INK,
+    "axes.unicode_minus": True,
     "grid.color": GRID,
     "grid.linewidth": 0.7,
     "xtick.color": MUTED,
@@ -34,8 +61,54 @@ STYLE = {
     "ytick.labelsize": 8,
     "legend.frameon": False,
     "legend.fontsize": 8,
+    "svg.fonttype": "none",  # text stays text: it can be found, read aloud and selected
+    "svg.hashsalt": "mmr1",
 }
 DPI = 180
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as SVG text that stands alone; `wide` if it is for the width of a page."""
+
+    svg: str
+    figure: Figure
+    wide: bool
+
+    def png(self) -> bytes:
+        """The same as a picture of pixels."""
+        png = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            self.figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
+        return png.getvalue()
+
+    def inline(self, name: str, label: str) -> Markup:
+        """The SVG as a piece of a page, which gives it its colours and its width.
+
+        `name` goes before its ids, because a page holds several. `label` is its text alternative.
+        """
+        start = self.svg.index("<svg")
+        head, body = self.svg[start:].split(">", 1)
+        size = re.search(r'viewBox="[^"]*"', head)
+        body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+        body = re.sub(r' id="|href="#|url\(#', lambda found: f"{found.group()}{name}-", body)
+        body = body.replace(PAPER, "none")
+        for colour, variable in VARIABLES.items():
+            body = body.replace(colour, f"var({variable})")
+        opening = Markup('<svg role="img" aria-label="{}" {}>').format(label, Markup(size.group() if size else ""))
+        return opening + Markup(body.strip())
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a quantity is shown: its title, its unit on the axis, and whether it is a share, smoothed or by rounds."""
+
+    title: str
+    unit: str = ""
+    percent: bool = False
+    smooth: bool = True
+    stepped: bool = False  # one value a round
+    xlabel: str = "step"
 
 
 class Palette:
@@ -55,53 +128,75 @@ class Palette:
         return ("-", "--", ":", "-.")[self.places[run] // len(RUN_COLOURS) % 4]
 
 
+def constant(series: Sequence[Series]) -> float | None:
+    """The value of a quantity that never changes, in any run or step; None if it does."""
+    values = {float(value) for one in series for value in one.values}
+    return values.pop() if len(values) == 1 else None
+
+
 def curves(
     series: Sequence[Series],
     palette: Palette,
-    labels: dict[str, str],
-    percent: bool = False,
-    smooth: bool = True,
-    ylabel: str = "",
-) -> bytes:
-    """A quantity by step: each run's mean over seeds, smoothed and bold; what was smoothed is pale. PNG bytes.
+    labels: Mapping[str, str],
+    look: Look,
+    baseline: str | None = None,
+) -> Drawing:
+    """A quantity by step: each run's mean over seeds, smoothed and bold; what was smoothed is pale.
 
-    Several seeds span a band from the lowest to the highest. Upright lines mark the beginnings of rounds.
+    Several seeds span a band from the lowest to the highest; shares of a known number of problems have 95% intervals
+    (Wilson's, over the problems of one seed). Dashed upright lines between steps mark the beginnings of rounds. More
+    than five runs get a panel each, in which `baseline` is dashed and a band spans the means of all runs.
     """
-    with _axes((4.4, 2.75)) as (figure, axes):
-        for start in sorted({start for one in series for start in one.round_starts[1:]}):
-            axes.axvline(start, color=GRID, linewidth=1.2, zorder=0)
-        for run in dict.fromkeys(one.run for one in series):
-            steps, values = _by_step([one for one in series if one.run == run])
-            style = {"color": palette.colour(run), "linestyle": palette.dash(run)}
-            mean = np.nanmean(values, axis=0)
-            window = max(1, len(steps) // 12 * 2 + 1) if smooth else 1
-            if len(values) > 1:
-                axes.fill_between(
-                    steps, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=style["color"], alpha=0.13, lw=0
-                )
-            if window > 1:
-                axes.plot(steps, mean, linewidth=0.8, alpha=0.35, **style)
-            marker = "o" if len(steps) <= 12 else None
-            axes.plot(
-                steps, moving_mean(mean, window), linewidth=1.9, marker=marker, ms=3.2, label=labels[run], **style
-            )
-        _finish(axes, "step", ylabel, percent)
-        _legend(axes)
-        return _png(figure)
+    runs = list(dict.fromkeys(one.run for one in series))
+    grouped = {run: [one for one in series if one.run == run] for run in runs}
+    if len(runs) > MOST_IN_ONE:
+        return _panels(grouped, palette, labels, look, baseline)
+    with _figure(SINGLE) as figure:
+        axes = figure.add_subplot()
+        starts = {one.round_starts for one in series}
+        if len(starts) == 1 and look.xlabel == "step":
+            _round_lines(axes, starts.pop(), named=True)
+        for place, (run, of_run) in enumerate(grouped.items()):
+            _curve(axes, of_run, palette, run, look, labels[run], shift=place - (len(runs) - 1) / 2)
+        axes.set_title(look.title)
+        _finish(axes, look.xlabel, look.unit, look.percent)
+        _legend(figure, axes)
+        return _drawing(figure)
 
 
-def vps_histogram(scores: RoundScores, edges: np.ndarray, colour: str, top: float) -> bytes:
+def accuracy_by_rollouts(
+    points: Mapping[str, tuple[float, Accuracy]], palette: Palette, labels: Mapping[str, str]
+) -> Drawing:
+    """Each run's final accuracy with its 95% interval against the rollouts it spent, in thousands, passes included."""
+    with _figure((SINGLE[0], max(SINGLE[1], 0.19 * len(points) + 1))) as figure:
+        axes = figure.add_subplot()
+        for run, (spent, accuracy) in points.items():
+            colour, x = palette.colour(run), spent / 1000
+            if accuracy.low is not None and accuracy.high is not None:
+                axes.plot([x, x], [accuracy.low, accuracy.high], color=colour, linewidth=1.4, alpha=0.6)
+            axes.plot([x], [accuracy.mean], "o", color=colour, ms=5)
+        axes.set_xlim(0, 1.08 * max(spent for spent, _ in points.values()) / 1000)
+        axes.set_title("Accuracy against rollouts spent")
+        _finish(axes, "thousand rollouts, passes included", "accuracy", percent=True)
+        _names_beside(axes, {labels[run]: (spent / 1000, one.mean) for run, (spent, one) in points.items()})
+        return _drawing(figure)
+
+
+def vps_histogram(scores: RoundScores, edges: np.ndarray, colour: str, top: float) -> Drawing:
     """How the VPS of one round is distributed over ten bins, as a share of problems; `top` is the common height."""
-    with _axes((2.3, 1.75)) as (figure, axes):
+    with _figure((2.5, 1.9)) as figure:
+        axes = figure.add_subplot()
         counts, _ = np.histogram(np.clip(scores.vps, edges[0], edges[-1]), edges)
-        axes.bar(edges[:-1], counts / max(1, len(scores.vps)), np.diff(edges), align="edge", color=colour, ec="white")
+        widths = np.diff(edges)
+        axes.bar(
+            edges[:-1] + 0.03 * widths, counts / max(1, len(scores.vps)), 0.94 * widths, align="edge", color=colour
+        )
         axes.axvline(float(scores.vps.mean()), color=INK, linewidth=1, linestyle="--")
         axes.set_ylim(0, top)
         axes.set_xlim(edges[0], edges[-1])
-        axes.grid(axis="x", visible=False)
-        axes.set_title(f"round {scores.round}", fontsize=9, loc="left", color=INK)
-        _finish(axes, "VPS", "", percent=True)
-        return _png(figure)
+        axes.set_title(f"round {scores.round}", fontsize=9)
+        _finish(axes, "VPS", "problems", percent=True)
+        return _drawing(figure)
 
 
 def histogram_top(scores: Sequence[RoundScores], edges: np.ndarray) -> float:
@@ -110,72 +205,96 @@ def histogram_top(scores: Sequence[RoundScores], edges: np.ndarray) -> float:
     return min(1.0, 1.08 * max(shares, default=1.0))
 
 
-def vps_transition(before: RoundScores, after: RoundScores, edges: np.ndarray) -> bytes:
-    """Where the problems of each VPS bin are one round later, as shares of the row (the paper's Figure 3)."""
+def vps_transition(before: RoundScores, after: RoundScores, edges: np.ndarray) -> Drawing:
+    """Where the problems of each VPS bin are one round later: percent of the row, as in the paper's Figure 3."""
     counts = transition(before, after, edges)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    with _axes((2.9, 2.7)) as (figure, axes):
+    with _figure((2.9, 2.9)) as figure:
+        axes = figure.add_subplot()
         axes.grid(False)
-        axes.imshow(np.where(counts.sum(axis=1, keepdims=True) > 0, shares, np.nan), cmap="Blues", vmin=0, vmax=1)
-        for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
-            share = shares[row, column]
-            axes.text(
-                column,
-                row,
-                f"{100 * share:.0f}",
-                ha="center",
-                va="center",
-                fontsize=6,
-                color="white" if share > 0.55 else INK,
+        for row, column in zip(*np.nonzero(shares), strict=True):
+            share = float(shares[row, column])
+            axes.fill_between(
+                [column - 0.5, column + 0.5],
+                row - 0.5,
+                row + 0.5,
+                color=RUN_COLOURS[0],
+                alpha=0.08 + 0.72 * share,
+                lw=0,
             )
+            if share >= 0.005:
+                axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=6, color=INK)
+        axes.set_xlim(-0.5, BINS - 0.5)
+        axes.set_ylim(BINS - 0.5, -0.5)
+        axes.set_aspect("equal")
         ticks = range(0, BINS, 3)
         names = [f"{edges[tick]:.2f}" for tick in ticks]
         axes.set_xticks(ticks, names)
         axes.set_yticks(ticks, names)
         axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        axes.set_title(f"round {before.round} → {after.round}", fontsize=9, loc="left", color=INK)
+        axes.set_title(f"round {before.round} → {after.round}", fontsize=9)
         axes.set_xlabel(f"VPS in round {after.round}", fontsize=8)
         axes.set_ylabel(f"VPS in round {before.round}", fontsize=8)
-        return _png(figure)
+        return _drawing(figure)
 
 
-def calibration_curve(points: dict[str, np.ndarray], palette: Palette, labels: dict[str, str]) -> bytes:
+def calibration_curve(points: Mapping[str, np.ndarray], palette: Palette, labels: Mapping[str, str]) -> Drawing:
     """Realised variance against predicted OVS, one line per run; `points[run]` is float [bins, 3]: both, and groups."""
-    with _axes((4.4, 2.75)) as (figure, axes):
+    with _figure(SINGLE) as figure:
+        axes = figure.add_subplot()
         axes.plot([0, 0.25], [0, 0.25], color=MUTED, linewidth=1, linestyle="--", label="as predicted")
+        few = len(points) <= MOST_IN_ONE
         for run, values in points.items():
             sizes = 14 + 120 * values[:, 2] / values[:, 2].sum()
-            axes.plot(values[:, 0], values[:, 1], color=palette.colour(run), linewidth=1.6, label=labels[run])
-            axes.scatter(values[:, 0], values[:, 1], s=sizes, color=palette.colour(run), zorder=3)
+            style = {"color": palette.colour(run), "alpha": 1 if few else 0.55}
+            axes.plot(values[:, 0], values[:, 1], palette.dash(run), linewidth=1.6, label=labels[run], **style)
+            axes.scatter(values[:, 0], values[:, 1], s=sizes, zorder=3, **style)
         axes.set_xlim(-0.005, 0.26)
         axes.set_ylim(-0.005, 0.26)
+        axes.set_title("Calibration of OVS")
         _finish(axes, "predicted OVS", "realised variance", percent=False)
-        _legend(axes)
-        return _png(figure)
+        if few:
+            _legend(figure, axes)
+        else:
+            _names_beside(axes, {labels[run]: (values[-1, 0], values[-1, 1]) for run, values in points.items()})
+        return _drawing(figure)
 
 
 def two_halves(
-    weighted: Sequence[Series], uniform: Sequence[Series], palette: Palette, labels: dict[str, str]
-) -> bytes:
-    """A share by step in the weighted (solid) and in the uniform half (dotted) of the batch, one colour per run."""
-    with _axes((4.4, 2.75)) as (figure, axes):
-        for half, line, name in ((weighted, "-", "weighted"), (uniform, ":", "uniform")):
-            for run in dict.fromkeys(one.run for one in half):
-                steps, values = _by_step([one for one in half if one.run == run])
-                mean = moving_mean(np.nanmean(values, axis=0), max(1, len(steps) // 12 * 2 + 1))
-                axes.plot(steps, mean, line, color=palette.colour(run), linewidth=1.8, label=f"{labels[run]}: {name}")
-        _finish(axes, "step", "", percent=True)
-        _legend(axes)
-        return _png(figure)
+    weighted: Sequence[Series], uniform: Sequence[Series], palette: Palette, labels: Mapping[str, str]
+) -> Drawing:
+    """A share by step in the weighted (solid) and in the uniform part (dotted) of the batch, a panel per run."""
+    runs = list(dict.fromkeys(one.run for one in (*weighted, *uniform)))
+    columns = min(COLUMNS, len(runs))
+    rows = -(-len(runs) // columns)
+    size = SINGLE if len(runs) == 1 else (2.3 * max(2, columns), 1.55 * rows + 0.75)
+    with _figure(size) as figure:
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axes, run in zip(grid.flat, runs, strict=False):
+            for half, line, name in ((weighted, "-", "weighted draws"), (uniform, ":", "uniform draws")):
+                of_run = [one for one in half if one.run == run]
+                if of_run:
+                    steps, values = _by_step(of_run)
+                    mean = moving_mean(np.nanmean(values, axis=0), _window(steps))
+                    axes.plot(steps, mean, line, color=palette.colour(run), linewidth=1.8, label=name)
+            axes.set_title(_short(labels[run]), fontsize=8)
+            _finish(axes, "", "", percent=True)
+        for axes in grid.flat[len(runs) :]:
+            axes.set_visible(False)
+        figure.suptitle("Zero-variance groups by draw", x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
+        figure.supxlabel("step", fontsize=8, color=MUTED)
+        _legend(figure, grid.flat[0])
+        return _drawing(figure)
 
 
-def loss_curve(steps: Sequence[int], losses: Sequence[float], colour: str) -> bytes:
-    """The loss of supervised fine-tuning by step."""
-    with _axes((4.4, 2.75)) as (figure, axes):
-        axes.plot(steps, losses, color=colour, linewidth=1.6)
-        _finish(axes, "step", "", percent=False)
-        return _png(figure)
+def loss_curve(points: Sequence[tuple[int, float]], colour: str) -> Drawing:
+    """The loss of supervised fine-tuning by step, from pairs of both."""
+    with _figure(SINGLE) as figure:
+        axes = figure.add_subplot()
+        axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.6)
+        axes.set_title("SFT loss")
+        _finish(axes, "step", "nats per token", percent=False)
+        return _drawing(figure)
 
 
 def moving_mean(values: np.ndarray, window: int) -> np.ndarray:
@@ -184,44 +303,172 @@ def moving_mean(values: np.ndarray, window: int) -> np.ndarray:
     return sums / np.convolve(np.ones(len(values)), np.ones(window), mode="same")
 
 
-def _by_step(series: Sequence[Series]) -> tuple[np.ndarray, np.ndarray]:
-    """Steps int [S] that any seed has, and values float [seeds, S], NaN where a seed has none."""
-    steps = np.array(sorted(set().union(*(one.steps.tolist() for one in series))))
+def _panels(
+    grouped: Mapping[str, list[Series]],
+    palette: Palette,
+    labels: Mapping[str, str],
+    look: Look,
+    baseline: str | None,
+) -> Drawing:
+    """One small panel per run, all on the same axes."""
+    rows = -(-len(grouped) // COLUMNS)
+    everything = _by_step([one for of_run in grouped.values() for one in of_run])
+    means = [np.nanmean(_by_step(of_run, everything[0])[1], axis=0) for of_run in grouped.values()]
+    with _figure((9.4, 1.45 * rows + 0.75)) as figure:
+        grid = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
+        for axes, (run, of_run) in zip(grid.flat, grouped.items(), strict=False):
+            if look.xlabel == "step":
+                axes.fill_between(everything[0], np.nanmin(means, axis=0), np.nanmax(means, axis=0), color=GRID, lw=0)
+                _round_lines(axes, of_run[0].round_starts)
+            if baseline is not None and baseline in grouped and baseline != run:
+                steps, values = _by_step(grouped[baseline])
+                mean = np.nanmean(values, axis=0)
+                mean = moving_mean(mean, _window(steps)) if look.smooth else mean
+                axes.plot(steps, mean, "--", color=MUTED, linewidth=1, drawstyle=_drawn(look))
+            _curve(axes, of_run, palette, run, look, labels[run], thin=True)
+            axes.set_title(_short(labels[run]), fontsize=8)
+            _finish(axes, "", "", look.percent, ticks=4)
+        for axes in grid.flat[len(grouped) :]:
+            axes.set_visible(False)
+        against = f" (dashed: {labels[baseline]})" if baseline is not None and baseline in grouped else ""
+        figure.suptitle(look.title + against, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
+        figure.supxlabel(look.xlabel, fontsize=8, color=MUTED)
+        figure.supylabel(look.unit, fontsize=8, color=MUTED)
+        return _drawing(figure)
+
+
+def _curve(
+    axes: Axes,
+    series: Sequence[Series],
+    palette: Palette,
+    run: str,
+    look: Look,
+    label: str,
+    shift: float = 0.0,
+    thin: bool = False,
+) -> None:
+    """One run's curve. `shift` moves its intervals sideways, in hundredths of the axis, off those of other runs."""
+    steps, values = _by_step(series)
+    mean, colour = np.nanmean(values, axis=0), palette.colour(run)
+    style = {"color": colour, "linestyle": "-" if thin else palette.dash(run), "drawstyle": _drawn(look)}
+    window = _window(steps) if look.smooth else 1
+    if len(values) > 1:
+        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+        axes.fill_between(steps, low, high, color=colour, alpha=0.16, lw=0, step="post" if look.stepped else None)
+    if window > 1:
+        axes.plot(steps, mean, linewidth=0.8, alpha=0.35, **style)
+    if (problems := series[0].problems) is not None:
+        bounds = [wilson(round(share * problems), problems) for share in mean.tolist()]
+        low, high = np.array(bounds).T
+        beside = steps + shift * 0.012 * max(1, np.ptp(steps))
+        axes.vlines(beside, low, high, color=colour, linewidth=1, alpha=0.55)
+    marker = "o" if len(steps) <= 12 and not look.stepped else None
+    smoothed = moving_mean(mean, window)
+    axes.plot(
+        steps, smoothed, linewidth=1.4 if thin else 1.9, marker=marker, ms=2.4 if thin else 3.2, label=label, **style
+    )
+    if np.ptp(mean) == 0 and thin:
+        always = f"always {_number(float(mean[0]), look.percent)}"
+        axes.text(0.97, 0.9, always, transform=axes.transAxes, ha="right", va="top", fontsize=7, color=MUTED)
+
+
+def _number(value: float, percent: bool) -> str:
+    # As many decimals as it takes: 37.5% was called 38%.
+    return f"{round(100 * value, 6):g}%" if percent else f"{value:.4g}"
+
+
+def _drawn(look: Look) -> str:
+    return "steps-post" if look.stepped else "default"
+
+
+def _window(steps: np.ndarray) -> int:
+    return max(1, len(steps) // 12 * 2 + 1)
+
+
+def _short(label: str, width: int = 26) -> str:
+    return textwrap.shorten(label, width, placeholder="…") if " " in label else label[:width]
+
+
+def _by_step(series: Sequence[Series], steps: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Steps int [S] that any seed has (or those given), and values float [seeds, S], NaN where a seed has none."""
+    if steps is None:
+        steps = np.array(sorted(set().union(*(one.steps.tolist() for one in series))))
     values = np.full((len(series), len(steps)), np.nan)
     for row, one in zip(values, series, strict=True):
         row[np.searchsorted(steps, one.steps)] = one.values
     return steps, values
 
 
+def _round_lines(axes: Axes, starts: Sequence[int], named: bool = False) -> None:
+    """A dashed line before the first step of each round but the first, between steps and so off any tick."""
+    for number, start in enumerate(starts[1:], 1):
+        axes.axvline(start - 0.5, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
+        if named and len(starts) <= 6:
+            axes.annotate(f"round {number}", (start - 0.5, 1), (2, -1), xycoords=("data", "axes fraction"),
+                          textcoords="offset points", va="top", fontsize=6.5, color=MUTED)  # fmt: skip
+
+
+def _names_beside(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Names in the right margin, one above another in the points' order, with a fine line to each."""
+    ordered = sorted(points.items(), key=lambda item: (item[1][1], item[0]))
+    low, high = axes.get_ylim()
+    heights = np.array([(y - low) / (high - low) for _, (_, y) in ordered])
+    gap = min(0.9 / max(1, len(ordered)), 0.075)
+    for _ in range(200):  # push apart what overlaps, within the axes
+        for place in range(1, len(heights)):
+            overlap = gap - (heights[place] - heights[place - 1])
+            if overlap > 0:
+                heights[place - 1] -= overlap / 2
+                heights[place] += overlap / 2
+        heights = np.clip(heights, 0, 1)
+    for (name, (x, y)), height in zip(ordered, heights.tolist(), strict=True):
+        line = {"arrowstyle": "-", "color": EDGE, "linewidth": 0.6, "shrinkB": 3}
+        where = {"xycoords": "data", "textcoords": "axes fraction", "va": "center", "fontsize": 7.5}
+        axes.annotate(_short(name), (x, y), (1.03, height), arrowprops=line, **where)
+
+
 @contextmanager
-def _axes(size: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
+def _figure(size: tuple[float, float]) -> Iterator[Figure]:
     """A figure of its own, drawn with no global state: pyplot is never imported."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        yield figure, figure.add_subplot()
+        yield Figure(figsize=size, layout="constrained")
 
 
-def _finish(axes: Axes, xlabel: str, ylabel: str, percent: bool) -> None:
+def _finish(axes: Axes, xlabel: str, ylabel: str, percent: bool, ticks: int = 7) -> None:
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.tick_params(length=0)
-    if xlabel == "step":
-        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=7))
+    axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=5))
+    if not xlabel.startswith(("VPS", "predicted")):
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=ticks))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if percent:
-        # As many decimals as the ticks need: 37.5% was called 38%.
-        axes.yaxis.set_major_formatter(lambda share, _: f"{round(100 * share, 6):g}%")
+        axes.yaxis.set_major_formatter(lambda share, _: _number(share, percent=True))
 
 
-def _legend(axes: Axes) -> None:
-    handles, _ = axes.get_legend_handles_labels()
-    if handles:
-        legend = axes.legend(loc="best", handlelength=1.4, labelspacing=0.3, ncols=1 if len(handles) <= 6 else 2)
-        for text in legend.get_texts():  # a name is no mathematics
-            text.set_parse_math(False)
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    if len(handles) > 1:
+        figure.legend(
+            handles,
+            names,
+            loc="outside lower left",
+            handlelength=1.6,
+            columnspacing=1.2,
+            ncols=2 if len(handles) > 2 else 3,
+        )
 
 
-def _png(figure: Figure) -> bytes:
-    """The same figure makes the same bytes: neither a time nor a version is written into it."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    return buffer.getvalue()
+def _drawing(figure: Figure) -> Drawing:
+    for text in figure.findobj(matplotlib.text.Text):
+        text.set_parse_math(False)
+    svg = io.StringIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.set_layout_engine("none")  # what was laid out stays
+    return Drawing(_without_ids(svg.getvalue()), figure, figure.get_figwidth() > 1.6 * SINGLE[0])
+
+
+def _without_ids(svg: str) -> str:
+    """Without the ids that nothing refers to, which would stand twice in a page of several figures."""
+    used = set(re.findall(r"#([\w.-]+)[\")]", svg))
+    return re.sub(r' id="([^"]*)"', lambda found: found.group() if found.group(1) in used else "", svg)

@@ -37,11 +37,15 @@ class Round(_Strict):
 
 
 class Training(_Strict):
-    """One run of one model under one seed, with its rounds in order."""
+    """One run of one model under one seed, with its rounds in order.
+
+    `baseline` is the run with uniform draws that it is compared with; None if it is this one, or if there is none.
+    """
 
     model: str
     run: str
     seed: int = Field(ge=0)
+    baseline: str | None = None
     rounds: tuple[Round, ...] = Field(min_length=1)
 
 

@@ -2,8 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,15 @@ from mmr1 import plugins
 from mmr1.plumbing.makers import Changed
 from mmr1.provenance.ledger import Record
 from mmr1.report import cost, figures, results
-from mmr1.report.figures import Palette
-from mmr1.report.index import Index, Training
-from mmr1.report.results import Accuracy
-from mmr1.report.samples import Sample, data_uri, samples
+from mmr1.report.accuracy import mean_of
+from mmr1.report.answer import Answer, answers, compared
+from mmr1.report.bootstrap import Difference
+from mmr1.report.figures import Drawing, Look, Palette
+from mmr1.report.index import BEFORE_RL, Index, Training
+from mmr1.report.payoff import Payoff, payoff
+from mmr1.report.results import Accuracy, Series
+from mmr1.report.samples import Sample, samples
+from mmr1.report.spending import Rollouts, rollouts
 
 TEMPLATE = Path(__file__).with_name("page.html")
 CURVE_BINS = 5  # of calibration.jsonl
@@ -27,62 +32,114 @@ CURVE_BINS = 5  # of calibration.jsonl
 
 @dataclass(frozen=True)
 class Curve:
-    """A quantity that is drawn by step: where it stands, and how it is shown."""
+    """A quantity that is drawn by step: where it stands, how it is shown, and what it is."""
 
     file: str
     key: str
-    title: str
+    look: Look
     note: str
-    percent: bool = False
-    smooth: bool = True
 
 
 CURVES = (
-    Curve("metrics", "reward_mean", "Training reward", "mean over rollouts: the weighted sum of all rewards"),
-    Curve("validation", "accuracy", "Validation accuracy", "held-out problems", percent=True, smooth=False),
-    Curve("metrics", "gradient_norm", "Gradient norm", "before clipping"),
-    Curve("metrics", "zero_variance_share", "Zero-variance groups", "groups that teach nothing", percent=True),
-    Curve("metrics", "clip_fraction", "Clip fraction", "tokens whose ratio was clipped", percent=True),
-    Curve("metrics", "kl", "KL to the SFT policy", "low-variance estimate, per token"),
-    Curve("metrics", "response_length_mean", "Response length", "tokens, mean"),
-    Curve("metrics", "entropy", "Entropy", "of the policy, per token"),
-    Curve("metrics", "logprob_difference_mean", "Engine against trainer", "mean |Δ log-probability| per token"),
+    Curve(
+        "metrics", "reward_mean", Look("Training reward", "reward"), "mean over rollouts: the weighted sum of rewards"
+    ),
+    Curve(
+        "validation",
+        "accuracy",
+        Look("Validation accuracy", "accuracy", percent=True, smooth=False),
+        "held-out problems, with 95% intervals over problems",
+    ),
+    Curve("metrics", "gradient_norm", Look("Gradient norm", "norm"), "before clipping"),
+    Curve(
+        "metrics", "zero_variance_share", Look("Zero-variance groups", "of groups", percent=True), "they teach nothing"
+    ),
+    Curve(
+        "metrics", "clip_fraction", Look("Clip fraction", "of tokens", percent=True), "tokens whose ratio was clipped"
+    ),
+    Curve("metrics", "kl", Look("KL to the SFT policy", "nats per token"), "low-variance estimate"),
+    Curve("metrics", "response_length_mean", Look("Response length", "tokens"), "mean over rollouts"),
+    Curve("metrics", "entropy", Look("Entropy", "nats per token"), "of the policy"),
+    Curve(
+        "metrics",
+        "logprob_difference_mean",
+        Look("Engine against trainer", "nats per token"),
+        "mean |Δ log-probability| of the same tokens",
+    ),
 )
 CALIBRATION = (
-    Curve("calibration", "ovs_correlation", "Predicted and realised", "correlation of OVS with the group's variance"),
-    Curve("calibration", "coverage", "Coverage", "share of problems seen so far", percent=True, smooth=False),
-    Curve("calibration", "effective_share", "Effective sample size", "of the weights, over all problems", percent=True),
+    Curve(
+        "calibration",
+        "ovs_correlation",
+        Look("Predicted and realised", "Pearson's r"),
+        "correlation of OVS with the group's variance",
+    ),
+    Curve(
+        "calibration",
+        "coverage",
+        Look("Coverage", "of problems", percent=True, smooth=False),
+        "share of problems seen so far",
+    ),
+    Curve(
+        "calibration",
+        "effective_share",
+        Look("Effective sample size", "of problems", percent=True, smooth=False, stepped=True),
+        "of the weights: (Σw)²/Σw² over all problems; one value a round",
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in the page: its name without suffix in the figures folder, its PNG bytes, title and explanation."""
+    """A figure in the page: its name without suffix in the figures folder, title and explanation.
+
+    `drawing` is None where there is nothing to draw, and `text` says why.
+    """
 
     name: str
-    png: bytes
+    drawing: Drawing | None
     title: str
     note: str = ""
+    text: str = ""
 
     @property
-    def uri(self) -> str:
+    def wide(self) -> bool:
+        """Whether it has a panel per run, and takes the whole width."""
+        return self.drawing is not None and self.drawing.wide
+
+    @property
+    def svg(self) -> Markup:
         """The picture as the page holds it."""
-        return data_uri(self.png)
+        assert self.drawing is not None  # the template asks
+        return self.drawing.inline(self.name, f"{self.title}: {self.note}" if self.note else self.title)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One subject of the headline table: an accuracy per benchmark, their mean, and that mean less SFT's.
+    """One subject of the headline table: an accuracy per benchmark, their mean, and its paired difference to another.
 
-    `official` are the same accuracies by each benchmark's own procedure.
+    `official` are the same accuracies by each benchmark's own procedure. `against` names the subject it is compared
+    with; both are None for the one that others are compared with.
     """
 
     label: str
     colour: str
     cells: tuple[Accuracy | None, ...]
     official: tuple[Accuracy | None, ...]
-    mean: float | None
-    gain: float | None
+    mean: Accuracy | None
+    against: str | None = None
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A trained run in the answer's table: what is known of it, its accuracy, and names as the page shows them."""
+
+    answer: Answer
+    label: str
+    baseline: str | None
+    colour: str
+    accuracy: Accuracy | None
 
 
 @dataclass
@@ -92,25 +149,58 @@ class ModelSection:
     name: str
     label: str
     rows: list[Row]
+    answered: list[Answered] = field(default_factory=list)
+    lead: Answered | None = None  # the run that the first line is about
+    answer_pictures: list[Picture] = field(default_factory=list)
+    payoffs: list[tuple[str, str | None, Payoff]] = field(default_factory=list)
     curves: list[Picture] = field(default_factory=list)
     vps: list[tuple[str, list[Picture], list[Picture]]] = field(default_factory=list)
     calibration: list[Picture] = field(default_factory=list)
     samples: list[tuple[str, list[Sample]]] = field(default_factory=list)
 
+    @property
+    def trained_without_baseline(self) -> bool:
+        """Whether there are runs, and none with uniform draws to compare them with."""
+        return bool(self.answered) and all(one.answer.weighted and one.baseline is None for one in self.answered)
+
+    @property
+    def scale(self) -> float:
+        """The largest bound of an interval of a difference, for a common axis."""
+        found = [row.difference for row in self.rows] + [one.answer.difference for one in self.answered]
+        return max((max(abs(one.low), abs(one.high)) for one in found if one is not None), default=0.0) or 1.0
+
     def pictures(self) -> list[Picture]:
         """Every figure of the section."""
         shown = [picture for _, histograms, transitions in self.vps for picture in (*histograms, *transitions)]
-        return [*self.curves, *shown, *self.calibration]
+        return [*self.answer_pictures, *self.curves, *shown, *self.calibration]
 
 
-def build(index: Index, records: Sequence[Record], changed: Sequence[Changed] = ()) -> tuple[str, dict[str, bytes]]:
-    """The page as HTML, and its figures as PNG bytes by name. The same files make the same page.
+class Sources:
+    """What sections are made from: the index, what records say of rollouts, colours and names."""
+
+    def __init__(self, index: Index, records: Sequence[Record]) -> None:
+        self.index = index
+        self.passes, self.group_sizes = cost.pass_rollouts(records), cost.group_sizes(records)
+        runs = list(dict.fromkeys(run for model in index.models() for run in index.runs(model)))
+        self.palette = Palette(runs)
+        self.labels = {run: index.label(run) for run in runs}
+
+    def trainings(self, model: str, run: str | None = None) -> list[Training]:
+        """The trainings of a model, or of one run of it."""
+        return [one for one in self.index.trainings if one.model == model and run in (None, one.run)]
+
+    def rollouts(self, training: Training) -> Rollouts | None:
+        """What a training sampled; None if that is not known."""
+        return rollouts(training, self.passes, self.group_sizes)
+
+
+def build(index: Index, records: Sequence[Record], changed: Sequence[Changed] = ()) -> tuple[str, dict[str, Drawing]]:
+    """The page as HTML, and its figures by name. The same files make the same page.
 
     `changed` are the files of the report itself that are not as their makers wrote them.
     """
-    runs = list(dict.fromkeys(run for model in index.models() for run in index.runs(model)))
-    palette = Palette(runs)
-    sections = [_section(index, model, palette) for model in index.models()]
+    sources = Sources(index, records)
+    sections = [_section(sources, model) for model in index.models()]
     stages = cost.by_stage(records)
     template = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -119,16 +209,20 @@ def build(index: Index, records: Sequence[Record], changed: Sequence[Changed] = 
         index=index,
         sections=sections,
         benchmarks=[index.label(name) for name in index.benchmarks],
+        comparisons=sum(one.answer.difference is not None for section in sections for one in section.answered),
         tables=[_fragment(path) for path in index.tables],
         changed=_changed(records, changed),
-        stages=stages,
+        sizes=_sizes(index, records),
         total=cost.total(stages),
         passes=[(_pass_label(index, one.run), one) for one in cost.vps_passes(records)],
         provenance=_provenance(records),
         percent=lambda value, digits=1: f"{100 * value:.{digits}f}",
+        points=points,
+        count=count,
         duration=duration,
     )
-    return html, {picture.name: picture.png for section in sections for picture in section.pictures()}
+    drawn = [picture for section in sections for picture in section.pictures()]
+    return html, {picture.name: picture.drawing for picture in drawn if picture.drawing is not None}
 
 
 def duration(seconds: float) -> str:
@@ -140,17 +234,53 @@ def duration(seconds: float) -> str:
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
 
 
-def _section(index: Index, model: str, palette: Palette) -> ModelSection:
-    section = ModelSection(model, index.label(model), _headline(index, model, palette))
-    labels = {run: index.label(run) for run in palette.places}
-    section.curves = _sft_loss(index, model, palette) + _curves(
-        index, model, _of_training(index, model), palette, labels
-    )
+def points(share: float) -> str:
+    """A difference of shares in percentage points, with its sign: `+1.2`, `−0.3`, `0.0`."""
+    text = f"{100 * share:.1f}"
+    if float(text) == 0:
+        return "0.0"
+    return f"+{text}" if share > 0 else f"−{text.removeprefix('-')}"
+
+
+def count(number: float) -> str:
+    """A number of things, as in 12,345."""
+    return f"{number:,.0f}"
+
+
+def _sizes(index: Index, records: Sequence[Record]) -> list[tuple[str, list[cost.StageCost]]]:
+    """The cost by stage: of what all models share, then of each model; one list where there is one model."""
+    if len(index.models()) == 1:
+        return [("", cost.by_stage(records))]
+    of_models = {model: [one for one in records if one.place.parts[:1] == (model,)] for model in index.models()}
+    own = {one.name for records_of in of_models.values() for one in records_of}
+    shared = [one for one in records if one.name not in own]
+    groups = [("shared by all models", shared), *((index.label(model), of) for model, of in of_models.items())]
+    return [(name, cost.by_stage(of)) for name, of in groups if of]
+
+
+def _section(sources: Sources, model: str) -> ModelSection:
+    index, labels = sources.index, sources.labels
+    answered = [
+        Answered(
+            answer=one,
+            label=labels[one.run],
+            baseline=None if one.baseline is None else labels[one.baseline],
+            colour=sources.palette.colour(one.run),
+            accuracy=_mean(_cells(index, model, one.run, index.accuracy)),
+        )
+        for one in answers(index, model, sources.passes, sources.group_sizes)
+    ]
+    section = ModelSection(model, index.label(model), _headline(sources, model, [one.answer for one in answered]))
+    section.answered = answered
+    section.lead = _lead(answered)
+    section.answer_pictures = _answer_pictures(sources, model, answered)
+    section.payoffs = _payoffs(sources, model)
+    section.curves = _sft_loss(index, model, sources.palette) + _curves(sources, model, _of_training(index, model))
     for training in _first_seeds(index, model):
-        drawn = _vps(training, palette)
+        drawn = _vps(training, sources.palette)
         if drawn is not None:
             section.vps.append((f"{labels[training.run]}, seed {training.seed}", *drawn))
-    section.calibration = _calibration(index, model, palette, labels)
+    section.calibration = _calibration(sources, model)
     for benchmark in index.benchmarks:
         chosen = samples(index, model, benchmark)
         if chosen:
@@ -158,21 +288,38 @@ def _section(index: Index, model: str, palette: Palette) -> ModelSection:
     return section
 
 
-def _headline(index: Index, model: str, palette: Palette) -> list[Row]:
-    accuracies = {}
-    for subject in ("base", "sft", *index.runs(model)):
-        cells = _cells(index, model, subject, index.accuracy)
-        if any(cell is not None for cell in cells):
-            accuracies[subject] = cells
-    means = {subject: _mean(cells) for subject, cells in accuracies.items()}
-    start = means.get("sft")
+def _lead(answered: Sequence[Answered]) -> Answered | None:
+    """The run that the first line is about: the first that draws by score, else the first that has a baseline."""
+    others = [one for one in answered if one.baseline is not None]
+    return next((one for one in others if one.answer.weighted), next(iter(others), None))
+
+
+def _headline(sources: Sources, model: str, found: Sequence[Answer]) -> list[Row]:
+    """Every subject that was evaluated, each beside the run with uniform draws, or SFT where there is none."""
+    index = sources.index
+    own = {one.run: (one.baseline, one.difference) for one in found if one.baseline is not None}
+    uniform = next((baseline for baseline, _ in own.values()), None)
     rows = []
-    for subject, cells in accuracies.items():
-        mean = means[subject]
-        compared = subject not in ("base", "sft") and mean is not None and start is not None
-        gain = mean - start if compared and mean is not None and start is not None else None
-        official = _cells(index, model, subject, "official")
-        rows.append(Row(index.label(subject), palette.colour(subject), cells, official, mean, gain))
+    for subject in (*BEFORE_RL, *index.runs(model)):
+        cells = _cells(index, model, subject, index.accuracy)
+        if not any(cell is not None for cell in cells):
+            continue
+        if subject in own:
+            against, difference = own[subject]
+        else:
+            against = uniform or "sft"
+            difference = None if against == subject else compared(index, model, subject, against)
+        rows.append(
+            Row(
+                label=index.label(subject),
+                colour=sources.palette.colour(subject),
+                cells=cells,
+                official=_cells(index, model, subject, "official"),
+                mean=_mean(cells),
+                against=None if difference is None else index.label(against),
+                difference=difference,
+            )
+        )
     return rows
 
 
@@ -181,20 +328,66 @@ def _cells(index: Index, model: str, subject: str, score: str) -> tuple[Accuracy
     return tuple(results.accuracy(index, model, subject, name, score) for name in index.benchmarks)
 
 
-def _mean(cells: Sequence[Accuracy | None]) -> float | None:
+def _mean(cells: Sequence[Accuracy | None]) -> Accuracy | None:
     """The mean over benchmarks; None if one is missing, because it could not be compared."""
-    present = [cell.mean for cell in cells if cell is not None]
-    return float(np.mean(present)) if len(present) == len(cells) else None
+    present = [cell for cell in cells if cell is not None]
+    return mean_of(present) if present and len(present) == len(cells) else None
+
+
+def _answer_pictures(sources: Sources, model: str, answered: Sequence[Answered]) -> list[Picture]:
+    """Accuracy against rollouts: of the last checkpoints, and on the validation problems during training."""
+    drawn = []
+    final = {
+        one.answer.run: (one.answer.rollouts, one.accuracy)
+        for one in answered
+        if one.accuracy is not None and one.answer.rollouts is not None
+    }
+    title, note = "Accuracy against rollouts spent", "last checkpoints, with 95% intervals; means over seeds"
+    if final:
+        drawing = figures.accuracy_by_rollouts(final, sources.palette, sources.labels)
+        drawn.append(Picture(f"{model}-accuracy-rollouts", drawing, title, note))
+    series = [one for training in sources.trainings(model) for one in _by_rollouts(sources, training)]
+    if series and figures.constant(series) is None:
+        look = Look(
+            "Validation accuracy by rollouts", "accuracy", True, False, xlabel="thousand rollouts, passes included"
+        )
+        baseline = next((one.answer.baseline for one in answered if one.answer.baseline), None)
+        drawing = figures.curves(series, sources.palette, sources.labels, look, baseline)
+        drawn.append(Picture(f"{model}-validation-rollouts", drawing, look.title, "with 95% intervals over problems"))
+    return drawn
+
+
+def _by_rollouts(sources: Sources, training: Training) -> list[Series]:
+    """A training's validation accuracy by thousands of rollouts spent until then, in place of steps."""
+    spent = sources.rollouts(training)
+    found = results.series_of([training], "validation", "accuracy")
+    if spent is None or not found:
+        return []
+    known = [step in spent.by_step for step in found[0].steps.tolist()]
+    steps = np.array([spent.by_step[step] / 1000 for step in found[0].steps[known].tolist()])
+    return [replace(found[0], steps=steps, values=found[0].values[known], round_starts=())]
+
+
+def _payoffs(sources: Sources, model: str) -> list[tuple[str, str | None, Payoff]]:
+    """For each run that prefers some problems: its name, its baseline's, and what its scores cost and bought."""
+    found = []
+    for run in dict.fromkeys(one.run for one in sources.trainings(model)):
+        of_run = sources.trainings(model, run)
+        baseline = of_run[0].baseline
+        others = sources.trainings(model, baseline) if baseline is not None else []
+        one = payoff(of_run, others, sources.passes, sources.group_sizes)
+        if one is not None:
+            found.append((sources.labels[run], sources.labels.get(baseline or ""), one))
+    return found
 
 
 def _sft_loss(index: Index, model: str, palette: Palette) -> list[Picture]:
     drawn = []
     for one in index.sft:
-        points = [(row["step"], row["loss"]) for row in results.jsonl(one.metrics) if row.get("loss") is not None]
-        if one.model == model and points:
-            steps, losses = zip(*points, strict=True)
-            png = figures.loss_curve(steps, losses, palette.colour("sft"))
-            drawn.append(Picture(f"{model}-sft-loss", png, "SFT loss", "cold start"))
+        losses = [(row["step"], row["loss"]) for row in results.jsonl(one.metrics) if row.get("loss") is not None]
+        if one.model == model and losses:
+            drawing = figures.loss_curve(losses, palette.colour("sft"))
+            drawn.append(Picture(f"{model}-sft-loss", drawing, "SFT loss", "cold start; one for all runs"))
     return drawn
 
 
@@ -210,18 +403,23 @@ def _of_training(index: Index, model: str) -> list[Curve]:
 def _of_reward(name: str) -> Curve:
     # A reward that results have may be gone from the folder.
     title = plugins.load("rewards", name).TITLE if name in plugins.names("rewards") else name
-    return Curve("metrics", f"reward_{name}", f"Training reward: {title.lower()}", "mean over rollouts")
+    return Curve("metrics", f"reward_{name}", Look(f"Training reward: {title.lower()}", "reward"), "mean over rollouts")
 
 
-def _curves(
-    index: Index, model: str, wanted: Sequence[Curve], palette: Palette, labels: dict[str, str]
-) -> list[Picture]:
+def _curves(sources: Sources, model: str, wanted: Iterable[Curve]) -> list[Picture]:
+    """Each quantity that any run has; in words where it never changes."""
+    baseline = next((one.baseline for one in sources.trainings(model) if one.baseline is not None), None)
     drawn = []
     for curve in wanted:
-        series = results.series(index, model, curve.file, curve.key)
-        if series:
-            png = figures.curves(series, palette, labels, curve.percent, curve.smooth)
-            drawn.append(Picture(f"{model}-{curve.file}-{curve.key}", png, curve.title, curve.note))
+        series = results.series(sources.index, model, curve.file, curve.key)
+        name, always = f"{model}-{curve.file}-{curve.key}", figures.constant(series)
+        if always is not None:
+            value = f"{100 * always:g}%" if curve.look.percent else f"{always:.4g}"
+            text = f"{value} at every step of every run: nothing to draw."
+            drawn.append(Picture(name, None, curve.look.title, curve.note, text))
+        elif series:
+            drawing = figures.curves(series, sources.palette, sources.labels, curve.look, baseline)
+            drawn.append(Picture(name, drawing, curve.look.title, curve.note))
     return drawn
 
 
@@ -259,22 +457,22 @@ def _vps(training: Training, palette: Palette) -> tuple[list[Picture], list[Pict
     return histograms, transitions
 
 
-def _calibration(index: Index, model: str, palette: Palette, labels: dict[str, str]) -> list[Picture]:
-    drawn = []
-    points = {training.run: _curve_points(training) for training in _first_seeds(index, model)}
-    points = {run: values for run, values in points.items() if len(values)}
-    if points:
-        png = figures.calibration_curve(points, palette, labels)
+def _calibration(sources: Sources, model: str) -> list[Picture]:
+    index, drawn = sources.index, []
+    bins = {training.run: _curve_points(training) for training in _first_seeds(index, model)}
+    bins = {run: values for run, values in bins.items() if len(values)}
+    if bins:
+        drawing = figures.calibration_curve(bins, sources.palette, sources.labels)
         note = "groups by predicted OVS, all steps of the first seed; larger dots hold more groups"
-        drawn.append(Picture(f"{model}-calibration-curve", png, "Calibration of OVS", note))
-    drawn += _curves(index, model, CALIBRATION, palette, labels)
+        drawn.append(Picture(f"{model}-calibration-curve", drawing, "Calibration of OVS", note))
+    drawn += _curves(sources, model, CALIBRATION)
     weighted, uniform = (
         results.series(index, model, "calibration", f"zero_variance_{half}") for half in ("weighted", "uniform")
     )
-    if weighted or uniform:
-        png = figures.two_halves(weighted, uniform, palette, labels)
+    if weighted and uniform:
+        drawing = figures.two_halves(weighted, uniform, sources.palette, sources.labels)
         note = "share in the weighted and in the uniform part of the batch"
-        drawn.append(Picture(f"{model}-calibration-halves", png, "Zero-variance groups by part", note))
+        drawn.append(Picture(f"{model}-calibration-halves", drawing, "Zero-variance groups by draw", note))
     return drawn
 
 

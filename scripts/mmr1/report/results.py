@@ -19,13 +19,17 @@ BINS = 10  # as in the paper's Figure 3
 
 @dataclass(frozen=True)
 class Series:
-    """One quantity of one seed of one run: `steps` int [S] increasing, `values` float [S], and where rounds begin."""
+    """One quantity of one seed of one run: `steps` int [S] increasing, `values` float [S], and where rounds begin.
+
+    `problems`: how many problems each value is a share of, where the file says so.
+    """
 
     run: str
     seed: int
     steps: np.ndarray
     values: np.ndarray
     round_starts: tuple[int, ...]
+    problems: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,13 @@ def series(index: Index, model: str, file: str, key: str) -> list[Series]:
 
     A run whose files lack the quantity, or hold only nulls, is left out.
     """
-    curves = []
-    for training in index.trainings:
-        if training.model == model:
-            one = _series(training, file, key)
-            if one is not None:
-                curves.append(one)
-    return curves
+    return series_of([training for training in index.trainings if training.model == model], file, key)
+
+
+def series_of(trainings: Iterable[Training], file: str, key: str) -> list[Series]:
+    """One quantity of some runs and seeds, over all rounds; without those whose files lack it or hold only nulls."""
+    found = [_series(training, file, key) for training in trainings]
+    return [one for one in found if one is not None]
 
 
 def rows(training: Training, file: str) -> list[dict[str, Any]]:
@@ -115,12 +119,14 @@ def _rows(training: Training, file: str) -> list[tuple[int, dict[str, Any]]]:
 def _series(training: Training, file: str, key: str) -> Series | None:
     starts: dict[int, int] = defaultdict(lambda: 1 << 62)
     points = {}
+    problems = None
     for number, row in _rows(training, file):
         starts[number] = min(starts[number], row["step"])
+        problems = row.get("n", problems)
         if row.get(key) is not None:
             points[row["step"]] = float(row[key])
     if not points:
         return None
     steps = sorted(points)
     values = np.array([points[step] for step in steps])
-    return Series(training.run, training.seed, np.array(steps), values, tuple(sorted(starts.values())))
+    return Series(training.run, training.seed, np.array(steps), values, tuple(sorted(starts.values())), problems)
