@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib as mpl
-import matplotlib.text
 import matplotlib.ticker
 import numpy as np
 from markupsafe import Markup
@@ -93,8 +92,8 @@ class Drawing:
         body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
         body = re.sub(r' id="|href="#|url\(#', lambda found: f"{found.group()}{name}-", body)
         body = body.replace(PAPER, "none")
-        for colour, variable in VARIABLES.items():
-            body = body.replace(colour, f"var({variable})")
+        for colour in VARIABLES:
+            body = body.replace(colour, in_page(colour))
         opening = Markup('<svg role="img" aria-label="{}" {}>').format(label, Markup(size.group() if size else ""))
         return opening + Markup(body.strip())
 
@@ -126,6 +125,11 @@ class Palette:
     def dash(self, run: str) -> str:
         """The line style of a run."""
         return ("-", "--", ":", "-.")[self.places[run] // len(RUN_COLOURS) % 4]
+
+
+def in_page(colour: str) -> str:
+    """A colour as a page names it."""
+    return f"var({VARIABLES[colour]})" if colour in VARIABLES else colour
 
 
 def constant(series: Sequence[Series]) -> float | None:
@@ -184,7 +188,7 @@ def accuracy_by_rollouts(
 
 def vps_histogram(scores: RoundScores, edges: np.ndarray, colour: str, top: float) -> Drawing:
     """How the VPS of one round is distributed over ten bins, as a share of problems; `top` is the common height."""
-    with _figure((2.5, 1.9)) as figure:
+    with _figure((2.5, 1.9), margins=(0.6, 0.45, 0.1, 0.3)) as figure:
         axes = figure.add_subplot()
         counts, _ = np.histogram(np.clip(scores.vps, edges[0], edges[-1]), edges)
         widths = np.diff(edges)
@@ -209,7 +213,7 @@ def vps_transition(before: RoundScores, after: RoundScores, edges: np.ndarray) -
     """Where the problems of each VPS bin are one round later: percent of the row, as in the paper's Figure 3."""
     counts = transition(before, after, edges)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    with _figure((2.9, 2.9)) as figure:
+    with _figure((2.9, 2.9), margins=(0.5, 0.4, 0.1, 0.3)) as figure:
         axes = figure.add_subplot()
         axes.grid(False)
         for row, column in zip(*np.nonzero(shares), strict=True):
@@ -279,8 +283,7 @@ def two_halves(
                     axes.plot(steps, mean, line, color=palette.colour(run), linewidth=1.8, label=name)
             axes.set_title(_short(labels[run]), fontsize=8)
             _finish(axes, "", "", percent=True)
-        for axes in grid.flat[len(runs) :]:
-            axes.set_visible(False)
+        _hide(grid, len(runs))
         figure.suptitle("Zero-variance groups by draw", x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
         figure.supxlabel("step", fontsize=8, color=MUTED)
         _legend(figure, grid.flat[0])
@@ -314,7 +317,8 @@ def _panels(
     rows = -(-len(grouped) // COLUMNS)
     everything = _by_step([one for of_run in grouped.values() for one in of_run])
     means = [np.nanmean(_by_step(of_run, everything[0])[1], axis=0) for of_run in grouped.values()]
-    with _figure((9.4, 1.45 * rows + 0.75)) as figure:
+    width, height = 9.4, 1.45 * rows + 0.75
+    with _figure((width, height), margins=(0.7, 0.5, 0.1, 0.55)) as figure:
         grid = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
         for axes, (run, of_run) in zip(grid.flat, grouped.items(), strict=False):
             if look.xlabel == "step":
@@ -328,13 +332,22 @@ def _panels(
             _curve(axes, of_run, palette, run, look, labels[run], thin=True)
             axes.set_title(_short(labels[run]), fontsize=8)
             _finish(axes, "", "", look.percent, ticks=4)
-        for axes in grid.flat[len(grouped) :]:
-            axes.set_visible(False)
+        _hide(grid, len(grouped))
         against = f" (dashed: {labels[baseline]})" if baseline is not None and baseline in grouped else ""
-        figure.suptitle(look.title + against, x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
-        figure.supxlabel(look.xlabel, fontsize=8, color=MUTED)
-        figure.supylabel(look.unit, fontsize=8, color=MUTED)
+        title = {"x": 0.01, "y": 1 - 0.08 / height, "ha": "left", "va": "top"}
+        figure.suptitle(look.title + against, fontsize=10, fontweight="bold", color=INK, **title)
+        figure.supxlabel(look.xlabel, fontsize=8, color=MUTED, y=0.08 / height, va="bottom")
+        figure.supylabel(look.unit, fontsize=8, color=MUTED, x=0.1 / width)
         return _drawing(figure)
+
+
+def _hide(grid: np.ndarray, used: int) -> None:
+    """Hide the panels behind the last; those above them get the ticks of the common axis."""
+    columns = grid.shape[1]
+    for axes in grid.flat[used:]:
+        axes.set_visible(False)
+    for axes in grid.flat[max(0, used - columns) : used]:
+        axes.xaxis.set_tick_params(labelbottom=True)
 
 
 def _curve(
@@ -428,10 +441,17 @@ def _names_beside(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None
 
 
 @contextmanager
-def _figure(size: tuple[float, float]) -> Iterator[Figure]:
-    """A figure of its own, drawn with no global state: pyplot is never imported."""
+def _figure(size: tuple[float, float], margins: tuple[float, float, float, float] | None = None) -> Iterator[Figure]:
+    """A figure of its own, drawn with no global state: pyplot is never imported. Sizes are in inches.
+
+    `margins` (left, bottom, right, top) are fixed where there are many axes or figures; else they are fitted.
+    """
     with mpl.rc_context(STYLE):
-        yield Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, layout="constrained" if margins is None else None)
+        if margins is not None:
+            (width, height), (left, bottom, right, top) = size, margins
+            figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height, 0.1, 0.33)
+        yield figure
 
 
 def _finish(axes: Axes, xlabel: str, ylabel: str, percent: bool, ticks: int = 7) -> None:
@@ -460,11 +480,10 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def _drawing(figure: Figure) -> Drawing:
-    for text in figure.findobj(matplotlib.text.Text):
-        text.set_parse_math(False)
     svg = io.StringIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    figure.set_layout_engine("none")  # what was laid out stays
+    if figure.get_layout_engine() is not None:
+        figure.set_layout_engine("none")  # what was laid out stays
     return Drawing(_without_ids(svg.getvalue()), figure, figure.get_figwidth() > 1.6 * SINGLE[0])
 
 

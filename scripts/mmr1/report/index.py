@@ -8,16 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmr1.plugins import load, names
 from mmr1.plumbing.settings import read_settings
 
-# How the field writes the names that paths write small.
-NAMES = {
-    "base": "Base",
-    "sft": "SFT",
-    "grpo": "GRPO",
-    "vas": "VAS",
-    "3b": "3B",
-    "7b": "7B",
-    "32b": "32B",
-}
+# A run has one name everywhere, the recipe's: in paths, tables, MLflow and here.
+NAMES = {"sft": "SFT"}
 BEFORE_RL = ("base", "sft")
 
 

@@ -118,12 +118,13 @@ class Picture:
 class Row:
     """One subject of the headline table: an accuracy per benchmark, their mean, and its paired difference to another.
 
-    `official` are the same accuracies by each benchmark's own procedure. `against` names the subject it is compared
-    with; both are None for the one that others are compared with.
+    `official` are the same accuracies by each benchmark's own procedure, `seeds` is None before RL. `against` names the
+    subject it is compared with; both are None for the one that others are compared with.
     """
 
     label: str
     colour: str
+    seeds: int | None
     cells: tuple[Accuracy | None, ...]
     official: tuple[Accuracy | None, ...]
     mean: Accuracy | None
@@ -312,7 +313,8 @@ def _headline(sources: Sources, model: str, found: Sequence[Answer]) -> list[Row
         rows.append(
             Row(
                 label=index.label(subject),
-                colour=sources.palette.colour(subject),
+                colour=figures.in_page(sources.palette.colour(subject)),
+                seeds=None if subject in BEFORE_RL else max(cell.seeds for cell in cells if cell is not None),
                 cells=cells,
                 official=_cells(index, model, subject, "official"),
                 mean=_mean(cells),

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmr1.plugins import load, names
-from mmr1.report.index import Scored
+from mmr1.report.index import NAMES, Scored
 
 Settings = dict[str, str | int | float]
 
@@ -41,4 +41,4 @@ class Index(BaseModel):
         """How a model, subject or benchmark is called."""
         if name in names("benchmarks/suite"):
             return self.labels.get(name) or load("benchmarks/suite", name).TITLE
-        return self.labels.get(name) or {"sft": "SFT"}.get(name, name)
+        return self.labels.get(name) or NAMES.get(name, name)
