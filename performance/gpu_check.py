@@ -522,9 +522,9 @@ def measure_update(
 ) -> None:
     """Seconds, utilisation and memory of the second update on the same groups: the first compiles and allocates."""
     import torch
-    from transformers import AutoConfig
 
     from mmr1.grpo.memory import estimate
+    from mmr1.models.load import shape_in
 
     learner = trainer.learner
     for model in (learner.policy.hf, learner.reference.module.model):
@@ -535,7 +535,7 @@ def measure_update(
     seconds = timed(lambda: trainer.update(1, groups))
     work = work_of(trainer, groups, check, trainer.settings.share_prompts)
     utilisation = {f"mfu_{kind}": work.flops / seconds / peak for kind, peak in peaks.items() if peak}
-    expected = estimate(AutoConfig.from_pretrained(build(check)), trainer.settings, learner.policy.config, 1)
+    expected = estimate(shape_in(build(check)), trainer.settings, learner.policy.config, 1)
     check.say(
         name,
         layers=check.text["num_hidden_layers"],

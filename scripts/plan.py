@@ -18,6 +18,7 @@ from snakemake.api import DAGApi
 from snakemake.settings.types import ExecutionSettings, RemoteExecutionSettings
 
 from mmr1.plan import from_dag
+from mmr1.plan.memory import GPU_BYTES
 from mmr1.plan.summary import Speeds, line, passes_share, rows, sums
 from mmr1.plan.table import table
 from mmr1.plan.work import Lengths
@@ -49,6 +50,9 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     add("--peak", type=float, default=speeds.peak / 1e12, help="TFLOP/s of one GPU, dense bf16 (default: an H100's)")
     add("--training", type=float, default=speeds.training, help="share of it that training reaches")
     add("--sampling", type=float, default=speeds.sampling, help="share of it that sampling reaches")
+    add(
+        "--gpu-memory", type=float, default=GPU_BYTES / 2**30, help="GiB of one GPU: an engine takes its share"
+    )
     add("--cpu", type=float, default=speeds.cpu / 1e9, help="GFLOP/s of one thread, where there are no GPUs")
     return parser.parse_known_args()
 
@@ -58,7 +62,8 @@ def show(workflow: Any, lengths: Lengths, speeds: Speeds, args: argparse.Namespa
     workflow.execution_settings, workflow.remote_execution_settings = ExecutionSettings(), RemoteExecutionSettings()
     workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
     workflow._build_dag()
-    jobs, unknown = from_dag.planned_jobs(workflow.dag, workflow.globals, lengths, args.measured)
+    device_bytes = int(args.gpu_memory * 2**30)
+    jobs, unknown = from_dag.planned_jobs(workflow.dag, workflow.globals, lengths, device_bytes, args.measured)
     if args.json:
         values = {"rows": rows(jobs, speeds), "sums": sums(jobs, speeds), "passes": passes_share(jobs)}
         print(json.dumps({**values, "unknown": unknown}), file=sys.__stdout__)

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig
 
 from grpo_fixtures import ALONE, random_groups, settings
 from mmr1.data.prompts import PromptEncoder
@@ -16,6 +15,7 @@ from mmr1.grpo.learner import Learner
 from mmr1.grpo.memory import estimate
 from mmr1.grpo.policy import Policy, Reference
 from mmr1.models.action_space import end_of_sequence
+from mmr1.models.load import shape_in
 from mmr1.models.tiny import TinyArchitecture, build
 from mmr1.plumbing.files import read_json
 
@@ -77,7 +77,7 @@ def main() -> None:
     policy.step, policy.logprobs = watched_step, watched_logprobs
     for number in range(2):  # at the second step the optimizer has its state
         learner.learn(number, groups)
-    needed = estimate(AutoConfig.from_pretrained(folder / "model"), chosen, division, 1)
+    needed = estimate(shape_in(folder / "model"), chosen, division, 1)
     print(json.dumps({"held": held[-1], "activations": max(most), "parts": {**needed.held, **needed.training}}))
 
 

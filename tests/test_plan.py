@@ -8,14 +8,21 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForImageTextToText, Qwen2_5_VLConfig
 
+from mmr1.grpo import memory as grpo_memory
 from mmr1.models.family import family
-from mmr1.models.load import load_model
+from mmr1.models.load import load_model, shape_in
 from mmr1.models.settings import TinyArchitecture
+from mmr1.models.shapes import shape_of, tiny_shape
 from mmr1.models.tiny import build
-from mmr1.plan.shapes import shape_of, tiny_shape
+from mmr1.plan.memory import peak
 from mmr1.plan.summary import PlannedJob, Speeds, line, longest_chain, passes_share, sums
 from mmr1.plan.work import Lengths, Work, image, prompt, response
 from mmr1.plugins import names
+from mmr1.recipe import load_recipe, read_recipe
+from mmr1.sft import memory as sft_memory
+from mmr1.training.division import on_nodes, read_division
+
+ROOT = Path(__file__).parents[1]
 
 
 def count(config: AutoConfig) -> int:
@@ -44,6 +51,7 @@ def test_the_flops_of_image_and_text_are_those_that_torch_counts(name: str, tmp_
     architecture = TinyArchitecture.model_validate({"family": name, "vision_depth": 3, "layers": 3})
     build(tmp_path / "model", architecture, seed=0)
     model, shape = load_model(tmp_path / "model", torch.float32), tiny_shape(architecture)
+    assert shape_in(tmp_path / "model") == shape
     rows = columns = 16  # four windows of 8 × 8 patches
     values = 3 * 2 * family(name).PATCH ** 2
     pixels, grid = torch.zeros(rows * columns, values), torch.tensor([[1, rows, columns]])
@@ -64,6 +72,22 @@ def test_the_flops_of_image_and_text_are_those_that_torch_counts(name: str, tmp_
 def test_lengths_are_capped_at_half_of_a_bound() -> None:
     assert Lengths(700, 500, 800).within(prompt=140, response=64) == Lengths(70, 50, 32)
     assert Lengths(700, 500, 800).within(prompt=None, response=4096) == Lengths(700, 500, 800)
+
+
+def test_the_memory_of_a_rank_is_what_its_trainer_will_say() -> None:
+    """The cold start of 32B on eight nodes, and GRPO on four: a copy of the weights on each node."""
+    sections = load_recipe(read_recipe(ROOT / "config" / "mmr1.yaml")).resolve("32b", "vas")
+    released = family("qwen2_5_vl").RELEASED["Qwen/Qwen2.5-VL-32B-Instruct"]
+    shape, device = shape_of(released, family("qwen2_5_vl")), 80 << 30
+    assert peak("evaluation", sections, shape, 4, 1, device) == 0
+    for stage, estimate, settings, ranks in (
+        ("sft", sft_memory.estimate, sections.sft, 64),
+        ("training", grpo_memory.estimate, sections.grpo, 32),
+    ):
+        division = on_nodes(read_division(settings.deepspeed), ranks, 8)
+        assert division["zero_optimization"]["zero_hpz_partition_size"] == 8
+        expected = estimate(shape, settings, division, ranks, device).peak
+        assert peak(stage, sections, shape, ranks, ranks // 8, device) == expected
 
 
 def test_the_longest_chain_and_the_sums() -> None:

@@ -32,6 +32,11 @@ class Ranks:
         """Whether this is the rank that writes and speaks."""
         return self.rank == 0
 
+    @property
+    def device_bytes(self) -> int | None:
+        """The memory of the device; None on a CPU."""
+        return torch.cuda.get_device_properties(self.device).total_memory if self.device.type == "cuda" else None
+
     def gather(self, value: Any) -> list[Any]:
         """Every rank's value, in the order of ranks, on every rank."""
         if self.size == 1:

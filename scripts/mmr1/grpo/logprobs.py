@@ -10,11 +10,7 @@ import torch
 from torch import nn
 
 from mmr1.models.action_space import policy_logits
-
-# Elements of one chunk of float32 logits: 256 MiB on a CPU, and 2 GiB on a GPU, whose products of 441 tokens would be
-# too small at 152k words. How a gradient is rounded depends on it.
-CHUNK_ELEMENTS = 2**26
-GPU_CHUNK_ELEMENTS = 2**29
+from mmr1.training.memory import CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS
 
 
 class LogprobHead(nn.Linear):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from mmr1.data import contracts
@@ -29,10 +28,11 @@ from mmr1.models import determinism
 from mmr1.models.action_space import suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint, count_weights
 from mmr1.models.family import family_file
+from mmr1.models.load import shape_in
 from mmr1.plumbing.code import code_digest
 from mmr1.plumbing.disk import bytes_under, check_room, responses_bytes
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import digest, read_json, sha256, write_jsonl
+from mmr1.plumbing.files import digest, sha256, write_jsonl
 from mmr1.plumbing.interruption import Interruption
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.settings import numbers, plugin_files
@@ -41,11 +41,9 @@ from mmr1.rewards.verifier.verify import Verifier
 from mmr1.rollout.engines import Limits
 from mmr1.rollout.make import make_engine, ranks_of
 from mmr1.rollout.requests import Engine
-from mmr1.training.division import for_these_nodes
+from mmr1.training.division import for_these_nodes, read_division
 from mmr1.vas.history import REWARDS, iter_steps
 from mmr1.vas.samplers import make_sampler
-
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def train_round(
@@ -60,7 +58,8 @@ def train_round(
     validation = read_problems(args.validation) if args.validation else []
     for folder in {args.model, args.reference}:
         check_checkpoint(folder)
-    deepspeed = read_deepspeed(settings)
+    deepspeed = read_division(settings.deepspeed)
+    assert deepspeed is not None  # GRPO's settings have one
     identity = identify(args, settings, deepspeed, ranks)
     deepspeed = for_these_nodes(deepspeed)
     ranks.agree({name: digest(value) if isinstance(value, dict) else str(value) for name, value in identity.items()})
@@ -150,8 +149,7 @@ def engine_of(
 
 def say_memory(model: Path, settings: GRPOSettings, deepspeed: dict[str, Any], ranks: Ranks) -> None:
     """Print what a rank will need, before anything is loaded. Raises UserError if the device has less."""
-    device = torch.cuda.get_device_properties(ranks.device).total_memory if ranks.device.type == "cuda" else None
-    for line in check_fits(AutoConfig.from_pretrained(model), settings, deepspeed, ranks.size, device):
+    for line in check_fits(shape_in(model), settings, deepspeed, ranks.size, ranks.device_bytes):
         log(line)
 
 
@@ -167,14 +165,6 @@ def room_needed(
     rollouts = responses_bytes(steps * settings.mini_batch_size * settings.group_size, settings.max_response_tokens)
     kept = states_at_once(saves) * state + rollouts - bytes_under(args.work)
     return {args.out: checkpoint, args.work: kept, args.rollouts: rollouts}
-
-
-def read_deepspeed(settings: GRPOSettings) -> dict[str, Any]:
-    """The DeepSpeed configuration itself, read if the settings give a path."""
-    if isinstance(settings.deepspeed, dict):
-        return settings.deepspeed
-    path = Path(settings.deepspeed)
-    return read_json(path if path.is_absolute() else REPOSITORY / path)
 
 
 def identify(

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
+from mmr1.models.family import family_of
+from mmr1.models.shapes import Shape, shape_of
 from mmr1.models.vision_attention import use_vision_attention
 
 
@@ -13,3 +15,9 @@ def load_model(folder: str | Path, dtype: torch.dtype) -> PreTrainedModel:
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
     use_vision_attention(model)
     return model
+
+
+def shape_in(folder: str | Path) -> Shape:
+    """The sizes of the model in a Hugging Face folder, of which no weight is read."""
+    config = AutoConfig.from_pretrained(folder)
+    return shape_of(config.to_dict(), family_of(config))

@@ -39,6 +39,7 @@ class PlannedJob:
     work: Work
     after: Sequence[str] = field(default=())  # the jobs whose files it reads
     due: bool = True
+    memory: int = 0  # bytes that each rank needs, of a training
 
     def hours(self, speeds: Speeds) -> float:
         """How long it should take, at stated speeds; its reading, loading and saving count nothing."""
@@ -78,6 +79,7 @@ def sums(jobs: Sequence[PlannedJob], speeds: Speeds) -> dict[str, Any]:
         "hours": sum(job.hours(speeds) * max(1, job.gpus) for job in jobs),
         "asked_gpu_hours": sum(job.asked for job in jobs),
         "kept_bytes": work.kept,
+        "rank_bytes": max((job.memory for job in jobs), default=0),
     }
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from mmr1.plan.summary import PlannedJob, Speeds, gigabytes, passes_share, rows
 from mmr1.plan.work import Lengths
 
-HEAD = ("model", "run", "stage", "jobs", "due", "GPUs", "tokens", "PFLOPs", "hours", "at most", "kept")
+HEAD = ("model", "run", "stage", "jobs", "due", "GPUs", "a rank", "tokens", "PFLOPs", "hours", "at most", "kept")
 
 
 def table(jobs: Sequence[PlannedJob], speeds: Speeds, lengths: Lengths, recipe: Path) -> str:
-    """Assumptions, a row per model, run and stage, and what VPS passes cost."""
+    """Assumptions, a row per model, run and stage, and what VPS passes cost. `a rank` is its memory in training."""
     lines = [
         f"{recipe}: prompts of {lengths.prompt} tokens ({lengths.visual} of them visual), responses of "
         f"{lengths.response}, conversations of {lengths.conversation}, or half of the recipe's bound; training at "
@@ -25,6 +25,7 @@ def table(jobs: Sequence[PlannedJob], speeds: Speeds, lengths: Lengths, recipe: 
             str(row["jobs"]),
             str(row["due"]),
             str(row["gpus"] or "-"),
+            f"{row['rank_bytes'] / 2**30:,.1f} GiB" if row["rank_bytes"] else "-",
             millions(row["trained_tokens"] + row["sampled_tokens"]),
             f"{row['flops'] / 1e15:,.1f}" if row["flops"] else "-",
             f"{row['hours']:,.1f}" if row["flops"] else "-",

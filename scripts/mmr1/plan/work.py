@@ -22,7 +22,7 @@ from math import ceil
 from typing import Any
 
 from mmr1.benchmarks.base import Benchmark
-from mmr1.plan.shapes import Shape
+from mmr1.models.shapes import Shape
 from mmr1.plugins import load
 from mmr1.recipe import Recipe, Stages
 

@@ -26,21 +26,22 @@ from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.distributed import Ranks, join
 from mmr1.models.family import family_file
 from mmr1.models.freezing import freeze
-from mmr1.models.load import load_model
+from mmr1.models.load import load_model, shape_in
 from mmr1.plumbing.code import code_digest
 from mmr1.plumbing.errors import SharedError, UserError
-from mmr1.plumbing.files import atomic, read_json, write_jsonl
+from mmr1.plumbing.files import atomic, write_jsonl
 from mmr1.plumbing.interruption import PATIENCE, Interrupted, Interruption
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.settings import numbers, plugin_files
 from mmr1.plumbing.states import States
 from mmr1.sft.conversations import Collator, Conversations
 from mmr1.sft.cutoff import Fit, Pairs, count_tokens, fit, fit_lengths
+from mmr1.sft.memory import check_fits
 from mmr1.sft.packing import EqualLengths, pack
 from mmr1.sft.readers import outlive_signals
 from mmr1.sft.rows import RowCollator, Rows, learn_rows
 from mmr1.sft.settings import SFTSettings
-from mmr1.training.division import for_these_nodes
+from mmr1.training.division import for_these_nodes, read_division
 
 Lengths = list[tuple[int, int]]  # tokens of each prompt, and of its response
 
@@ -67,10 +68,14 @@ def train_sft(
     first one writes; it alone needs the `inputs`.
 
     Raises Interrupted once a state is saved, if any rank was asked to stop before the last step, NonFinite, and
-    UserError if the cutoff leaves no conversation, or fewer than a batch.
+    UserError if the cutoff leaves no conversation, or fewer than a batch, or if the device has too little memory.
     """
     set_seed(seed)
     arguments = _arguments(settings, seed, work)  # before the model: under ZeRO-3 it is divided while it is loaded
+    ranks = _ranks(arguments)
+    with ranks.one_mistake_is_all():
+        if ranks.first:
+            _say_memory(model_folder, settings, ranks)
     processor = AutoProcessor.from_pretrained(model_folder)
     encoder = PromptEncoder(
         processor,
@@ -80,7 +85,6 @@ def train_sft(
         settings.max_pixels,
         cache_bytes=0,  # a conversation comes once an epoch
     )
-    ranks = _ranks(arguments)
     sets = {"conversations": train, "validation": validation}
     lengths = _count_tokens(sets, encoder, ranks) if settings.in_rows else None
     fits = _fits(sets, lengths, encoder, settings, ranks)
@@ -182,6 +186,14 @@ def _alone(lengths: Sequence[int]) -> list[list[int]]:
     return [[number] for number in sorted(range(len(lengths)), key=lambda number: -lengths[number])]
 
 
+def _say_memory(model: Path, settings: SFTSettings, ranks: Ranks) -> None:
+    """Print what a rank will need, before anything is loaded. Raises UserError if the device has less."""
+    given = read_division(settings.deepspeed)
+    division = None if given is None else for_these_nodes(given)
+    for line in check_fits(shape_in(model), settings, division, ranks.size, ranks.device_bytes):
+        log(line)
+
+
 def _ranks(arguments: TrainingArguments) -> Ranks:
     """The process group that Trainer has joined."""
     return Ranks(arguments.process_index, arguments.world_size, arguments.device)
@@ -193,7 +205,7 @@ def identify(
     """What the job computes: a saved state is used only by a job that agrees in all of it."""
     return {
         "settings": {name: value for name, value in numbers(settings).items() if name != "deepspeed"},
-        "deepspeed": _deepspeed(settings),
+        "deepspeed": read_division(settings.deepspeed),
         "inputs": dict(inputs),
         "code": code_digest("train_sft", [*plugin_files(settings), *plugins]),
         "seed": seed,
@@ -247,7 +259,7 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
         max_grad_norm=settings.max_grad_norm,
         bf16=settings.precision == "bf16",
         gradient_checkpointing=settings.gradient_checkpointing,
-        deepspeed=_complete(given) if (given := _deepspeed(settings)) else None,
+        deepspeed=_complete(given) if (given := read_division(settings.deepspeed)) else None,
         eval_strategy="steps",
         eval_steps=settings.evaluate_every,
         save_steps=settings.save_every,
@@ -268,12 +280,6 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
         dataloader_pin_memory=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
     )
-
-
-def _deepspeed(settings: SFTSettings) -> dict[str, Any] | None:
-    """The DeepSpeed configuration itself, read if the settings give a path."""
-    given = settings.deepspeed
-    return given if given is None or isinstance(given, dict) else read_json(given)
 
 
 def _complete(given: dict[str, Any]) -> dict[str, Any]:

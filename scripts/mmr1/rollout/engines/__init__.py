@@ -10,7 +10,12 @@ trains and while it samples, is
 
     memory(settings: Settings, weights: float, device: int | None) -> tuple[dict[str, float], dict[str, float]]
 
-from the bytes of the weights and of the device (None on a CPU). A setting named `tensor_parallel` says how many ranks
+from the bytes of the weights and of the device (None on a CPU). Settings with which it takes less of a device, and the
+lines of a recipe that say so, are
+
+    lighter(settings: Settings) -> tuple[str, Settings] | None
+
+or None where there are none. A setting named `tensor_parallel` says how many ranks
 share one engine.
 """
 

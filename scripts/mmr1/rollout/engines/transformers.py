@@ -40,3 +40,7 @@ def make(
 def memory(settings: Settings, weights: float, device: int | None) -> tuple[dict[str, float], dict[str, float]]:
     """Bytes beside a training: the engine's own weights, always."""
     return {"engine weights": weights}, {"engine weights": weights}
+
+
+def lighter(settings: Settings) -> None:
+    """Nothing makes its weights smaller."""

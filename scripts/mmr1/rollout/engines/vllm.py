@@ -79,3 +79,9 @@ def memory(settings: Settings, weights: float, device: int | None) -> tuple[dict
         return {}, {}
     share = {"engine (vLLM)": memory_share(settings, True) * device}
     return {} if settings.machine.sleep_mode else share, share
+
+
+def lighter(settings: Settings) -> tuple[str, Settings]:
+    """A smaller share of the device, which it gives back while the policy trains."""
+    machine = settings.machine.model_copy(update={"gpu_memory_utilization": 0.4, "sleep_mode": True})
+    return "{machine: {gpu_memory_utilization: 0.4}}", settings.model_copy(update={"machine": machine})

@@ -1,4 +1,7 @@
-"""Sizes of a model: how many weights its parts have, and what attention spans, from its `config.json` alone."""
+"""Sizes of a model: how many weights its parts have, and what attention spans, from its `config.json` alone.
+
+Needs no torch: what a job will take in time and memory is known before anything is loaded.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +17,8 @@ class Shape:
     """Numbers of weights by part, and sizes that the work of attention follows from.
 
     `embedding` is a lookup and costs no FLOPs; where it is tied, `head` are the same weights and count once in `total`.
-    `width` is what all heads have together. A patch attends to the patches of its window in most blocks of the vision
-    tower, and to its whole image in `whole_blocks`.
+    `width` is what all heads have together, `keys` what those of keys have, and `inner` the width of the MLP. A patch
+    attends to the patches of its window in most blocks of the vision tower, and to its whole image in `whole_blocks`.
     """
 
     text: int
@@ -24,13 +27,21 @@ class Shape:
     tied: bool
     vision: int
     merger: int
+    vocabulary: int
     layers: int
+    hidden: int
+    inner: int
+    heads: int
     width: int
+    keys: int
     vision_width: int
+    vision_inner: int
+    vision_heads: int
     window_blocks: int
     whole_blocks: int
     window: int  # patches
     merge: int  # patches per visual token
+    visual_token_pixels: int
 
     @property
     def total(self) -> int:
@@ -60,13 +71,21 @@ def shape_of(config: dict[str, Any], family: Family) -> Shape:
         tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
         vision=tower,
         merger=merger,
+        vocabulary=vocabulary,
         layers=text["num_hidden_layers"],
+        hidden=hidden,
+        inner=text["intermediate_size"],
+        heads=heads,
         width=queries,
+        keys=keys,
         vision_width=width,
+        vision_inner=vision["intermediate_size"],
+        vision_heads=vision["num_heads"],
         window_blocks=depth - whole,
         whole_blocks=whole,
         window=side**2,
         merge=vision["spatial_merge_size"] ** 2,
+        visual_token_pixels=(vision["spatial_merge_size"] * vision["patch_size"]) ** 2,
     )
 
 
