@@ -488,7 +488,12 @@ LENGTHS = ((1024, 4), (2048, 4), (4096, 4))
 VARIANTS: dict[str, tuple[dict[str, Any], str, tuple[tuple[int, int], ...]]] = {
     "vision grouped": ({"share_prompts": False, "gradient_checkpointing": True}, GROUPED, ((1024, 1), *LENGTHS)),
     "shared prompts": ({"share_prompts": True, "gradient_checkpointing": True}, GROUPED, LENGTHS),
-    "nothing recomputed": ({"share_prompts": True, "gradient_checkpointing": False}, GROUPED, LENGTHS),
+    "packed": ({"share_prompts": True, "pack_rows": True, "gradient_checkpointing": True}, GROUPED, LENGTHS),
+    "nothing recomputed": (
+        {"share_prompts": True, "pack_rows": True, "gradient_checkpointing": False},
+        GROUPED,
+        LENGTHS[::2],
+    ),
     "as it was": ({"share_prompts": False, "gradient_checkpointing": True}, "sdpa", ((1024, 1),)),
 }
 
@@ -520,11 +525,13 @@ def measure_update(
     tokens: int,
     peaks: dict[str, float | None],
 ) -> None:
-    """Seconds, utilisation and memory of the second update on the same groups: the first compiles and allocates."""
+    """Seconds by phase, utilisation and memory of an update; one of its groups goes before, compiles and allocates."""
     import torch
 
     from mmr1.grpo.memory import estimate
+    from mmr1.grpo.metrics import PHASES_OF_TRAIN
     from mmr1.models.load import shape_in
+    from mmr1.plumbing.stopwatch import Stopwatch
 
     learner = trainer.learner
     for model in (learner.policy.hf, learner.reference.module.model):
@@ -532,7 +539,10 @@ def measure_update(
     trainer.update(0, groups[:1])
     forget()
     held = torch.cuda.memory_allocated() / 2**30 if torch.cuda.is_available() else float("nan")
-    seconds = timed(lambda: trainer.update(1, groups))
+    watch = Stopwatch(on_gpu=torch.cuda.is_available())
+    with watch.running():
+        seconds = timed(lambda: trainer.update(1, groups))
+    phases = {phase: round(watch.seconds[phase], 3) for phase in PHASES_OF_TRAIN if phase in watch.seconds}
     work = work_of(trainer, groups, check, trainer.settings.share_prompts)
     utilisation = {f"mfu_{kind}": work.flops / seconds / peak for kind, peak in peaks.items() if peak}
     expected = estimate(shape_in(build(check)), trainer.settings, learner.policy.config, 1)
@@ -543,6 +553,7 @@ def measure_update(
         response_tokens=tokens,
         seconds=seconds,
         tokens_per_second=work.tokens / seconds,
+        phases=phases,
         **utilisation,
         held_gibibytes=held,
         peak_gibibytes=peak_gibibytes(),
@@ -727,7 +738,7 @@ def updates(check: Check, steps: tuple[int, ...], state: Path | None, exact: boo
 
     if exact:
         require_determinism()
-    trainer = make_trainer(check)
+    trainer = make_trainer(check, share_prompts=True, pack_rows=True)  # FlexAttention's kernels, too
     policy = trainer.learner.policy
     if state is not None and state.exists():
         policy.load_state(state)

@@ -24,5 +24,9 @@ def test_every_part_runs_and_says_equal_where_a_cpu_is_exact(tmp_path: Path) -> 
     assert lines["grouped"]["largest_difference"] == 0
     for name in EQUAL:
         assert lines[name]["equal"] == lines[name].get("of", True)
+    for name in ("vision grouped", "shared prompts", "packed", "nothing recomputed", "as it was"):
+        phases = lines[name]["phases"]
+        assert {"encode", "vision", "text", "head", "reference", "backward", "optimizer"} <= phases.keys()
+        assert sum(phases.values()) == pytest.approx(lines[name]["seconds"], rel=0.3)
     assert lines["bf16 against float32"]["gradient_cosine"] > 0.99
     assert all({"device", "torch", "transformers"} <= line.keys() for line in lines.values())

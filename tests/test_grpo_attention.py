@@ -1,11 +1,15 @@
 """What a token may attend to: the definition read out, and FlexAttention against the dense mask."""
 
+from functools import partial
+
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.functional import scaled_dot_product_attention
 
-from mmr1.grpo.attention import BLOCK, attention_mask, block_mask, dense_mask
+from mmr1.grpo import attention
+from mmr1.grpo.attention import BLOCK, RECOMPILATIONS, attention_mask, block_mask, dense_mask
 
 # A line of two rows and padding: a prompt of two tokens with responses of two and of one, a prompt of one with one.
 ROWS = torch.tensor([[0, 0, 0, 0, 0, 1, 1, -1]])
@@ -60,3 +64,35 @@ def test_flex_attention_computes_what_the_dense_mask_does(width: int) -> None:
     )
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
     assert mask.sparsity() > 20  # percent of the blocks are passed over
+
+
+def compilations(monkeypatch: pytest.MonkeyPatch, sizes: list[tuple[int, int]]) -> int:
+    """How often FlexAttention is compiled for masks of so many lines and blocks, one after another."""
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    torch._dynamo.reset()
+    attention._compiled.cache_clear()
+    attend = attention._compiled()
+    for lines, blocks in sizes:
+        row_of = torch.arange(blocks * BLOCK).div(200, rounding_mode="floor").int().expand(lines, -1)
+        query, key = (torch.randn(lines, heads, blocks * BLOCK, 16) for heads in (4, 2))
+        with torch.no_grad():
+            mask = block_mask(row_of, torch.zeros_like(row_of))
+            attend(query, key, key, block_mask=mask, scale=0.25, enable_gqa=True)
+    attention._compiled.cache_clear()
+    torch._dynamo.reset()
+    return counter.frame_count
+
+
+def test_flex_attention_is_compiled_a_few_times_for_any_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for a line, whatever its length, once more for one of a single block; the same for several lines.
+
+    A number of lines that is the number of heads may be compiled apart.
+    """
+    packed = [(1, blocks) for blocks in (7, 2, 5, 1, 9, 3, 12, 8, 4)]
+    with monkeypatch.context() as patched:
+        assert compilations(patched, packed) == 2
+    lines = [(count, blocks) for count in (2, 1, 4, 3) for blocks in (3, 1, 5)]
+    with monkeypatch.context() as patched:
+        assert compilations(patched, lines) <= 8
+    assert torch._dynamo.config.recompile_limit >= RECOMPILATIONS > 2 * 8  # with gradient and without

@@ -16,6 +16,7 @@ from transformers.masking_utils import sdpa_mask
 
 ATTENTION = "sdpa_or_flex"
 BLOCK = 128  # tokens of a side of FlexAttention's blocks
+RECOMPILATIONS = 32  # torch's own limit is 8
 
 Mask: TypeAlias = torch.Tensor | BlockMask
 MayAttend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -81,7 +82,12 @@ def _attend(
 
 @cache
 def _compiled() -> Callable[..., Any]:
-    return torch.compile(flex_attention)
+    """FlexAttention compiled for any sizes at once: which came first decides nothing, so that a resumed job has the
+    same kernels. One line or block is compiled apart, and each with and without gradient: within `RECOMPILATIONS`,
+    behind which torch would attend densely.
+    """
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, RECOMPILATIONS)
+    return torch.compile(flex_attention, dynamic=True)
 
 
 AttentionInterface.register(ATTENTION, _attend)
