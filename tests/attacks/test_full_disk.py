@@ -25,7 +25,7 @@ from grpo_fixtures import TINY
 from mmr1.data import contracts
 from mmr1.data.conversations import write_conversations
 from mmr1.data.problems import Problem, write_problems
-from mmr1.grpo.round import read_deepspeed, room_needed
+from mmr1.grpo.round import room_needed
 from mmr1.grpo.settings import TrainerSettings
 from mmr1.models.checkpoints import count_weights
 from mmr1.plumbing import disk
@@ -34,6 +34,7 @@ from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.files import atomic, read_json, write_json, write_jsonl
 from mmr1.plumbing.interruption import Interrupted
 from mmr1.plumbing.record import beside_job, job
+from mmr1.training.division import read_division
 
 BYTES = 4 << 20
 LIMIT = 256 << 10
@@ -309,7 +310,7 @@ def test_a_round_s_rollouts_are_part_of_the_room_that_it_needs(
 ) -> None:
     settings = TrainerSettings.model_validate(TINY | {"max_response_tokens": 4096, "group_size": 500})
     paths = {"model": tiny_model_dir, "out": tmp_path / "out", "work": tmp_path / "work", "rollouts": small / "r"}
-    needed = room_needed(argparse.Namespace(**paths), settings, read_deepspeed(settings), steps=2)
+    needed = room_needed(argparse.Namespace(**paths), settings, read_division(settings.deepspeed), steps=2)
     assert needed[small / "r"] == 2 * settings.mini_batch_size * 500 * 4096 / 4 * 2
     with pytest.raises(UserError, match=rf"^{small}/r: expected at least"):
         disk.check_room(needed)
