@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help env demo plan status difference test test-slurm lint format bench compare lock mlflow adopt clean
+.PHONY: help env demo plan status difference test test-slurm lint format bench compare lock mlflow adopt clean move
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -84,5 +84,8 @@ mlflow: env ## open MLflow on the demo's results, on this machine only (PORT=500
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(DRIVER)/mlflow server --workers 1 --host 127.0.0.1 --port $(PORT) \
 	  --backend-store-uri "sqlite:///$$(realpath "$(RESULTS)")/mlflow.db"
 
-clean: ## remove results and caches; the environments stay (rm -r .envs)
-	@rm -rf results .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: env ## what may go, what it frees and costs; removes nothing unasked (RESULTS=; WHAT="caches work"; YES=1)
+	@$(DRIVER)/python scripts/clean.py "$(RESULTS)" $(if $(WHAT),--what $(WHAT)) $(if $(YES),--yes)
+
+move: env ## move results to another disk and leave a link; nothing is due then (RESULTS=results/mmr1 TO=/big/disk)
+	@$(DRIVER)/python scripts/move_results.py "$(RESULTS)" "$(or $(TO),$(error TO=: expected a folder on another disk))"

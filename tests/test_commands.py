@@ -152,6 +152,48 @@ def test_a_command_of_a_page_runs_as_it_stands_there(one: Shown, lines: list[str
     assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
+def called(checkout: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A command in the checkout, with its environments, at no terminal."""
+    path = f"{checkout}/.envs/cpu/bin:{checkout}/.envs/driver/bin:{environment()['PATH']}"
+    return subprocess.run(
+        words, cwd=checkout, env=environment(PATH=path, **variables), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def due(checkout: Path) -> str:
+    """What Snakemake says there is to do."""
+    done = called(checkout, "snakemake", "--profile", "workflow/profiles/local", "-n", "all")
+    return done.stdout + done.stderr
+
+
+def test_nothing_is_due_because_of_what_may_go(checkout: Path) -> None:
+    called(checkout, "make", "demo")
+    states = list(checkout.glob("results/digits/tiny/vas/seed0/round*/trainer_state"))
+    unasked = called(checkout, "make", "clean", "WHAT=states")
+    assert "--yes (make clean YES=1) answers the question" in unasked.stderr
+    assert len(states) == 2
+    assert all(state.is_dir() for state in states)
+    listed = called(checkout, "make", "clean").stdout
+    assert re.search(r"^states +\d+\.\d MiB .*: 2 jobs took \d+\.\d hours$", listed, re.MULTILINE)
+    freed = called(checkout, "make", "clean", "WHAT=caches logs work downloads states", "YES=1")
+    assert re.search(r"^freed [1-9]\.\d MiB$", freed.stdout, re.MULTILINE), freed.stderr
+    assert not any(state.exists() for state in states)
+    assert "Nothing to be done" in due(checkout)
+
+
+def test_results_on_another_disk_go_on_as_they_were(checkout: Path, tmp_path: Path) -> None:
+    moved = called(checkout, "make", "move", f"TO={tmp_path}")
+    assert moved.stdout == f"results/digits: now a link to {tmp_path}/digits\n", moved.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+    assert "Nothing to be done" in due(checkout)
+    one = "results/digits/tables/accuracy.md"
+    again = called(checkout, "snakemake", "--profile", "workflow/profiles/local", "--forcerun", one, "--", one)
+    assert "1 of 1 steps" in again.stdout + again.stderr
+    refused = called(checkout, "make", "move", f"TO={tmp_path}")
+    assert "expected a name that is not taken" in refused.stderr
+
+
 def test_where_slurm_is_not_installed_its_tests_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setenv("PATH", "")
