@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help env demo plan status difference test test-slurm lint format bench compare lock mlflow adopt clean move
+.PHONY: help env conda-pins demo plan status difference test test-slurm lint format bench compare lock mlflow adopt clean move
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -73,6 +73,9 @@ compare: env ## does the working tree make the results of a commit? (OLD=commit;
 lock: ## resolve the environments anew (ARGS=--upgrade takes the newest versions)
 	@bash envs/local.sh uv
 	@bash envs/lock.sh $(ARGS)
+
+conda-pins: ## write what conda makes of envs/*.yaml, by URL and hash (needs conda and a channel in reach)
+	@bash envs/pins.sh driver cpu gpu
 
 adopt: env ## take over results without Snakemake's notes (.snakemake lost, another checkout) where records agree
 	@$(DRIVER)/python scripts/adopt.py --profile "$(PROFILE)" $(ARGS) -- $(TARGET)

@@ -22,9 +22,11 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from mmr1.plumbing.code import SCRIPTS, code_files
-from mmr1.plumbing.environment import locked, normalized
+from mmr1.plumbing.environment import jobs_environments, locked, normalized
+from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import sha256
-from project import TINY
+from project import TINY, copy_project
+from project import snakemake as tiny_run
 from rules import imported_modules, rules
 from small_environments import ROOT, SmallProject, base_python, write_wheel
 
@@ -404,6 +406,77 @@ def test_the_tests_run_in_the_environment_of_the_lock() -> None:
         command = [ROOT / f".envs/{name}/bin/python", "-c", code]
         printed = subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, check=True).stdout
         assert json.loads(printed) == {"name": name, "sha256": sha256(ENVS / f"{name}.lock"), "differences": []}
+
+
+# --- Which environments a call's jobs run in --------------------------------------------------------------------------
+
+
+def test_a_call_says_what_makes_its_jobs_environments(project: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert jobs_environments(["small"], project.root, conda=True) == "environments: conda's, one for each rule"
+    (project.root / "tools").mkdir()
+    python = project.root / "tools/python"
+    python.write_text("#!/bin/sh\necho /home/me/venv\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{python.parent}:/usr/bin:/bin")
+    with pytest.raises(
+        UserError, match=r"jobs in small would run in python on PATH, /home/me/venv, made by no lock"
+    ) as no:
+        jobs_environments(["small"], project.root, conda=False)
+    assert 'make env ENVIRONMENTS="driver small"' in str(no.value)
+    monkeypatch.setenv("MMR1_ENVIRONMENT", "warn")
+    assert "made by no lock of envs/" in jobs_environments(["small"], project.root, conda=False)
+    monkeypatch.delenv("MMR1_ENVIRONMENT")
+
+    project.make("small")
+    made = "environments: .envs/small, made by make env (conda is not used)"
+    assert jobs_environments(["small"], project.root, conda=False) == made
+    project.lock("small", write_wheel(project.wheels, "alpha", "2.0"))
+    with pytest.raises(UserError, match="jobs in small would run"):
+        jobs_environments(["small"], project.root, conda=False)
+
+
+def test_an_environment_for_gpus_serves_rules_without_any_and_not_the_other_way_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cpu", "gpu"):
+        tools = tmp_path / name / "bin"
+        tools.mkdir(parents=True)
+        (tools / "python").write_text(f"#!/bin/sh\necho {tools.parent}\n")
+        (tools / "python").chmod(0o755)
+        (tools.parent / "mmr1-lock.json").write_text(json.dumps({"name": name}))
+    (tmp_path / "envs").symlink_to(ENVS)
+    monkeypatch.setenv("PATH", f"{tmp_path}/gpu/bin:/usr/bin:/bin")
+    assert "made by envs/gpu.lock" in jobs_environments(["cpu", "gpu"], tmp_path, conda=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}/cpu/bin:/usr/bin:/bin")
+    with pytest.raises(UserError, match=r"made by envs/cpu\.lock: make env"):
+        jobs_environments(["cpu", "gpu"], tmp_path, conda=False)
+
+
+@pytest.mark.slow
+def test_conda_that_is_not_there_is_no_obstacle_and_each_rule_has_its_environment(tmp_path: Path) -> None:
+    """With the cluster's profile, which asks for conda, and with `--sdm conda`."""
+    checkout = copy_project(tmp_path / "checkout")
+    (checkout / ".envs").symlink_to(ROOT / ".envs")
+    assert shutil.which("conda") is None
+    words = ["-n", "-p", "--", "results/tiny/tiny/sft/checkpoint"]
+    for options in (["--profile", "slurm"], ["--sdm", "conda"]):
+        said = tiny_run(checkout, *options, *words)
+        assert 'PATH="$PWD/.envs/cpu/bin:$PATH" python scripts/train_sft.py' in said
+
+
+def test_explicit_pins_are_made_where_there_is_conda(tmp_path: Path) -> None:
+    """With the stand-in for conda: what a channel would give is not known here."""
+    (tmp_path / "envs").mkdir()
+    for name in ("cpu.yaml", "pins.sh"):
+        shutil.copy(ENVS / name, tmp_path / "envs")
+    variables = {"PATH": f"{ROOT / 'tests/conda/bin'}:/usr/bin:/bin", "STAND_IN_PYTHON": base_python()}
+    command = ["bash", str(tmp_path / "envs/pins.sh"), "cpu"]
+    made = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    assert made.stderr == "envs/cpu.linux-64.pin.txt: 1 packages\n"
+    assert (tmp_path / "envs/cpu.linux-64.pin.txt").read_text().startswith("@EXPLICIT\nhttps://")
+    variables["PATH"] = "/usr/bin:/bin"
+    refused = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert refused.stderr == "conda-pins: expected conda on PATH, found none; make env needs no conda and no pins\n"
 
 
 # --- Snakemake's --sdm conda, with a stand-in for conda ---------------------------------------------------------------

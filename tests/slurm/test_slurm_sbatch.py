@@ -32,8 +32,25 @@ MODELS = ("3b", "7b", "32b")
 def called(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], list[str]]:
     """The calls of sbatch for one job of each kind and model, and the words before the trainers' programs."""
     tmp_path = tmp_path_factory.mktemp("sbatch")
-    checkout = Checkout(tmp_path / "checkout")
-    tools, calls = tmp_path / "tools", tmp_path / "calls"
+    checkout, calls = Checkout(tmp_path / "checkout"), tmp_path / "calls"
+    path = f"{stand_ins(tmp_path / 'tools')}:{os.environ['PATH']}"
+    calls.touch()
+    said, quick = "", ["--retries", "0", "--slurm-init-seconds-before-status-checks", "1"]
+    for ready in (sft_jobs, training_jobs, other_jobs):
+        said += checkout.call(
+            *("--profile", "slurm", *quick, "--", *ready(checkout)),
+            ok=False,
+            CALLS=str(calls),
+            PATH=path,
+            MMR1_ENVIRONMENT="warn",
+        )
+    blocks = re.findall(r"^rule (\w+):.*?wildcards: model=(\w+).*?launcher=(.*?), deadline=", said, re.M | re.S)
+    launchers = sorted(f"{rule} {model}: {words}" for rule, model, words in blocks)
+    return sorted(shortened(line, checkout.folder) for line in calls.read_text().splitlines()), launchers
+
+
+def stand_ins(tools: Path) -> Path:
+    """A folder with SLURM's programs, which submit nothing."""
     tools.mkdir()
     for name, text in {
         "sbatch": SBATCH,
@@ -44,18 +61,22 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], list[st
     }.items():
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
-    calls.touch()
-    said, quick = "", ["--retries", "0", "--slurm-init-seconds-before-status-checks", "1"]
-    for ready in (sft_jobs, training_jobs, other_jobs):
-        said += checkout.call(
-            *("--profile", "slurm", *quick, "--", *ready(checkout)),
-            ok=False,
-            CALLS=str(calls),
-            PATH=f"{tools}:{os.environ['PATH']}",
-        )
-    blocks = re.findall(r"^rule (\w+):.*?wildcards: model=(\w+).*?launcher=(.*?), deadline=", said, re.M | re.S)
-    launchers = sorted(f"{rule} {model}: {words}" for rule, model, words in blocks)
-    return sorted(shortened(line, checkout.folder) for line in calls.read_text().splitlines()), launchers
+    return tools
+
+
+def test_nothing_is_submitted_that_would_run_in_a_python_no_lock_made(tmp_path: Path) -> None:
+    checkout, tools = Checkout(tmp_path / "checkout"), stand_ins(tmp_path / "tools")
+    (tools / "python").write_text("#!/bin/sh\necho /home/me/venv\n")
+    (tools / "python").chmod(0o755)
+    path = f"{tools}:{os.environ['PATH']}"
+    said = checkout.call(
+        *("--profile", "slurm", "--configfile", "config/digits.yaml", "--", "results/digits/data/problems.parquet"),
+        ok=False, CALLS=str(tmp_path / "calls"), PATH=path,
+    )  # fmt: skip
+    (line,) = [line for line in said.splitlines() if line.startswith("recipe: ")]
+    assert "jobs in cpu would run in python on PATH, /home/me/venv, made by no lock of envs/: make env" in line
+    assert line.endswith("MMR1_ENVIRONMENT=warn takes it as it is")
+    assert not (tmp_path / "calls").exists()
 
 
 def test_what_is_submitted_for_each_model_is_what_a_reviewer_has_read(called: tuple[list[str], list[str]]) -> None:

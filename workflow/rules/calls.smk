@@ -66,6 +66,12 @@ onstart:
         {name: values for name, (values, _) in trainings(workflow.dag).items()},
     )
     if workflow.non_local_exec:
+        names = sorted({"cpu", RECIPE.environment})
+        try:
+            line = jobs_environments(names, Path(workflow.basedir), USES_CONDA)
+        except UserError as error:
+            refuse(error)
+        print(line, file=sys.stderr)
         jobs, _ = planned_jobs(workflow.dag, globals(), Lengths())
         due = [job for job in jobs if job.due]
         print(

@@ -117,6 +117,18 @@ def complete(rules):
         for name, (position, _) in list(one.params._get_names()):
             one.params[position] = named(name, one.params[position])
             one.params._set_name(name, position)
+        if not USES_CONDA:
+            one.shellcmd = own_python(Path(one.conda_env).stem) + one.shellcmd
+
+
+@cache
+def own_python(name):
+    """The words before a command that have it run in an environment that `make env` made; none where it made none.
+
+    They are no part of what is computed: a job compares its packages with the lock wherever they lie.
+    """
+    made = made_here(name, Path(workflow.basedir))
+    return f'PATH="$PWD/.envs/{name}/bin:$PATH" ' if made else ""
 
 
 class Named(str):

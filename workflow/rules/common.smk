@@ -1,6 +1,7 @@
 # What the rules share: the recipe, where files lie, and functions of wildcards. No rule here.
 import json
 import re
+import shutil
 import sys
 from contextlib import suppress
 from functools import cache, partial
@@ -8,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
+from mmr1.plumbing.environment import jobs_environments, made_here
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256
 from mmr1.plumbing.folders import contents, digest_file
@@ -48,10 +50,18 @@ def environment(name):
 
 CPU, DRIVER, STACK = map(environment, ("cpu", "driver", RECIPE.environment))
 ROUND = f"{R}/{{model}}/{{run}}/seed{{seed}}/round{{r}}"
-# MLflow lives in the driver's environment: the one that Snakemake itself runs in, unless conda makes one for the rule.
+# Conda makes the environments where it was asked for and is there. Where it is not, not even a dry run would end well;
+# `make env` has made them then. Jobs inside SLURM are told what this call found out.
+if not shutil.which("conda") and not workflow.remote_exec:
+    workflow.deployment_settings.deployment_method = {
+        method
+        for method in workflow.deployment_settings.deployment_method
+        if str(method) != "conda"
+    }
 USES_CONDA = "conda" in {
     str(method) for method in workflow.deployment_settings.deployment_method
 }
+# MLflow lives in the driver's environment: the one that Snakemake itself runs in, unless conda makes one for the rule.
 DRIVER_PYTHON = "python" if USES_CONDA else sys.executable
 # Where MLflow keeps what it is shown: a database beside the results, or a server.
 TRACKING_URI = RECIPE.mlflow or f"sqlite:///{Path(R).absolute()}/mlflow.db"

@@ -9,7 +9,9 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,41 @@ def locked_by() -> str | None:
     """The name of the lock that made this environment; None where none did."""
     lock = _lock(Path(sys.prefix) / MARKER)
     return None if lock is None else lock.stem
+
+
+def made_here(name: str, root: Path) -> bool:
+    """Whether `make env` made the environment `.envs/NAME` of a checkout from its present lock."""
+    marker, lock = root / ".envs" / name / MARKER, root / "envs" / f"{name}.lock"
+    try:
+        made_from = json.loads(marker.read_text()).get("lock")
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return False
+    return bool(made_from == sha256(lock))
+
+
+def jobs_environments(names: Sequence[str], root: Path, conda: bool) -> str:
+    """In one line, what makes the environments that a call's jobs run in; `names` are those that its rules ask for.
+
+    Raises UserError if jobs would run in a `python` that no lock made, or that another's lock made, unless
+    MMR1_ENVIRONMENT is "warn".
+    """
+    if conda:
+        return "environments: conda's, one for each rule"
+    missing = [name for name in names if not made_here(name, root)]
+    if not missing:
+        return f"environments: {', '.join(f'.envs/{name}' for name in names)}, made by make env (conda is not used)"
+    said = subprocess.run(
+        ["python", "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=False
+    )
+    prefix = said.stdout.strip() or "none"
+    lock = _lock(Path(prefix) / MARKER)
+    maker = "no lock of envs/" if lock is None else f"envs/{lock.name}"
+    message = f"environments: jobs in {', '.join(missing)} would run in python on PATH, {prefix}, made by {maker}"
+    enough = lock is not None and (lock.stem in missing or lock.stem == "gpu") and {*missing} <= {lock.stem, "cpu"}
+    if not enough and os.environ.get(VARIABLE) != "warn":
+        remedy = f'make env ENVIRONMENTS="driver {" ".join(names)}", or have conda on PATH and --sdm conda'
+        raise UserError(f"{message}: {remedy}; {VARIABLE}=warn takes it as it is")
+    return message
 
 
 def installed(folders: list[str]) -> dict[str, str]:
