@@ -31,7 +31,7 @@ NOT_RUN = {
     r"make test-slurm|make compare .*|make bench": "minutes of their own; CI and reviewers call them",
     r"make lock( .*)?|make env ENVIRONMENTS=.*|git clone .*": "they ask the network, for gigabytes",
     r"make mlflow": "serves pages until Ctrl-C",
-    r"docker .*|apptainer .*|conda .*|apt(-get)? .*": "changes the machine, or needs what is not on it",
+    r"docker .*|apptainer .*|make conda-pins|apt(-get)? .*": "changes the machine, or needs what is not on it",
     r"python performance/gpu_check\.py": "a GPU's: tests/test_gpu_check.py",
     r"nvidia-smi .*|cc --version; .*|df .*": "a GPU machine's",
     r"python scripts/prepare_benchmark\.py --benchmark mathvista --out .*": "a download: tests/test_benchmarks_hub.py",
@@ -144,11 +144,7 @@ def write_evaluation(folder: Path) -> None:
 @pytest.mark.parametrize(("one", "lines"), scripts(), ids=lambda value: str(value) if isinstance(value, Shown) else "")
 def test_a_command_of_a_page_runs_as_it_stands_there(one: Shown, lines: list[str], checkout: Path) -> None:
     text = "\n".join(lines)
-    path = f"{checkout}/.envs/cpu/bin:{checkout}/.envs/driver/bin:{environment()['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", text],
-        cwd=checkout, env=environment(PATH=path), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = called(checkout, "bash", "-euo", "pipefail", "-c", text)
     assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
