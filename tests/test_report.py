@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,10 +15,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 from PIL import Image
 
 from benchmark_fixtures import Call
-from mmr1.benchmarks.intervals import bootstrap
+from mmr1.benchmarks.intervals import bootstrap, wilson
 from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, write_json, write_jsonl
@@ -25,7 +27,7 @@ from mmr1.plumbing.makers import Changed
 from mmr1.provenance.ledger import ChangedInput, read_records
 from mmr1.report import cost, results
 from mmr1.report.accuracy import verdicts
-from mmr1.report.figures import Look, Palette, curves, moving_mean
+from mmr1.report.figures import Look, Palette, constant, curves, moving_mean
 from mmr1.report.index import Index, read_index
 from mmr1.report.page import build, duration
 from mmr1.report.results import RoundScores, transition, vps_edges
@@ -391,3 +393,69 @@ def test_gpu_hours_count_every_gpu_that_a_job_saw(made: SyntheticResults) -> Non
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def series(run: str, values: list[float], starts: tuple[int, ...] = (0,), **more: int) -> results.Series:
+    return results.Series(run, 0, np.arange(len(values)), np.array(values), starts, **more)
+
+
+def test_a_curve_that_never_changes_is_said_in_words(made: SyntheticResults, report: Path) -> None:
+    assert constant([series("a", [0.0, 0.0]), series("b", [0.0])]) == 0
+    assert constant([series("a", [0.0, 0.0]), series("b", [1.0])]) is None
+    assert constant([]) is None
+    text = " ".join(Page(report.read_text()).text.split())
+    assert "0.97 at every step of every run: nothing to draw." in text
+    assert not (report.parent / "figures/tiny-metrics-reward_format.svg").exists()
+
+
+def test_up_to_five_runs_share_a_plot_and_more_have_panels() -> None:
+    runs = [f"run-{number}" for number in range(17)]
+    labels = {run: f"{run} <i>$\\alpha$" for run in runs}
+    drawn = {
+        number: curves([series(run, [0, 1, place]) for place, run in enumerate(runs[:number])], Palette(runs), labels,
+                       Look("Loss", "nats"), "run-0")
+        for number in (5, 6, 17)
+    }  # fmt: skip
+    assert [drawing.wide for drawing in drawn.values()] == [False, True, True]
+    for number, drawing in drawn.items():
+        texts = [
+            "".join(one.itertext()) for one in ElementTree.fromstring(drawing.svg).iter() if one.tag.endswith("text")
+        ]
+        assert [text for text in texts if text.startswith("run-")] == [labels[run] for run in runs[:number]]
+        assert "nats" in texts
+        assert "step" in texts
+    assert "(dashed: run-0 <i>$\\alpha$)" in unescape(drawn[17].svg)
+
+
+def test_rounds_begin_between_steps_and_their_lines_are_no_grid() -> None:
+    axes = axes_of([series("a", [0, 1, 2, 3], (0, 2))], Look("Loss"))
+    (line,) = (one for one in axes.lines if one.get_linestyle() != "-")
+    assert set(line.get_xdata()) == {1.5}
+    assert not any(grid.get_visible() for grid in axes.get_xgridlines())
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
+
+
+def test_validation_has_intervals_over_problems() -> None:
+    axes = axes_of([series("a", [0.5, 0.75], problems=40)], Look("Validation accuracy", percent=True, smooth=False))
+    (bars,) = axes.collections
+    (_, low), (_, high) = bars.get_segments()[1]
+    assert (low, high) == pytest.approx(wilson(30, 40))
+
+
+def test_what_holds_for_a_round_is_drawn_as_steps() -> None:
+    axes = axes_of([series("a", [1, 1, 2, 2])], Look("Effective sample size", smooth=False, stepped=True))
+    assert axes.lines[0].get_drawstyle() == "steps-post"
+
+
+def axes_of(shown: list[results.Series], look: Look) -> Axes:
+    return curves(shown, Palette(["a"]), {"a": "a"}, look).figure.axes[0]
+
+
+def test_each_size_of_model_has_its_cost(made: SyntheticResults) -> None:
+    records = read_records(made.root)
+    other = made.index.evaluations[0].model_copy(update={"model": "7b"})
+    index = made.index.model_copy(update={"evaluations": (*made.index.evaluations, other), "trainings": (), "sft": ()})
+    html, _ = build(index, records)
+    table = html[html.index('id="cost"') : html.index('id="provenance"')]
+    assert table.index("shared by all models") < table.index("prepare_data") < table.index("Tiny Qwen2.5-VL")
+    assert table.index("Tiny Qwen2.5-VL") < table.index("train_grpo")

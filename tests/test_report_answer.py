@@ -14,6 +14,7 @@ from mmr1.report.index import Index, Training
 from mmr1.report.page import build, points
 from mmr1.report.payoff import Payoff, payoff
 from mmr1.report.spending import rollouts
+from mmr1.report.steps import share_of_groups
 from synthetic_results import POOL, SyntheticResults
 from test_report import Page
 
@@ -102,6 +103,7 @@ def test_zero_variance_groups_stand_beside_their_interval(made: SyntheticResults
     assert grpo is not None
     assert vas.low < vas.mean < vas.high < grpo.low < grpo.mean
     assert vas.mean == pytest.approx(0.35, abs=0.02)
+    assert share_of_groups(32, 32).low == pytest.approx(0.89, abs=0.01)  # all of a few groups are not all of any
 
 
 @pytest.mark.parametrize(

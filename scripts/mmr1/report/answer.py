@@ -8,8 +8,9 @@ from mmr1.report import results
 from mmr1.report.accuracy import cluster_of, verdicts
 from mmr1.report.bootstrap import Difference, Paired, difference, paired
 from mmr1.report.index import Index, Training
+from mmr1.report.payoff import groups_by_origin
 from mmr1.report.spending import Rollouts, mean_rollouts, rollouts
-from mmr1.report.steps import Share, mean_over_steps
+from mmr1.report.steps import Share, mean_over_steps, share_of_groups
 
 FEW_SEEDS = 5  # fewer cannot tell how much seeds differ
 DEARER = 1.05  # this many times the rollouts are no longer the same
@@ -75,7 +76,7 @@ def answers(index: Index, model: str, passes: Mapping[str, int], group_sizes: Ma
                 training_rollouts=means[0],
                 pass_rollouts=means[1],
                 times=sum(mean_rollouts(mine)) / sum(mean_rollouts(other)) if mine and other else None,
-                zero_variance=mean_over_steps(results.series_of(of_run, "metrics", "zero_variance_share")),
+                zero_variance=_zero_variance(of_run),
             )
         )
     return found
@@ -117,6 +118,16 @@ def _paired(index: Index, model: str, pair: Sequence[str], benchmark: str, probl
             return None
         both.append({one.seed: verdicts(one.items, index.accuracy) for one in chosen if one.items is not None})
     return paired(both[0], both[1], cluster_of(benchmark, problems), benchmark)
+
+
+def _zero_variance(trainings: Sequence[Training]) -> Share | None:
+    """The share of groups whose verdicts are all equal; where a run does not count them, what it logged by step."""
+    groups = groups_by_origin(trainings)
+    if groups is None:
+        return mean_over_steps(results.series_of(trainings, "metrics", "zero_variance_share"))
+    varying, weighted, varying_uniform, uniform = groups.sum(axis=0).tolist()
+    number = weighted + uniform
+    return share_of_groups(number - varying - varying_uniform, number) if number else None
 
 
 def _spent(

@@ -350,9 +350,9 @@ def _answer_pictures(sources: Sources, model: str, answered: Sequence[Answered])
         drawn.append(Picture(f"{model}-accuracy-rollouts", drawing, title, note))
     series = [one for training in sources.trainings(model) for one in _by_rollouts(sources, training)]
     if series and figures.constant(series) is None:
-        look = Look(
-            "Validation accuracy by rollouts", "accuracy", True, False, xlabel="thousand rollouts, passes included"
-        )
+        unit, xlabel = figures.unit_of_rollouts([one.steps.max() for one in series])
+        series = [replace(one, steps=one.steps / unit) for one in series]
+        look = Look("Validation accuracy by rollouts", "accuracy", True, False, xlabel=xlabel)
         baseline = next((one.answer.baseline for one in answered if one.answer.baseline), None)
         drawing = figures.curves(series, sources.palette, sources.labels, look, baseline)
         drawn.append(Picture(f"{model}-validation-rollouts", drawing, look.title, "with 95% intervals over problems"))
@@ -360,13 +360,13 @@ def _answer_pictures(sources: Sources, model: str, answered: Sequence[Answered])
 
 
 def _by_rollouts(sources: Sources, training: Training) -> list[Series]:
-    """A training's validation accuracy by thousands of rollouts spent until then, in place of steps."""
+    """A training's validation accuracy by rollouts spent until then, in place of steps."""
     spent = sources.rollouts(training)
     found = results.series_of([training], "validation", "accuracy")
     if spent is None or not found:
         return []
     known = [step in spent.by_step for step in found[0].steps.tolist()]
-    steps = np.array([spent.by_step[step] / 1000 for step in found[0].steps[known].tolist()])
+    steps = np.array([spent.by_step[step] for step in found[0].steps[known].tolist()])
     return [replace(found[0], steps=steps, values=found[0].values[known], round_starts=())]
 
 

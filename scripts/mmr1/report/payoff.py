@@ -14,12 +14,12 @@ import numpy as np
 from mmr1.report import results
 from mmr1.report.index import Training
 from mmr1.report.spending import rollouts
-from mmr1.report.steps import Floats, Share, mean_over_steps, over_steps
+from mmr1.report.steps import Floats, Share, mean_over_steps, over_steps, share_of_groups
 
 
 @dataclass(frozen=True)
 class Payoff:
-    """One run that draws some problems by preference. Intervals are over its steps, all seeds together.
+    """One run that draws some problems by preference. Intervals are over its groups or steps, all seeds together.
 
     `borrowed` says that the share of varying groups among uniform draws is the baseline's, for want of own ones.
     `effective` is the effective sample size of the weights over the number of problems.
@@ -57,24 +57,20 @@ def payoff(
 
     `passes`, `group_sizes`: as `mmr1.report.cost` reads them of the records.
     """
-    mine = _groups(trainings)
+    mine = groups_by_origin(trainings)
     if mine is None or not mine[:, 1].sum():
         return None
     borrowed = not mine[:, 3].sum()
-    other = _groups(baseline) if borrowed else mine
+    other = groups_by_origin(baseline) if borrowed else mine
     if other is None or not other[:, 3].sum():
         return None
-    weighted = over_steps([mine], lambda sums: sums[0][..., 0] / sums[0][..., 1])
-    uniform = over_steps([other], lambda sums: sums[0][..., 2] / sums[0][..., 3])
     spent = [rollouts(one, passes, group_sizes) for one in trainings]
     known = [one for one in spent if one is not None]
-    if weighted is None or uniform is None:
-        return None
     return Payoff(
         run=trainings[0].run,
         seeds=len(trainings),
-        weighted=weighted,
-        uniform=uniform,
+        weighted=share_of_groups(*mine[:, :2].sum(axis=0)),
+        uniform=share_of_groups(*other[:, 2:].sum(axis=0)),
         borrowed=borrowed,
         weighted_share=float(mine[:, 1].sum() / (mine[:, 1].sum() + mine[:, 3].sum())),
         effective=mean_over_steps(results.series_of(trainings, "calibration", "effective_share")),
@@ -91,7 +87,7 @@ def _break_even(sums: list[Floats]) -> Floats:
     return weighted_share * (gain - 1)
 
 
-def _groups(trainings: Sequence[Training]) -> Floats | None:
+def groups_by_origin(trainings: Sequence[Training]) -> Floats | None:
     """Float64 [steps, 4] over all seeds: groups that were not drawn uniformly, varying and all, and the uniform alike.
 
     None where a run's files do not say.

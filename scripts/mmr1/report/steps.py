@@ -1,4 +1,4 @@
-"""Shares over the steps of a training, with 95% intervals from resampled steps."""
+"""Shares over the groups and steps of a training, with their 95% intervals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mmr1.benchmarks.intervals import wilson
 from mmr1.report.results import Series
 from mmr1.seeds import generator
 
@@ -16,11 +17,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Share:
-    """A number with its 95% interval over steps; all None where it is not defined."""
+    """A number with its 95% interval."""
 
     mean: float
     low: float
     high: float
+
+
+def share_of_groups(count: float, groups: float) -> Share:
+    """A share of so many groups with Wilson's interval, which is honest where all or none are counted."""
+    low, high = wilson(round(count), round(groups))
+    return Share(count / groups, low, high)
 
 
 def mean_over_steps(series: Sequence[Series]) -> Share | None:
