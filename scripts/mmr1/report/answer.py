@@ -121,13 +121,13 @@ def _paired(index: Index, model: str, pair: Sequence[str], benchmark: str, probl
 
 
 def _zero_variance(trainings: Sequence[Training]) -> Share | None:
-    """The share of groups whose verdicts are all equal; where a run does not count them, what it logged by step."""
+    """The share of groups whose rewards are all equal; its interval is over groups, or steps where none are counted."""
+    logged = mean_over_steps(results.series_of(trainings, "metrics", "zero_variance_share"))
     groups = groups_by_origin(trainings)
-    if groups is None:
-        return mean_over_steps(results.series_of(trainings, "metrics", "zero_variance_share"))
-    varying, weighted, varying_uniform, uniform = groups.sum(axis=0).tolist()
-    number = weighted + uniform
-    return share_of_groups(number - varying - varying_uniform, number) if number else None
+    if logged is None or groups is None:
+        return logged
+    number = float(groups[:, [1, 3]].sum())
+    return share_of_groups(logged.mean * number, number)
 
 
 def _spent(

@@ -275,7 +275,7 @@ def two_halves(
     weighted: Sequence[Series], uniform: Sequence[Series], palette: Palette, labels: Mapping[str, str]
 ) -> Drawing:
     """A share by step in the weighted (solid) and in the uniform part (dotted) of the batch, a panel per run."""
-    runs = list(dict.fromkeys(one.run for one in (*weighted, *uniform)))
+    runs = sorted({one.run for one in (*weighted, *uniform)}, key=lambda run: palette.places[run])
     columns = min(COLUMNS, len(runs))
     rows = -(-len(runs) // columns)
     size = SINGLE if len(runs) == 1 else (2.3 * max(2, columns), 1.55 * rows + 0.75)
@@ -292,8 +292,9 @@ def two_halves(
             _finish(axes, "", "", percent=True)
         _hide(grid, len(runs))
         figure.suptitle("Zero-variance groups by draw", x=0.01, ha="left", fontsize=10, fontweight="bold", color=INK)
-        figure.supxlabel("step", fontsize=8, color=MUTED)
-        _legend(figure, grid.flat[0])
+        for axes in grid.flat[max(0, len(runs) - columns) : len(runs)]:
+            axes.set_xlabel("step")
+        _legend(figure, max(grid.flat[: len(runs)], key=lambda axes: len(axes.lines)))
         return _drawing(figure)
 
 

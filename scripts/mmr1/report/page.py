@@ -52,7 +52,10 @@ CURVES = (
     ),
     Curve("metrics", "gradient_norm", Look("Gradient norm", "norm"), "before clipping"),
     Curve(
-        "metrics", "zero_variance_share", Look("Zero-variance groups", "of groups", percent=True), "they teach nothing"
+        "metrics",
+        "zero_variance_share",
+        Look("Zero-variance groups", "of groups", percent=True),
+        "whose rewards are all equal: they teach nothing",
     ),
     Curve(
         "metrics", "clip_fraction", Look("Clip fraction", "of tokens", percent=True), "tokens whose ratio was clipped"

@@ -1,9 +1,9 @@
 """Do the scores pay? What VPS passes cost beside what they buy: groups whose verdicts vary.
 
 A group whose rewards are all equal has no advantage and teaches nothing. With q and q_w the shares of varying groups
-among uniform and weighted draws and λ the weighted share of the batch, a step has 1 + λ(q_w/q - 1) times the varying
-groups of a uniform step, for 1 + c times its rollouts, c the rollouts of passes per rollout of training. At equal
-rollouts the scores pay only if c is below the break-even c* = λ(q_w/q - 1).
+(verdicts not all equal) among uniform and weighted draws and λ the weighted share of the batch, a step has
+1 + λ(q_w/q - 1) times the varying groups of a uniform step, for 1 + c times its rollouts, c the rollouts of passes per
+rollout of training. At equal rollouts the scores pay only if c is below the break-even c* = λ(q_w/q - 1).
 """
 
 from collections.abc import Mapping, Sequence
