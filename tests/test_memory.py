@@ -207,6 +207,16 @@ def test_fine_tuning_seven_billion_weights_on_eight_ranks() -> None:
     assert plain.training["activations of images"] > 0
 
 
+def test_a_division_that_leaves_sizes_to_deepspeed_has_its_defaults() -> None:
+    automatic = {"zero_optimization": {"stage": 3, "reduce_bucket_size": "auto", "offload_optimizer": None}}
+    plain = {"zero_optimization": {"stage": 3}}
+    first, second = (sft_memory.estimate(shape("7b"), SFTSettings(), one, ranks=8) for one in (automatic, plain))
+    assert first == second
+    assert first.training["gradients being reduced"] == 2 * 5 * 10**8
+    alone = sft_memory.estimate(shape("7b"), SFTSettings(), {}, ranks=1)
+    assert alone.held["policy weights"] == 2 * shape("7b").total
+
+
 def test_logits_that_are_not_chunked_have_twelve_bytes_each_at_their_peak() -> None:
     """bf16 as the head makes them, float32 for the loss, and a gradient of each: what transformers' loss leaves."""
     tokens, vocabulary = 64, 1000

@@ -41,7 +41,7 @@ class Given:
     @property
     def zero(self) -> dict[str, Any]:
         """How memory is divided; empty without DeepSpeed."""
-        return {} if self.deepspeed is None else self.deepspeed["zero_optimization"]
+        return (self.deepspeed or {}).get("zero_optimization") or {}
 
     @property
     def stage(self) -> int:
@@ -87,15 +87,15 @@ def divided(shape: Shape, given: Given, trained: int, models: int, on_gpu: bool)
     """
     weights, width, zero, stage = shape.total, given.width, given.zero, given.stage
     kept = weights / given.ranks if stage == 3 else weights
-    live = min(weights, int(zero.get("stage3_max_live_parameters", 1e9))) if stage == 3 else 0
+    live = min(weights, _number(zero, "stage3_max_live_parameters", 10**9)) if stage == 3 else 0
     if stage:
         share = trained / given.ranks
         optimizer, gradients = (MASTER_BYTES + MOMENT_BYTES) * share, FP32_BYTES * share
-        reduced = width * min(trained, int(zero.get("reduce_bucket_size", 5e8)))
+        reduced = width * min(trained, _number(zero, "reduce_bucket_size", 5 * 10**8))
     else:  # torch's AdamW in the weights' precision; DistributedDataParallel has each gradient once more
         optimizer, gradients, reduced = 2 * width * trained, width * trained, width * trained * (given.ranks > 1)
     host = {"optimizer state": optimizer, "gradients": gradients}
-    offloaded = zero.get("offload_optimizer", {}).get("device", "none") != "none"
+    offloaded = (zero.get("offload_optimizer") or {}).get("device", "none") != "none"
     copies = zero.get("zero_hpz_partition_size", 1)
     held = {
         "policy weights": width * kept,
@@ -221,6 +221,12 @@ def whole(parts: dict[str, float]) -> Parts:
 def gibibytes(size: float) -> str:
     """Bytes as text."""
     return f"{size / 2**30:.1f} GiB"
+
+
+def _number(zero: dict[str, Any], name: str, default: int) -> int:
+    """A size of the configuration; DeepSpeed's default where it has none, or "auto"."""
+    value = zero.get(name, "auto")
+    return default if value == "auto" else int(value)
 
 
 def _alternatives(given: Given, changes: Iterable[Change]) -> Iterator[tuple[str, Given]]:
