@@ -119,6 +119,10 @@ def test_a_killed_rank_ends_the_other_and_both_run_again_give_the_same_bits(
         codes = run_ranks(server, setup.folder, killed, commands, kills)
         assert codes == [-signal.SIGKILL if rank in kills else 1 for rank in (0, 1)], phase
         assert max(states.glob("[0-9]*")).name == f"{done:06d}", phase
+    said = [setup.log(f"{killed}-{rank}").read_text() for rank in (0, 1)]
+    survived = sum(0 not in kills for kills in RANK_KILLS.values())
+    assert [text.count("another rank has ended") for text in said] == [survived, 0]  # the first rank speaks
+    assert "Traceback" not in "".join(said)
     (left,) = states.glob(f".{done + 1:06d}.*")
     assert [path.name for path in left.rglob("*optim_states.pt")] == ["zero_pp_rank_0_mp_rank_00_optim_states.pt"]
     assert run_ranks(server, setup.folder, killed, commands) == [0, 0]
