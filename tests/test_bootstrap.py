@@ -72,7 +72,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(
     random = np.random.default_rng(7)
     truth = np.mean([simulated(random, 200, 2000, of_seeds).values.mean() for _ in range(10)])
     held = []
-    for _ in range(200):
+    for _ in range(600):
         found = difference({"made": simulated(random, seeds, 120, of_seeds)})
         held.append(found.low <= truth <= found.high)
     assert least <= np.mean(held) <= 0.985

@@ -26,7 +26,7 @@ from mmr1.plumbing.errors import UserError
 from mmr1.seeds import generator
 
 RESAMPLES = 10_000
-CHUNK = 500  # resamples at once: memory is CHUNK × problems counts
+CHUNK = 500  # resamples at once: memory is CHUNK × kinds of problems
 
 Floats = NDArray[np.float64]
 Verdicts = Sequence[tuple[str, bool]]  # an item's id, and whether a response to it was right
@@ -126,16 +126,18 @@ def difference(benchmarks: Mapping[str, Paired]) -> Difference:
 
 
 def _over_problems(name: str, table: Paired) -> Floats:
-    """Float64 [RESAMPLES]: the mean difference over all seeds and resampled problems."""
+    """Float64 [RESAMPLES]: the mean difference over all seeds and resampled problems.
+
+    Problems of equal difference and number of items are drawn as one kind: how many of each kind is multinomial.
+    """
     size = table.items.mean()
     items = np.append(table.items, [size, size])
     values = np.append(table.values.mean(axis=0), [1.0, -1.0])
     problems, random = len(items), generator(0, "paired bootstrap", name, len(items))
-    sums = np.column_stack([values * items, items])
+    kinds, counts = np.unique(np.column_stack([values * items, items]), axis=0, return_counts=True)
     means = np.empty(RESAMPLES)
     for start in range(0, RESAMPLES, CHUNK):
-        drawn = random.integers(problems, size=(CHUNK, problems))
-        totals = sums[drawn].sum(axis=1)
+        totals = random.multinomial(problems, counts / problems, size=CHUNK) @ kinds
         means[start : start + CHUNK] = totals[:, 0] / totals[:, 1]
     return means
 
