@@ -78,6 +78,17 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(
     assert least <= np.mean(held) <= 0.985
 
 
+def test_where_only_chance_differs_the_interval_is_at_most_half_as_long_again() -> None:
+    """Its variance counts chance twice: √2 times the length, on average over what was drawn."""
+    random = np.random.default_rng(3)
+    lengths = []
+    for _ in range(20):
+        values = random.choice([-1.0, 0.0, 1.0], size=(8, 400))
+        found = difference({"made": Paired(tuple(range(8)), values, np.ones(400))})
+        lengths.append((found.high - found.low) / (2 * 1.96 * np.sqrt(2 / 3 / values.size)))
+    assert np.mean(lengths) == pytest.approx(np.sqrt(2), abs=0.1)
+
+
 def test_the_spread_of_seeds_widens_the_interval() -> None:
     """Ten points up under one seed, ten down under the other: one seed alone would be sure of either."""
     up, down = verdicts((FIRST, 20), (BOTH, 180)), verdicts((SECOND, 20), (BOTH, 180))

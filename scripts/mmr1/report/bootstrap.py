@@ -8,7 +8,8 @@ single seed leaves the problems alone, and then nothing is said about seeds.
 The interval is a little long rather than short: chance that belongs to one answer counts in both parts. (Drawing rows
 and columns of the table at once, the pigeonhole bootstrap of Owen 2007, counts it three times.) Where seeds deviate by
 six points, 120 problems and eight seeds hold the truth at least 92% of the time, four seeds at least 89%
-(tests/test_bootstrap.py): a few seeds cannot tell how much seeds differ.
+(tests/test_bootstrap.py): a few seeds cannot tell how much seeds differ. Where neither seeds nor problems
+deviate but by chance, the interval is √2 times as long as it need be, and no more.
 
 Two corrections are for short samples. Seeds' deviations are stretched by √(S/(S-1)), without which the variance over
 S seeds comes out S/(S-1) times too small (Rao and Wu 1988). Each benchmark has two more problems, one that only the
