@@ -22,9 +22,11 @@ include: "workflow/rules/contents.smk"
 include: "workflow/rules/calls.smk"
 # The rules, a file a stage.
 include: "workflow/rules/data.smk"
+include: "workflow/rules/card.smk"
 include: "workflow/rules/sft.smk"
 include: "workflow/rules/vas.smk"
 include: "workflow/rules/grpo.smk"
+include: "workflow/rules/curate.smk"
 include: "workflow/rules/eval.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/provenance.smk"
@@ -48,6 +50,12 @@ rule downloads:
 rule train:
     input:
         last_checkpoints,
+    localrule: True
+
+
+rule curate:
+    input:
+        curated,
     localrule: True
 
 

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from mmr1.benchmarks.settings import Endpoint, Evaluation
-from mmr1.data.settings import Data, Preparation, Prompts, made_benchmarks
+from mmr1.data.settings import Curation, Data, Preparation, Prompts, made_benchmarks
 from mmr1.data.sources import TABLES
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.models.settings import FOLDER, HUB, Base, ColdStart, Family, HubModel, LocalBase, family_key
@@ -204,6 +204,7 @@ class Recipe(Stages):
         "for one of them. Such a run has results of its own",
     )
     data: Data | None = None
+    curation: Curation = Field(Curation(), description="of the target `curate`; nothing else reads it")
     models: dict[Name, Model] = Field(min_length=1)
     runs: dict[Name, Run] = Field(min_length=1)
 

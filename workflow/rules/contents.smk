@@ -58,6 +58,7 @@ def report_contents():
             for model in RECIPE.sft_models()
         ],
         "tables": [f"{R}/tables/{table}.html" for table in TABLES],
+        "data": CARD,
     }
 
 
@@ -70,17 +71,22 @@ def report_files(wildcards):
     """Every file that the report is made from."""
     contents = report_contents()
     rounds = [one for training in contents["trainings"] for one in training["rounds"]]
-    return contents["tables"] + [
-        path
-        for one in [
-            contents["benchmarks"],
-            *contents["evaluations"],
-            *contents["sft"],
-            *rounds,
+    cards = [contents["data"]] if contents["data"] else []
+    return (
+        cards
+        + contents["tables"]
+        + [
+            path
+            for one in [
+                contents["benchmarks"],
+                *contents["evaluations"],
+                *contents["sft"],
+                *rounds,
+            ]
+            for path in one.values()
+            if isinstance(path, str) and path.startswith(f"{R}/")
         ]
-        for path in one.values()
-        if isinstance(path, str) and path.startswith(f"{R}/")
-    ]
+    )
 
 
 FORMATS = {"markdown": "md", "csv": "csv", "latex": "tex", "html": "html"}

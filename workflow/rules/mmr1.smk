@@ -25,7 +25,7 @@ rule prepare_mmr1:
         benchmark=f"{R}/data/benchmarks/{MMR1.settings.validation}.parquet",
         prompt=prompt_file("training"),
     output:
-        problems=f"{R}/data/problems.parquet",
+        problems=made_table("problems"),
         validation=f"{R}/data/validation.parquet",
         rejects=f"{R}/data/problems_rejects.parquet",
         record=run_record("prepare_mmr1", "data"),
@@ -47,7 +47,7 @@ rule prepare_mmr1_sft:
     input:
         **folder_input("sft", f"{R}/data/hub/sft"),
     output:
-        sft=f"{R}/data/sft.parquet",
+        sft=made_table("sft"),
         validation=f"{R}/data/sft_validation.parquet",
         rejects=f"{R}/data/sft_rejects.parquet",
         record=run_record("prepare_mmr1_sft", "data"),

@@ -1,5 +1,6 @@
 # What each program reads of a recipe. No rule here.
 from mmr1.benchmarks.settings import Verifying
+from mmr1.data.settings import CardSettings, CurationSettings, SearchSettings
 from mmr1.grpo.settings import TrainerSettings
 from mmr1.rollout.settings import AskSettings, GenerateSettings
 from mmr1.sft.settings import SFTTrainerSettings
@@ -126,6 +127,24 @@ def sft_settings(sections):
 
 # What each program reads of a recipe's sections, as the model that it declares.
 SETTINGS = {
+    "describe_data": lambda sections: taken(
+        CardSettings,
+        RECIPE.grpo,
+        source=RECIPE.data.source,
+        near_duplicates=RECIPE.data.near_duplicates,
+        prompt_position=RECIPE.prompts.position,
+    ),
+    "curate": lambda sections: taken(CurationSettings, RECIPE.curation),
+    "curate_responses": lambda sections: sampler_settings(
+        sections,
+        max_tokens=sections.rollout.max_tokens,
+        n=RECIPE.curation.samples,
+        temperature=RECIPE.curation.temperature,
+        top_p=RECIPE.curation.top_p,
+    ),
+    "find_duplicates": lambda sections: SearchSettings(
+        machine={"workers": RECIPE.stage_resources("data").threads}
+    ),
     "prepare_data": lambda sections: RECIPE.preparation(),
     "score_vps": score_settings,
     "draw_schedule": draw_settings,

@@ -79,11 +79,32 @@ MADE_BENCHMARKS = made_benchmarks()
 HUB_BENCHMARKS = sorted({*RECIPE.benchmarks()} - {*MADE_BENCHMARKS})
 
 
+# What is trained on, and compared with the benchmarks.
+TRAINING_TABLES = [
+    name
+    for name in ("problems", "sft")
+    if RECIPE.data is not None
+    and name in RECIPE.data.rows()
+    and name in RECIPE.tables()
+]
+DROPS_DUPLICATES = RECIPE.data is not None and RECIPE.data.near_duplicates == "drop"
+
+
+# What is said of the data, where there are any to train on.
+CARD = f"{R}/data/card.json" if TRAINING_TABLES else None
+
+
+def made_table(name):
+    """Where a source writes a table: beside what is trained on, if near-duplicates are dropped from it."""
+    whole = "whole/" if DROPS_DUPLICATES and name in TRAINING_TABLES else ""
+    return f"{R}/data/{whole}{name}.parquet"
+
+
 def source_tables():
     """The tables that the recipe's source of data makes, with their paths; `test` is a benchmark's problems."""
     if RECIPE.data is None:
         return {}
-    tables = {name: f"{R}/data/{name}.parquet" for name in RECIPE.data.rows()}
+    tables = {name: made_table(name) for name in RECIPE.data.rows()}
     if "test" in tables:
         name = RECIPE.data.source.module.BENCHMARK
         tables["test"] = f"{R}/data/benchmarks/{name}.parquet"
@@ -100,6 +121,11 @@ def benchmark_problems(name):
     """The problems of a benchmark, asked as the recipe says; those that a source makes know one way only."""
     official = RECIPE.evaluation.official_prompt and name not in MADE_BENCHMARKS
     return f"{R}/data/{'official' if official else 'benchmarks'}/{name}.parquet"
+
+
+def bare(name):
+    """The bare questions of a benchmark, with which training data are compared, if any are."""
+    return [f"{R}/data/benchmarks/{name}.parquet"] if TRAINING_TABLES else []
 
 
 def hub_model(name):
@@ -134,8 +160,9 @@ def downloads(wildcards):
         + [f"{R}/{place}" for place in HUB_MODELS]
         + [f"{R}/data/benchmarks/{name}.parquet" for name in asked]
         + [
-            benchmark_problems(name)
+            path
             for name in RECIPE.evaluation.benchmarks
             if name not in MADE_BENCHMARKS
+            for path in dict.fromkeys([benchmark_problems(name), *bare(name)])
         ]
     )

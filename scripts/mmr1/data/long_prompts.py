@@ -25,7 +25,7 @@ def fitting(problem: Problem, encoder: PromptEncoder, limit: int, rule: LongProm
 
     Raises LeftOut where that leaves it out, and BrokenRow where it refuses it.
     """
-    length = text_tokens(problem, encoder) + sum(tokens(encoder, map(shown_size, problem.images)))
+    length = prompt_tokens(problem, encoder)
     if length <= limit:
         return problem
     if rule == "shrink" and (smaller := shrunk(problem, encoder, limit)) is not None:
@@ -53,6 +53,11 @@ def shrunk(problem: Problem, encoder: PromptEncoder, limit: int) -> Problem | No
     data = tuple(png(image, size) for image, size in zip(images, scaled, strict=True))
     note = {"from": [list(size) for size in sizes], "to": [list(size) for size in scaled]}
     return replace(problem, images=data, metadata=problem.metadata | {"shrunk": note})
+
+
+def prompt_tokens(problem: Problem, encoder: PromptEncoder) -> int:
+    """The length of a problem's prompt in tokens, as the trainer counts it."""
+    return text_tokens(problem, encoder) + sum(tokens(encoder, map(shown_size, problem.images)))
 
 
 def text_tokens(problem: Problem, encoder: PromptEncoder) -> int:

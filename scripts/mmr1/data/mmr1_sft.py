@@ -134,9 +134,15 @@ def conversation(number: int, item: Item, keys: Sequence[str], images: ImageStor
         question=marked(question, len(data)),
         images=data,
         answer=boxed or response.strip().splitlines()[-1],
-        metadata={"boxed": bool(boxed)},
+        metadata={"boxed": bool(boxed)} | _source(item),
     )
     return whole(problem, response), response
+
+
+def _source(item: dict[str, Any]) -> dict[str, str]:
+    """Where an item says that it comes from, if it does."""
+    said = (item.get(key) for key in ("source", "dataset"))
+    return next(({"source": one} for one in said if isinstance(one, str) and one.strip()), {})
 
 
 def conversation_id(number: int) -> str:

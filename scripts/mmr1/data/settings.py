@@ -1,14 +1,14 @@
 """Settings of data: where problems and conversations come from, and what the model is shown with them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from mmr1 import plugins
-from mmr1.plumbing.fields import PromptPosition
-from mmr1.plumbing.settings import Section, as_before
+from mmr1.plumbing.fields import PromptPosition, Share
+from mmr1.plumbing.settings import Machine, Section, as_before
 
 SOURCES = "data/sources"
 PAPER_DATA = "mmr1"  # the paper's data sets, whose keys may stand without its name
@@ -19,6 +19,11 @@ class Data(Section):
 
     source: plugins.choice(SOURCES)  # type: ignore[valid-type]
     limit: int | None = as_before(None, ge=1, description="only the first rows of each table, for a first look")
+    near_duplicates: Literal["keep", "drop"] = as_before(
+        "keep",
+        description="training rows whose question and images are those of a benchmark of the recipe: all are listed, "
+        "and may be dropped",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -68,6 +73,57 @@ class Preparation(Data):
     def limits(self) -> dict[str, int | None]:
         """How many rows each table has at most."""
         return {name: self.test_limit if name == "test" else self.limit for name in self.rows()}
+
+
+class SearchMachine(Machine):
+    """How fast tables are searched: this changes nothing that is found."""
+
+    workers: int | None = Field(None, ge=1, description="processes that compare; by default one per core")
+
+
+class SearchSettings(Section):
+    """What `find_duplicates.py` reads."""
+
+    machine: SearchMachine = SearchMachine()
+
+
+Difficulty = Literal["easy", "medium", "hard"]
+
+
+class CurationSettings(Section):
+    """What `curate.py` reads: how a pool is divided by its problems' pass rates. Defaults are the paper's (§5)."""
+
+    easy: Share = Field(0.8, description="the least pass rate of an easy problem")
+    hard: Share = Field(0.2, description="the largest pass rate of a hard one")
+    chains: int = Field(1, ge=1, description="right responses of a medium or hard problem that are kept for SFT")
+    rl_difficulties: list[Difficulty] = Field(["hard"], min_length=1, description="which problems the RL set has")
+    rl_problems: int | None = Field(
+        None, ge=1, description="size of the RL set; by default each type has as many as the rarest one"
+    )
+    type_key: str = Field("type", description="the key of a problem's metadata that names its type (13 in App. B)")
+
+    @model_validator(mode="after")
+    def _there_is_a_middle(self) -> "CurationSettings":
+        if self.hard >= self.easy:
+            raise ValueError(f"hard, easy: expected hard below easy, found {self.hard:g} and {self.easy:g}")
+        return self
+
+
+class Curation(CurationSettings):
+    """The target `curate`: which model answers the pool, and how often."""
+
+    checkpoint: Literal["base", "sft"] = Field("base", description="of each model: its base, or where RL starts")
+    samples: int = Field(8, ge=1, description="responses to each problem")
+    temperature: float = Field(0.6, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+
+
+class CardSettings(Data):
+    """What `describe_data.py` reads."""
+
+    prompt_position: PromptPosition = "system"
+    min_pixels: int | None = Field(None, ge=1, description="an image's least area; the model's by default")
+    max_pixels: int | None = Field(None, ge=1, description="an image's largest area; the model's by default")
 
 
 def made_benchmarks() -> dict[str, str]:

@@ -69,7 +69,7 @@ class Index(_Strict):
     """Everything that one report shows, in the order in which it shows it. Paths are seen from the working folder.
 
     Models and runs come in order of first mention; one without a label goes by its name. `benchmarks` maps a name to
-    its problems; `tables` are HTML fragments; `results` is the folder that holds `records/`.
+    its problems; `tables` are HTML fragments; `data` is the data card; `results` is the folder that holds `records/`.
     """
 
     recipe: str
@@ -82,6 +82,7 @@ class Index(_Strict):
     trainings: tuple[Training, ...] = ()
     sft: tuple[Sft, ...] = ()
     tables: tuple[Path, ...] = ()
+    data: Path | None = None
     accuracy: str = "reader"  # which of the scores in scores.json the report shows
 
     def files(self) -> list[Path]:

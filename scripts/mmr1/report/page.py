@@ -15,7 +15,7 @@ from markupsafe import Markup
 from mmr1 import plugins
 from mmr1.plumbing.makers import Changed
 from mmr1.provenance.ledger import Record
-from mmr1.report import cost, figures, results
+from mmr1.report import cost, data, figures, results
 from mmr1.report.accuracy import mean_of
 from mmr1.report.answer import Answer, answers, compared
 from mmr1.report.bootstrap import Difference
@@ -215,6 +215,7 @@ def build(index: Index, records: Sequence[Record], changed: Sequence[Changed] = 
         benchmarks=[index.label(name) for name in index.benchmarks],
         comparisons=sum(one.answer.difference is not None for section in sections for one in section.answered),
         tables=[_fragment(path) for path in index.tables],
+        data=data.section(index.data),
         changed=_changed(records, changed),
         sizes=_sizes(index, records),
         total=cost.total(stages),

@@ -10,6 +10,7 @@
 and where it applies
 
 - `inputs(settings)`: files that it reads, by the key that names them;
+- `LICENCE`: under which licence it may be used; `OVERLAP`: what is known of its overlap with benchmarks;
 - `BENCHMARK`: the benchmark whose problems its table `test` holds;
 - `benchmarks(settings)`: benchmarks whose problems it needs, as for validation;
 - `downloads(settings)`: data sets of the hub, by name, each with the patterns of its files and the table that it is

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TITLE = "Digits"
 BENCHMARK = "digits"
+LICENCE = "CC BY 4.0 (UCI Machine Learning Repository, Optical Recognition of Handwritten Digits)."
 EXAMPLE = """
 data:
   digits: {problems: 2048, sft: 5760, sft_validation: 256, validation: 256, test: 512}

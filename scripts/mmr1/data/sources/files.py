@@ -15,6 +15,7 @@ from mmr1.plumbing.settings import Section
 
 TITLE = "Own files"
 BENCHMARK = "own"
+LICENCE = "yours to say."
 EXAMPLE = """
 data:
   files: {problems: mine/problems.jsonl, sft: mine/sft.jsonl, validation: mine/held_out.jsonl, test: mine/test.jsonl}

@@ -13,6 +13,11 @@ from mmr1.plumbing.fields import Commit, PromptPosition, Repository
 from mmr1.plumbing.settings import Machine, Section, as_before
 
 TITLE = "MMR1"
+LICENCE = "that of each data set's card on the hub; the released code is under Apache-2.0."
+OVERLAP = (
+    "What the paper says itself (§5, Table 1): the sources of its cold start include MathVision and ChartQA. Its "
+    "released validation set is MathVista's."
+)
 EXAMPLE = """
 data:
   mmr1:
