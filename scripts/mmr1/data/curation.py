@@ -56,7 +56,7 @@ def chains(problem: Judged, settings: CurationSettings) -> tuple[int, ...]:
 def balanced(problems: Sequence[Judged], settings: CurationSettings, seed: int) -> set[str]:
     """The ids of the RL set: as many of each type, drawn by the seed from problems of the difficulties asked for.
 
-    What a type has too few of is drawn from the others, evenly. Without a size (`rl_problems`), each type has as many as
+    What a type has too few of is drawn from the others, evenly. Without a size, each type has as many as
     the rarest one. Problems without a type count as one type where none has any, and are left out otherwise.
     """
     fitting = [one for one in problems if difficulty(one.pass_rate, settings) in settings.rl_difficulties]
