@@ -159,7 +159,7 @@ CASES: list[tuple[str, Callable[[Checkout], Callable[[], None]], set[str]]] = [
     ),
     ("a DeepSpeed file that the recipe does not name", config("deepspeed/zero3.json", "true", "false"), set()),
     ("the DeepSpeed file of RL", config("deepspeed/zero2.json", "true", "false"), TRAINING),
-    ("a prompt's text", config("prompts/digits.txt", "", "Look. "), ALL_TRAINING),
+    ("a prompt's text", config("prompts/digits.txt", "", "Look. "), ALL_TRAINING | {"describe_data"}),
     ("a word of the trainer's command", rule("grpo.smk", "--model {", "--new --model {"), TRAINING),
     (
         "a changed default of RL",
@@ -181,7 +181,11 @@ CASES: list[tuple[str, Callable[[Checkout], Callable[[], None]], set[str]]] = [
     ("another seed", recipe("seeds: [0]", "seeds: [0, 1]"), TRAINING | {"generate_initial"}),
     ("λ of one run", recipe("  vas: {}", "  vas: {vas: {mix: 0.75}}"), TRAINING),
     ("how checkpoints are evaluated", recipe("evaluation: {", "evaluation: {top_p: 0.9, "), EVALUATION),
-    ("the pool of problems has other content", rewrite(BIG), TRAINING | {"generate_initial"}),
+    (
+        "the pool of problems has other content",
+        rewrite(BIG),
+        TRAINING | {"generate_initial", "find_duplicates", "describe_data"},
+    ),
     ("the SFT checkpoint was made again, and differs", rewrite(f"{SFT}.sha256"), TRAINING | {"generate_initial"}),
 ]
 
