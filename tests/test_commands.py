@@ -37,6 +37,8 @@ NOT_RUN = {
     r"python scripts/prepare_benchmark\.py --benchmark mathvista --out .*": "a download: tests/test_benchmarks_hub.py",
     r"grep -ho 'SLURM run ID.*|scancel .*|scontrol .*|squeue .*": "SLURM's: tests/slurm call them on a real one",
 }
+# A disk that is not here, and what stands for it.
+BIG_DISK = "/big/disk"
 # As dry runs: what other recipes and profiles would compute, or fetch, or submit.
 DRY = re.compile(
     r"snakemake (?=.*(--profile (slurm|workflow/profiles/gpu)|--configfile|--config) )(?!.*(-n|--unlock)).*"
@@ -63,7 +65,7 @@ def scripts() -> list[tuple[Shown, list[str]]]:
     found = []
     for one in SHOWN:
         again = {command for command in script(one) if command in seen and "=" not in command.split()[0]}
-        kept = [command for command in script(one) if command not in again]
+        kept = [command for command in dict.fromkeys(script(one)) if command not in again]
         seen.update(kept)
         if any("PATH=" not in command for command in kept):
             found.append((one, kept))
@@ -143,7 +145,8 @@ def write_evaluation(folder: Path) -> None:
 
 @pytest.mark.parametrize(("one", "lines"), scripts(), ids=lambda value: str(value) if isinstance(value, Shown) else "")
 def test_a_command_of_a_page_runs_as_it_stands_there(one: Shown, lines: list[str], checkout: Path) -> None:
-    text = "\n".join(lines)
+    (checkout.parent / "disk").mkdir(exist_ok=True)
+    text = "\n".join(lines).replace(BIG_DISK, str(checkout.parent / "disk"))
     done = called(checkout, "bash", "-euo", "pipefail", "-c", text)
     assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
@@ -179,9 +182,11 @@ def test_nothing_is_due_because_of_what_may_go(checkout: Path) -> None:
 
 
 def test_results_on_another_disk_go_on_as_they_were(checkout: Path, tmp_path: Path) -> None:
+    was = (checkout / "results/digits").resolve()  # a page may have moved it before
     moved = called(checkout, "make", "move", f"TO={tmp_path}")
     assert moved.stdout == f"results/digits: now a link to {tmp_path}/digits\n", moved.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+    assert not was.exists()
     assert "Nothing to be done" in due(checkout)
     one = "results/digits/tables/accuracy.md"
     again = called(checkout, "snakemake", "--profile", "workflow/profiles/local", "--forcerun", one, "--", one)
