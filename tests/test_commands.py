@@ -41,7 +41,8 @@ NOT_RUN = {
 BIG_DISK = "/big/disk"
 # As dry runs: what other recipes and profiles would compute, or fetch, or submit.
 DRY = re.compile(
-    r"snakemake (?=.*(--profile (slurm|workflow/profiles/gpu)|--configfile|--config|-- curate)( |$))(?!.*(-n|--unlock)).*"
+    r"snakemake (?=.*(--profile (slurm|workflow/profiles/gpu)|--configfile|--config|-- curate)( |$))"
+    r"(?!.*(-n|--unlock)).*"
 )
 MINE = "config/mine.yaml"  # the copy that the README tells to make
 
