@@ -35,10 +35,8 @@ def main() -> None:
 
 def adopt(workflow: Any) -> None:
     """Compare every job of the workflow with its record, and write down in `.snakemake` what was found."""
-    workflow.execution_settings, workflow.remote_execution_settings = ExecutionSettings(), RemoteExecutionSettings()
-    workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=False)
-    workflow._build_dag()
-    jobs = [job for level in workflow.dag.toposorted() for job in level if hasattr(job.output, "record")]
+    build(workflow)
+    jobs = recorded_jobs(workflow)
     plans = {job: planned(job) for job in jobs}
     made = made_files(Path(plan.record) for plan in plans.values() if Path(plan.record).is_file())
     reasons = {job: disagreement(plan, made) for job, plan in plans.items()}
@@ -58,11 +56,38 @@ def adopt(workflow: Any) -> None:
     say(reasons)
 
 
+def plan_all(words: list[str]) -> list[Planned]:
+    """Every job of the workflow that leaves a record, as Snakemake, called with these words, would start it now."""
+    plans: list[Planned] = []
+
+    def keep(workflow: Any) -> None:
+        build(workflow)
+        plans.extend(planned(job) for job in recorded_jobs(workflow))
+
+    DAGApi.execute_workflow = lambda self, **_: keep(self.workflow_api._workflow)
+    snakemakes_parser, args = cli.parse_args(["--dry-run", "--quiet=all", *words])
+    if not cli.args_to_api(args, snakemakes_parser):
+        sys.exit(1)
+    return plans
+
+
+def build(workflow: Any) -> None:
+    """Have a workflow build its graph."""
+    workflow.execution_settings, workflow.remote_execution_settings = ExecutionSettings(), RemoteExecutionSettings()
+    workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
+    workflow._build_dag()
+
+
+def recorded_jobs(workflow: Any) -> list[Any]:
+    """The jobs of a built graph that leave a record, in an order in which none stands before what it waits for."""
+    return [job for level in workflow.dag.toposorted() for job in level if hasattr(job.output, "record")]
+
+
 def planned(job: Any) -> Planned:
     """A job of Snakemake's as it would be started, in words that a record can be compared with."""
     # Values that only fit a machine come from resources; the log is the shell's.
     machine = re.findall(r"(--[\w-]+) \{resources\.", job.rule.shellcmd)
-    ignored = (*machine, "--settings", "--record", "--attempt")
+    ignored = (*machine, "--settings", "--record", "--attempt", "--temporary")
     command = job.format_wildcards(job.rule.shellcmd.rpartition(" > ")[0])
     words = shlex.split(re.sub(r"\$\{SLURM_JOB_ID:\+[^}]*\}", "", command).partition(".py ")[2])
     settings = getattr(job.params, "settings", None)

@@ -5,6 +5,7 @@ environment. Passwords come from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PA
 """
 
 import argparse
+import os
 from pathlib import Path
 
 from mmr1.plumbing.errors import run
@@ -12,6 +13,9 @@ from mmr1.plumbing.files import write_json
 from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.plumbing.secrets import check_url
 from mmr1.provenance.tracking.export import export, exportable
+
+# "anew" deletes what MLflow shows of these results first: after somebody changed it there.
+VARIABLE = "MMR1_MLFLOW"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -30,7 +34,7 @@ def main() -> None:
     check_url("--tracking-uri", tracking_uri, "$MLFLOW_TRACKING_USERNAME and $MLFLOW_TRACKING_PASSWORD, or _TOKEN")
     records = [record.path for record in exportable(args.results)]
     with job(args, inputs={"records": records}, outputs={"out": args.out}, unrepeated=["out"]) as work:
-        exported = export(args.results, tracking_uri, args.artifacts)
+        exported = export(args.results, tracking_uri, args.artifacts, anew=os.environ.get(VARIABLE) == "anew")
         work.notes["tracking_uri"] = tracking_uri
         work.metrics["created"] = exported.created
         write_json(args.out, {"tracking_uri": tracking_uri, **vars(exported)})

@@ -438,8 +438,8 @@ def test_what_only_fits_a_machine_or_only_evaluates_redoes_no_training(tmp_path:
     assert differences(then, now) == ["vas.mix was 0.5, is 0.25"]
 
     kept = KeptRecipe(tmp_path)
-    kept.keep("a.yaml", {"one": then, "two": then})
-    kept.keep("a.yaml", {"two": now})
+    kept.keep("a.yaml", {"one": then, "two": then}, "snakemake")
+    kept.keep("a.yaml", {"two": now}, "snakemake")
     again = KeptRecipe(tmp_path)
     assert again.redone({"one": now, "two": now, "three": now}) == (["one"], ["vas.mix was 0.5, is 0.25"])
     assert len(again.recipes) == 2

@@ -1,5 +1,6 @@
 # What a call of Snakemake would do to results that are there. No rule here.
 import atexit
+import os
 
 from mmr1.plan.from_dag import planned_jobs
 from mmr1.plan.summary import Speeds, line as one_line
@@ -64,6 +65,7 @@ onstart:
     KEPT_RECIPE.keep(
         RECIPE_FILE,
         {name: values for name, (values, _) in trainings(workflow.dag).items()},
+        os.environ[CALL],
     )
     if workflow.non_local_exec:
         names = sorted({"cpu", RECIPE.environment})

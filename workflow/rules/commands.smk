@@ -2,7 +2,7 @@
 from functools import wraps
 from string import Formatter
 
-from snakemake.io import apply_wildcards
+from snakemake.io import apply_wildcards, is_flagged
 
 from mmr1.plumbing.code import code_digest, code_files
 from mmr1.plumbing.settings import plugin_files
@@ -114,6 +114,10 @@ def complete(rules):
         one.log_modifier = one.output_modifier
         one.set_log(**logs_of(str(one.output.record)))
         one.set_params(command=digest(words))
+        for name in temporary_outputs(one):
+            one.shellcmd = one.shellcmd.replace(
+                " --record ", f" --temporary {{output.{name}:q}} --record "
+            )
         for name, (position, _) in list(one.params._get_names()):
             one.params[position] = named(name, one.params[position])
             one.params._set_name(name, position)
@@ -129,6 +133,17 @@ def own_python(name):
     """
     made = made_here(name, Path(workflow.basedir))
     return f'PATH="$PWD/.envs/{name}/bin:$PATH" ' if made else ""
+
+
+def temporary_outputs(rule):
+    """The names of a rule's outputs that go once other jobs have read them: at most one, as programs take it."""
+    names = [
+        name
+        for name, (position, _) in rule.output._get_names()
+        if is_flagged(rule.output[position], "temp")
+    ]
+    assert len(names) < 2, rule.name
+    return names
 
 
 class Named(str):

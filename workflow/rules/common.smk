@@ -13,7 +13,7 @@ from mmr1.plumbing.environment import jobs_environments, made_here
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256
 from mmr1.plumbing.folders import contents, digest_file
-from mmr1.plumbing.makers import remember_call
+from mmr1.plumbing.makers import CALL, remember_call
 from mmr1.data.settings import made_benchmarks
 from mmr1.plumbing.settings import machine, numbers, taken
 from mmr1.plugins import load

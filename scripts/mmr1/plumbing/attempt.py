@@ -20,6 +20,7 @@ from mmr1.plumbing.files import as_text, atomic
 from mmr1.plumbing.interruption import Interrupted
 from mmr1.plumbing.machine import where
 from mmr1.plumbing.orphan import end_orphan, read_marker
+from mmr1.plumbing.seal import sealed
 from mmr1.plumbing.secrets import blotted_values
 
 # Spaces behind a marker that says running: what it says in the end must fit its place when the disk is full.
@@ -105,12 +106,13 @@ def _earlier(kept: Path) -> list[dict[str, Any]]:
     if last is None:
         return []
     earlier = last.pop("earlier", [])
+    last.pop("integrity", None)  # it is of the whole marker
     return earlier if last["state"] == "finished" else [*earlier, last]
 
 
 def _write(path: Path, marker: dict[str, Any]) -> None:
     """Write a marker. What a job says in the end fits the room that its running marker has, if the disk is full."""
-    text = as_text(blotted_values(marker))
+    text = as_text(sealed(blotted_values(marker)))
     running = marker["state"] == "running"
     try:
         with atomic(path) as temporary:

@@ -40,6 +40,17 @@ def plumbing_files(program: str, plugins: Iterable[str] = ()) -> dict[str, str]:
     return {name: value for name, value in code_files(program, plugins).items() if not computes(name)}
 
 
+def text_hashes(files: Iterable[str]) -> dict[str, str]:
+    """The sha256 of the bytes of these files under `scripts/`, and of the workflow's: by path in the checkout.
+
+    It tells a changed comment, which no digest of a syntax tree does.
+    """
+    root = SCRIPTS.parent
+    workflow = [root / "Snakefile", *(root / "workflow/rules").glob("*.smk")]
+    paths = sorted({*(SCRIPTS / file for file in files), *(path for path in workflow if path.is_file())})
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
 def computes(file: str) -> bool:
     """Whether a file, as a path under `scripts/`, can change what a job computes."""
     return not (file.startswith(PLUMBING) or Path(file).name in DECLARATIONS)
@@ -57,6 +68,11 @@ def code_files(program: str, plugins: Iterable[str] = ()) -> dict[str, str]:
             digests[name] = tree_digest
             queue.extend(imports)
     return dict(sorted(digests.items()))
+
+
+def tree_digest(path: Path) -> str:
+    """The digest of one file's syntax tree. Raises SyntaxError for a file that is no Python."""
+    return _parsed(path)[0]
 
 
 @cache

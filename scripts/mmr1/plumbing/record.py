@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmr1.plumbing.attempt import Attempt, kept_marker
-from mmr1.plumbing.code import code_digest, computing_files, plumbing_files
+from mmr1.plumbing.code import code_digest, code_files, computing_files, plumbing_files, text_hashes
 from mmr1.plumbing.environment import check_environment, environment, lock_comparison
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import (
@@ -56,6 +56,7 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--attempt", type=Path, help="start marker: says running, then finished or failed; kept when the job fails"
     )
+    group.add_argument("--temporary", type=Path, help="the output that goes once other jobs have read it")
     group.add_argument(
         "--limited", help="the run that this job is part of takes only the first problems: how it says so"
     )
@@ -117,7 +118,9 @@ def job(
         key = _key(args, said, _params(args, named_inputs, named_outputs), hashed)
         name = digest({"key": key | {"inputs": work.inputs}, "outputs": repeated})
         about = {"schema_version": SCHEMA_VERSION, "name": name, "key": key, "outputs": written}
-        execution = {**_execution(attempt, usage), "machine": said["machine"], "plumbing": _plumbing(said)}
+        temporary = getattr(args, "temporary", None)
+        about |= {"temporary": [] if temporary is None else [temporary.as_posix()]}
+        execution = {**_execution(attempt, usage), "machine": said["machine"], **_read(said)}
         record = {**about, **_facts(origins, work), "execution": blotted_values(execution)}
         write_makers([path for paths in named_outputs.values() for path in paths], args.record)
         write_json(args.record, sealed(record))
@@ -173,8 +176,10 @@ def _facts(origins: Origins, work: Job) -> dict[str, Any]:
     }
 
 
-def _plumbing(said: dict[str, Any]) -> Any:
-    return plumbing_files(Path(sys.argv[0]).stem, said["plugins"])
+def _read(said: dict[str, Any]) -> dict[str, Any]:
+    """What else was read: the files that compute nothing, and the text of all of them and of the workflow."""
+    program, plugins = Path(sys.argv[0]).stem, said["plugins"]
+    return {"plumbing": plumbing_files(program, plugins), "texts": text_hashes(code_files(program, plugins))}
 
 
 def _said(settings: "BaseModel | None") -> dict[str, Any]:
@@ -229,7 +234,7 @@ def _params(args: argparse.Namespace, *named: Mapping[str, list[Path]]) -> dict[
         name: value
         for name, value in sorted(vars(args).items())
         if name not in paths
-        and name not in ("record", "attempt", "limited")
+        and name not in ("record", "attempt", "temporary", "limited")
         and not name.startswith(PREFIX)
         and not isinstance(value, Path)
     }

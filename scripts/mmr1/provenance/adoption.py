@@ -52,13 +52,18 @@ def disagreement(job: Planned, made: Mapping[str, str]) -> str | None:
     key = record["key"]
     if key["code"]["sha256"] != job.code:
         return "the code is another"
+    return asked_otherwise(job, record) or _inputs(job, key["inputs"], made) or _outputs(job, record["outputs"])
+
+
+def asked_otherwise(job: Planned, record: Mapping[str, Any]) -> str | None:
+    """What the workflow would ask of a job otherwise than its record says: settings, or words of its command."""
     # Keys that the rule does not give are flags among the words.
-    if differences := _differences(key["settings"] or {}, job.settings or {}):
+    if differences := _differences(record["key"]["settings"] or {}, job.settings or {}):
         return f"settings: {differences}"
     then = without(record["execution"]["argv"][1:], job.ignored)
     if list(job.words) != then:
         return f"command: {_first_word(then, list(job.words))}"
-    return _inputs(job, key["inputs"], made) or _outputs(job, record["outputs"])
+    return None
 
 
 def made_files(records: Iterable[Path]) -> dict[str, str]:

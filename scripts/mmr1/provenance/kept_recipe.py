@@ -92,12 +92,14 @@ class KeptRecipe:
         names = [name for name, different in changes.items() if different]
         return names, list(dict.fromkeys(key for name in names for key in changes[name]))
 
-    def keep(self, file: str, trainings: Mapping[str, Values]) -> None:
-        """Write down the recipe's file, and what these trainings are trained with from now on."""
+    def keep(self, file: str, trainings: Mapping[str, Values], call: str) -> None:
+        """Write down the recipe's file, the call, and what these trainings are trained with from now on."""
         self.file = file
         for name, values in trainings.items():
             self.trained[name] = digest(values)[:12]
             self.recipes[self.trained[name]] = values
         used = set(self.trained.values())
         self.recipes = {name: values for name, values in self.recipes.items() if name in used}
-        write_json(self.path, {"file": self.file, "trained": self.trained, "recipes": self.recipes})
+        read = sha256(file) if Path(file).is_file() else None
+        content = {"file": file, "sha256": read, "call": call, "trained": self.trained, "recipes": self.recipes}
+        write_json(self.path, content)

@@ -46,6 +46,12 @@ def find_existing(experiment: Experiment, current: set[str]) -> Existing:
     return existing
 
 
+def delete_all(experiment: Experiment) -> None:
+    """Delete all that exports have made in an experiment."""
+    own = [run.info.run_id for run in experiment.runs() if tags.KIND in run.data.tags]
+    _delete(own, experiment)
+
+
 def _supersede(experiment: Experiment, parents: dict[str, Run], gone: list[Run]) -> None:
     """Mark the runs of records that are gone, and take out their parents, whose curves hold steps that were done again.
 

@@ -36,7 +36,7 @@ class Experiment:
 
     def create_run(self, name: str, start: datetime, tags: Mapping[str, str]) -> str:
         """A new run's id. It stays RUNNING until `end_run`."""
-        cut = {_key(key): value[:TAG_LENGTH] for key, value in tags.items()}
+        cut = {allowed_name(key): value[:TAG_LENGTH] for key, value in tags.items()}
         run = self.client.create_run(self.id, start_time=_milliseconds(start), tags=cut, run_name=name)
         self.created_runs += 1
         return run.info.run_id
@@ -51,13 +51,12 @@ class Experiment:
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Log parameters; those that are None are not said. Values that are no strings are logged as JSON."""
-        texts = {_key(name): _text(value)[:PARAM_LENGTH] for name, value in params.items() if value is not None}
-        for batch in _batches([Param(name, text) for name, text in texts.items()], PARAMS_A_BATCH):
+        for batch in _batches([Param(name, text) for name, text in param_texts(params).items()], PARAMS_A_BATCH):
             self.client.log_batch(run_id, params=batch)
 
     def log_metrics(self, run_id: str, points: list[Point], time: datetime) -> None:
         """Log metrics as measured at `time`."""
-        metrics = [Metric(_key(point.name), point.value, _milliseconds(time), point.step) for point in points]
+        metrics = [Metric(allowed_name(point.name), point.value, _milliseconds(time), point.step) for point in points]
         for batch in _batches(metrics, METRICS_A_BATCH):
             self.client.log_batch(run_id, metrics=batch)
 
@@ -76,6 +75,16 @@ class Experiment:
         return model.model_id
 
 
+def param_texts(params: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters as MLflow shows them: those that are said, as texts of a bounded length."""
+    return {allowed_name(name): _text(value)[:PARAM_LENGTH] for name, value in params.items() if value is not None}
+
+
+def allowed_name(text: str) -> str:
+    """A name as MLflow allows it: letters, digits and `_ - . / space` only, 250 of them."""
+    return re.sub(r"[^\w\-./ ]", "_", text)[:KEY_LENGTH]
+
+
 def _all_pages(page_after: Callable[[str | None], Any]) -> list[Any]:
     entities, token = [], None
     while True:
@@ -88,11 +97,6 @@ def _all_pages(page_after: Callable[[str | None], Any]) -> list[Any]:
 
 def _batches(items: list[Any], size: int) -> Iterable[list[Any]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _key(text: str) -> str:
-    """A name as MLflow allows it: letters, digits and `_ - . / space` only, 250 of them."""
-    return re.sub(r"[^\w\-./ ]", "_", text)[:KEY_LENGTH]
 
 
 def _text(value: Any) -> str:

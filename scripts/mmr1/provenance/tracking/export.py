@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmr1.provenance.ledger import Attempt, Record, read_attempts, read_records
 from mmr1.provenance.tracking import tags
-from mmr1.provenance.tracking.existing import Existing, find_existing
+from mmr1.provenance.tracking.existing import Existing, delete_all, find_existing
 from mmr1.provenance.tracking.experiment import Experiment
 from mmr1.provenance.tracking.lineage import Lineage
 from mmr1.provenance.tracking.metrics import execution_metrics, record_metrics
@@ -32,16 +32,19 @@ class Exported:
     created: int = 0
 
 
-def export(results: Path, tracking_uri: str, artifacts: Path | None = None) -> Exported:
+def export(results: Path, tracking_uri: str, artifacts: Path | None = None, anew: bool = False) -> Exported:
     """Bring MLflow up to date with the records and attempts under `results`; its experiment is named like the folder.
 
-    `artifacts` is where a new experiment keeps its files; None leaves that to the server. Raises UserError for a
-    broken record and for a database, server or folder that cannot be written to.
+    With `anew` all that it shows of them is deleted first. `artifacts` is where a new experiment keeps its files; None
+    leaves that to the server. Raises UserError for a broken record and for a database, server or folder that cannot be
+    written to.
     """
     records = exportable(results)
     attempts = [attempt for attempt in read_attempts(results) if attempt.rule != EXPORTER]
     with sole_writer(tracking_uri):
         experiment = Experiment(open_experiment(tracking_uri, results, artifacts))
+        if anew:
+            delete_all(experiment)
         existing = find_existing(experiment, {record.name for record in records})
         return _Export(results, experiment, existing).update(records, attempts)
 
