@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help env conda-pins demo plan status difference test test-slurm lint format bench compare lock mlflow adopt clean move
+.PHONY: help env conda-pins demo plan status difference test test-slurm lint format bench compare lock mlflow adopt audit freeze clean move
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -79,6 +79,12 @@ conda-pins: ## write what conda makes of envs/*.yaml, by URL and hash (needs con
 
 adopt: env ## take over results without Snakemake's notes (.snakemake lost, another checkout) where records agree
 	@$(DRIVER)/python scripts/adopt.py --profile "$(PROFILE)" $(ARGS) -- $(TARGET)
+
+audit: env ## from results to their sources: does all of it agree? (FILE=results/digits/report.html; ARGS=--full)
+	@$(DRIVER)/python scripts/audit.py $(ARGS) "$(or $(FILE),$(RESULTS))"
+
+freeze: env ## write records.sha256, the hashes that anchor all of a results folder; commit or sign it (RESULTS=results/digits)
+	@$(DRIVER)/python scripts/audit.py --freeze "$(RESULTS)"
 
 mlflow: env ## open MLflow on the demo's results, on this machine only (PORT=5000)
 	@test -f "$(RESULTS)/mlflow.db" || { echo "$(RESULTS)/mlflow.db: not there yet; make demo writes it" >&2; exit 2; }

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -68,10 +69,18 @@ def records(project: Path) -> dict[str, float]:
     return {path.as_posix(): time for path, time in paths.items() if not any(part[0] == "." for part in path.parts)}
 
 
+def commit_all(project: Path) -> None:
+    """Have git know the project's files, as in a checkout."""
+    identity = ["-c", "user.name=n", "-c", "user.email=e"]
+    for words in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "as it is"]):
+        subprocess.run(["git", *words], cwd=project, check=True)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float], str]:
     """A run that was killed half way and finished by a second call; what was done before the kill; what it printed."""
     project = copy_project(tmp_path_factory.mktemp("a b ü {x}") / "check out")
+    commit_all(project)
     log = project / "killed.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -320,6 +329,64 @@ def test_a_failed_job_shows_the_end_of_its_log(project: Path) -> None:
     assert read_json(project / R / "logs/make_tables/accuracy.attempt.json")["state"] == "failed"
     items.write_bytes(good)
     snakemake(project, "all")
+
+
+def tamper(project: Path, *words: str) -> dict[str, Any]:
+    """What `tests/tamper_matrix.py` found out about the finished run."""
+    program = [str(ROOT / ".envs/driver/bin/python"), str(ROOT / "tests/tamper_matrix.py"), str(project), R, *words]
+    done = subprocess.run(program, cwd=project, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def matrix(project: Path) -> dict[str, Any]:
+    snakemake(project, "--forcerun", f"{R}/mlflow_runs.json", "--", "all")  # records that were made again are shown
+    return tamper(project)
+
+
+def test_a_full_audit_of_a_finished_run_is_clean(matrix: dict[str, Any]) -> None:
+    assert matrix["clean"] == []
+
+
+def test_whatever_is_changed_the_full_audit_names_it(matrix: dict[str, Any]) -> None:
+    assert {case["title"]: case["full"] for case in matrix["cases"]} == {
+        case["title"]: case["expected"] for case in matrix["cases"]
+    }
+    assert all(case["remedy"] for case in matrix["cases"] if case["full"] == "differs")
+
+
+def test_the_page_shows_the_tamper_matrix(matrix: dict[str, Any]) -> None:
+    page = (ROOT / "docs/audit.md").read_text()
+    assert table(matrix) in page
+
+
+def table(matrix: dict[str, Any]) -> str:
+    """The matrix as the page shows it."""
+    rows = [
+        f"| {case['title']} | {case['quick'] or 'not seen'} | {case['full']} |".replace(
+            "differs harmlessly", "harmless"
+        )
+        for case in matrix["cases"]
+    ]
+    return "\n".join(["| changed | quick audit | full audit |", "| --- | --- | --- |", *rows])
+
+
+def test_300_flipped_bytes_are_each_found_and_named_by_a_full_audit(project: Path) -> None:
+    assert tamper(project, "--flips", "300") == {"flips": 300, "missed": []}
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["a number in the final table", "a record deleted", "a program", "a file added to a folder", "MLflow: a tag"],
+)
+def test_after_the_remedy_the_audit_is_clean(project: Path, matrix: dict[str, Any], title: str) -> None:
+    """The thing is changed and stays so; the remedy that the audit gave is typed as it stands."""
+    (remedy,) = [case["remedy"] for case in matrix["cases"] if case["title"] == title]
+    assert tamper(project, "--leave", title)["verdict"] == "differs"
+    subprocess.run(remedy, shell=True, cwd=project, env=environment(), check=True, capture_output=True)
+    assert tamper(project, "--leave", "nothing")["verdict"] == "agrees"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 from functools import wraps
 from string import Formatter
 
-from snakemake.io import apply_wildcards, is_flagged
+from snakemake.io import apply_wildcards
 
 from mmr1.plumbing.code import code_digest, code_files
 from mmr1.plumbing.settings import plugin_files
@@ -82,18 +82,21 @@ ENDING = quoted(
     f"{LIMITED} --record {{output.record}} --attempt {{log.attempt}} > {{log.text}} 2>&1"
 )
 SETTINGS_ENDING = quoted(" --settings {params.settings} --machine {resources.machine}")
+# Which of its outputs goes once other jobs have read it: an audit does not miss it.
+TEMPORARY_ENDING = quoted(" --temporary {output.state}")
 # An index grows with the recipe, and a word of a command may not: its program reads it as its standard input (`-`).
 INDEX_ENDING = quoted(" <<< {params.settings}")
 
 
-def command(name, words, launcher="python"):
+def command(name, words, launcher="python", temporary=False):
     """A rule's shell command: its program with its own words, then its settings, its record, its start marker, its log.
 
-    Every value in it is quoted. `{params.settings}` of a program that is told `--index -` is its standard input.
+    Every value in it is quoted. `temporary` says that the job's state is a temporary output. `{params.settings}` of a program that is told `--index -` is its standard input.
     """
     settings = SETTINGS_ENDING if name in SETTINGS else ""
     index = INDEX_ENDING if "--index - " in words else ""
-    return f"{quoted(f'{launcher} scripts/{name}.py {words}')}{settings}{ENDING}{index}"
+    endings = f"{settings}{TEMPORARY_ENDING * temporary}{ENDING}{index}"
+    return f"{quoted(f'{launcher} scripts/{name}.py {words}')}{endings}"
 
 
 def complete(rules):
@@ -104,20 +107,17 @@ def complete(rules):
     `command` quotes all of them.
     """
     for one in rules:
-        if one.shellcmd is None:
+        if one.shellcmd is None or not one.output:
             continue
         one.conda_env = one.conda_env or CPU
         if one.shellcmd != quoted(one.shellcmd):
             raise ValueError(f"{one.name}: found a command that `command` did not make")
         words = one.shellcmd.removesuffix(INDEX_ENDING).removesuffix(ENDING)
+        words = words.removesuffix(TEMPORARY_ENDING)
         words = words.removesuffix(SETTINGS_ENDING).split()
         one.log_modifier = one.output_modifier
         one.set_log(**logs_of(str(one.output.record)))
         one.set_params(command=digest(words))
-        for name in temporary_outputs(one):
-            one.shellcmd = one.shellcmd.replace(
-                " --record ", f" --temporary {{output.{name}:q}} --record "
-            )
         for name, (position, _) in list(one.params._get_names()):
             one.params[position] = named(name, one.params[position])
             one.params._set_name(name, position)
@@ -133,17 +133,6 @@ def own_python(name):
     """
     made = made_here(name, Path(workflow.basedir))
     return f'PATH="$PWD/.envs/{name}/bin:$PATH" ' if made else ""
-
-
-def temporary_outputs(rule):
-    """The names of a rule's outputs that go once other jobs have read them: at most one, as programs take it."""
-    names = [
-        name
-        for name, (position, _) in rule.output._get_names()
-        if is_flagged(rule.output[position], "temp")
-    ]
-    assert len(names) < 2, rule.name
-    return names
 
 
 class Named(str):

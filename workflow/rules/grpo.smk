@@ -49,6 +49,7 @@ for observing, kept in product((False, True), repeat=2):
                 " --work {params.work} --seed {wildcards.seed} --threads {params.threads}"
                 " ${{SLURM_JOB_ID:+--deadline-minutes {resources.deadline}}}",
                 launcher="{resources.launcher}",
+                temporary=not kept,
             )
 
 

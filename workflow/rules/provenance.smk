@@ -26,3 +26,16 @@ rule export_mlflow:
             " --tracking-uri {resources.uri} {params.artifacts} --out {output.runs}",
             launcher="{resources.python}",
         )
+
+
+# Of everything that is there, whatever is due. It makes nothing, and is asked for by its name.
+rule audit:
+    localrule: True
+    conda:
+        DRIVER
+    resources:
+        python=DRIVER_PYTHON,
+    params:
+        results=R,
+    shell:
+        quoted("{resources.python} scripts/audit.py --full {params.results}")

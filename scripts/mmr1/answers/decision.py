@@ -87,8 +87,8 @@ def _by_math_verify(gold: str, gold_value: Value, answer: str, value: Value) -> 
 
 
 def _no_arithmetic(text: str) -> bool:
-    """Digits that stand for no number: two numbers side by side, a time, a date, a range, `1=2=3`."""
-    return re.fullmatch(r"[\d\s:/.,=%°-]+", text) is not None
+    """Digits that stand for no number: two numbers side by side, a time, a date, a range, `1=2=3`, `9<`."""
+    return re.fullmatch(r"[\d\s:/.,=%°<>≤≥≠-]+", text) is not None
 
 
 def _words(text: str) -> int:

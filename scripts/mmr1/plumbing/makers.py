@@ -279,6 +279,12 @@ def made_again_by(target: str) -> str:
     return f"{call} {shlex.join(['--forcerun', target, '--', target])}"
 
 
+def adopting() -> str:
+    """The command that writes digest files again, from records, where all else agrees."""
+    words = shlex.split(os.environ.get(CALL, ""))[1:]
+    return f"make adopt ARGS={shlex.quote(shlex.join(words))}" if words else "make adopt"
+
+
 def _is_of_the_workflow(results: Path) -> bool:
     return RESULTS in results.parts[-2:]
 

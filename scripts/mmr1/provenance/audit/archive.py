@@ -133,7 +133,12 @@ class Archive:
         self.damaged: dict[Path, str] = {}  # records that cannot be believed, and why
         for path in record_files(results / RECORDS):
             try:
-                self.jobs[path] = Job(self, path, read_record(path))
+                job = Job(self, path, read_record(path))
+                if path != results.joinpath(RECORDS, job.key["rule"], f"{job.key['wildcards']}.json"):
+                    raise UserError(
+                        f"{path}: expected the record of the job that it is named after, found {job.name}'s"
+                    )
+                self.jobs[path] = job
             except UserError as error:
                 self.damaged[path] = str(error)
             except (KeyError, TypeError, ValueError) as error:

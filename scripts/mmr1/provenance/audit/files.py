@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from mmr1.plumbing.files import files_under
 from mmr1.plumbing.folders import digest_file, digests
-from mmr1.plumbing.makers import RECORDS
+from mmr1.plumbing.makers import RECORDS, adopting
 from mmr1.provenance.audit.archive import Archive, Job
 from mmr1.provenance.audit.findings import Finding, differs, harmless, short
 from mmr1.provenance.audit.git import restoring
@@ -91,16 +92,19 @@ def _check_folder(archive: Archive, job: Job, folder: str) -> Iterator[Finding]:
     for path in files_under(root) if root.is_dir() else []:
         place = path.relative_to(archive.results).as_posix()
         if place not in listed:
-            yield differs(archive.shown(path), f"a file that {job.name} did not make", f"rm {archive.shown(path)}")
+            yield differs(
+                archive.shown(path),
+                f"a file that {job.name} did not make",
+                f"rm {quote(archive.shown(path))}",
+                job.name,
+            )
     beside = digest_file(root)
     text = digests(root, {(archive.results / place).as_posix(): value for place, value in listed.items()})
-    if not beside.is_file():
-        if not job.is_temporary(folder):
-            yield differs(
-                archive.shown(beside), "expected the digests of the folder's files, found no file", "make adopt"
-            )
-    elif beside.read_bytes() != text.encode():
-        yield differs(archive.shown(beside), "expected the digests that the record has, found others", "make adopt")
+    found = beside.read_bytes() if beside.is_file() else None
+    if found != text.encode() and not (found is None and job.is_temporary(folder)):
+        there = "no such file" if found is None else "others"
+        problem = f"expected the digests of the folder's files as the record has them, found {there}"
+        yield differs(archive.shown(beside), problem, adopting(), job.name)
 
 
 def _check_notes(archive: Archive, job: Job) -> Iterator[Finding]:

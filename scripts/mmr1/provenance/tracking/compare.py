@@ -1,4 +1,4 @@
-"""Whether MLflow still shows what the records say: tags, params, metrics and artifacts of the runs of a results folder."""
+"""Whether MLflow still shows what records say: tags, params, metrics and artifacts of the runs of a results folder."""
 
 import math
 from collections import Counter
