@@ -97,6 +97,7 @@ class Job:
         """Whether a file that the job made may be gone."""
         return any(PurePosixPath(place).is_relative_to(one) for one in self.temporary)
 
+    @cached_property
     def folders(self) -> list[str]:
         """The places of the folders that it made, each with its digest file beside it."""
         found = {

@@ -27,7 +27,7 @@ def check_outputs(archive: Archive, job: Job, hashes: Hashes) -> Iterator[Findin
             continue
         if found != expected:
             yield differs(archive.shown(path), f"expected {short(expected)}, found {short(found)}", job.again, job.name)
-    for folder in job.folders():
+    for folder in job.folders:
         yield from _check_folder(archive, job, folder)
     yield from _check_notes(archive, job)
 
@@ -70,7 +70,7 @@ def check_parents(archive: Archive, step: Step) -> Iterator[Finding]:
 
 def check_unknown_files(archive: Archive) -> Iterator[Finding]:
     """Files that lie in a results folder and that no record tells of."""
-    folders = [folder for job in archive.jobs.values() for folder in job.folders()]
+    folders = [folder for job in archive.jobs.values() for folder in job.folders]
     for path in archive.unknown_files():
         place = path.relative_to(archive.results)
         if any(place.is_relative_to(folder) for folder in folders):
@@ -110,7 +110,7 @@ def _check_folder(archive: Archive, job: Job, folder: str) -> Iterator[Finding]:
 def _check_notes(archive: Archive, job: Job) -> Iterator[Finding]:
     """The notes of who made a file name this job's record."""
     expected = f"{job.path.relative_to(archive.results / RECORDS).as_posix()}\n"
-    for place in {*job.folders(), *job.made}:
+    for place in {*job.folders, *job.made}:
         note = archive.note(place)
         if archive.maker(place) not in (None, job) or not note.is_file():
             continue

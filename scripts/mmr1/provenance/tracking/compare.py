@@ -21,8 +21,8 @@ from mmr1.provenance.tracking.params import common_params, record_params
 from mmr1.provenance.tracking.record_files import artifact_files
 from mmr1.provenance.tracking.runs import SHARED, parent_runs
 
-# Set by an export or by MLflow itself, anew each time.
-NOT_COMPARED = {tags.PARENT}
+# Which run is the parent, and where results lay when they were shown.
+NOT_COMPARED = {tags.PARENT, tags.RECORD}
 
 
 def shown_differently(results: Path, tracking_uri: str, records: list[Record]) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """What earlier exports left in the experiment: found again, deleted if half-written, set aside if superseded."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mlflow.entities import Run
@@ -18,11 +19,11 @@ class Existing:
     models: dict[str, str] = field(default_factory=dict)
 
 
-def find_existing(experiment: Experiment, current: set[str]) -> Existing:
+def find_existing(experiment: Experiment, current: Mapping[str, str]) -> Existing:
     """The runs of earlier exports that stay.
 
-    `current` holds the digests of the records that there are now. A run that an export did not end is deleted; that
-    of a record that is there no longer is marked as superseded.
+    `current` maps the names of the records that there are now to their integrity. A run that an export did not end is
+    deleted; that of a record that is there no longer, or was made again, with other times, is marked as superseded.
     """
     existing = Existing()
     by_kind = {
@@ -37,7 +38,7 @@ def find_existing(experiment: Experiment, current: set[str]) -> Existing:
             continue
         if run.info.status == "RUNNING":
             half_written.append(run.info.run_id)
-        elif kind == tags.RECORD_RUN and name not in current:
+        elif kind == tags.RECORD_RUN and run.data.tags.get(tags.INTEGRITY) != current.get(name):
             gone.append(run)
         elif kind in by_kind:
             by_kind[kind][name] = run

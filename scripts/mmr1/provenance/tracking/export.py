@@ -45,7 +45,7 @@ def export(results: Path, tracking_uri: str, artifacts: Path | None = None, anew
         experiment = Experiment(open_experiment(tracking_uri, results, artifacts))
         if anew:
             delete_all(experiment)
-        existing = find_existing(experiment, {record.name for record in records})
+        existing = find_existing(experiment, {record.name: record.integrity for record in records})
         return _Export(results, experiment, existing).update(records, attempts)
 
 

@@ -10,6 +10,7 @@ from mmr1.provenance.tracking.runs import SHARED, ParentRun, Unfinished
 # Names of tags. A run is known by its kind and its name: that of a parent, or the name of a record or an attempt.
 KIND, NAME, SUPERSEDED, PARENT = "mmr1.kind", "mmr1.name", "mmr1.superseded", "mlflow.parentRunId"
 CHANGED = "mmr1.changed_inputs"
+INTEGRITY, RECORD = "mmr1.integrity", "mmr1.record"
 PARENT_RUN, RECORD_RUN, ATTEMPT_RUN = "parent", "record", "attempt"  # kinds
 
 DESCRIPTION = "mlflow.note.content"
@@ -43,11 +44,11 @@ def of_record(record: Record, parent_id: str) -> Tags:
     return {
         KIND: RECORD_RUN,
         NAME: record.name,
-        "mmr1.integrity": record.integrity,
+        INTEGRITY: record.integrity,
         PARENT: parent_id,
         "mmr1.rule": record.rule,
         "mmr1.wildcards": record.key.wildcards,
-        "mmr1.record": record.path.as_posix(),
+        RECORD: record.path.as_posix(),
         "mmr1.code": str(record.key.code.get("sha256")),
         "mmr1.environment": str(record.execution.environment.get("sha256")),
         "mmr1.host": execution.host,
