@@ -132,7 +132,8 @@ def cases(R: str) -> list[Case]:
     run = f"{t}/vas/seed0/round1"
     marker = f"{R}/logs/score_vps/tiny/vas/seed0/round1.attempt.json"
     metric = "UPDATE metrics SET value = value + 0.125 WHERE key = 'reward_mean'"
-    artifact = next((PROJECT / R / "mlflow-artifacts").rglob("accuracy.csv")).relative_to(PROJECT).as_posix()
+    shown = max((PROJECT / R / "mlflow-artifacts").rglob("accuracy.csv"), key=lambda path: path.stat().st_mtime)
+    artifact = shown.relative_to(PROJECT).as_posix()
     small = ".envs/small/lib/python3.11/site-packages/small.py"
     record = f"{R}/records/score_benchmark/tiny/vas-seed0/digits.json"
     other = f"{R}/records/train_grpo/tiny/vas/seed0/round0.json"
@@ -296,7 +297,8 @@ def audited(results: Path, full: bool, question: Any = None, code: bool = False)
 
 def about(findings: list[dict[str, str]], thing: str) -> str | None:
     """The verdict of the first finding that names a thing."""
-    return next((one["verdict"] for one in findings if thing in one["thing"] or thing in one["problem"]), None)
+    named = [one for one in findings if thing in one["thing"]] or [one for one in findings if thing in one["problem"]]
+    return named[0]["verdict"] if named else None
 
 
 def try_case(results: Path, case: Case) -> dict[str, Any]:

@@ -116,6 +116,7 @@ def test_the_container_is_made_from_the_same_locks_by_the_same_script() -> None:
 # The environments that a rule's may stand for. Without conda every job but the driver's runs in the first one on PATH,
 # which on a GPU machine is `gpu`.
 MEANT = {"cpu": ("cpu", "gpu"), "gpu": ("cpu", "gpu"), "driver": ("driver",)}
+PROGRAMS = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 # Programs of the driver's environment that no rule calls.
 BY_HAND = dict.fromkeys(("adopt", "audit", "call", "plan", "status"), ("driver",))
 # The same module from another distribution.
@@ -135,7 +136,7 @@ def rule_environments() -> dict[str, tuple[str, ...]]:
 
 
 def third_party_imports(path: Path) -> set[str]:
-    """Top-level modules that a file imports anywhere, but for the standard library, `mmr1` and type-checking blocks."""
+    """Top-level modules that a file imports anywhere, but for the standard library, ours and type-checking blocks."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
@@ -151,7 +152,7 @@ def imported_by(nodes: Iterable[ast.AST]) -> set[str]:
             modules.update(alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             modules.add(node.module.split(".")[0])
-    return modules - sys.stdlib_module_names - {"mmr1"}
+    return modules - sys.stdlib_module_names - {"mmr1", *PROGRAMS}
 
 
 @cache
@@ -174,9 +175,6 @@ def missing(files: list[str], name: str) -> list[str]:
         for module in sorted(third_party_imports(SCRIPTS / file))
         if not distributions_of_modules().get(module, set()) & pins
     ]
-
-
-PROGRAMS = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
