@@ -1,13 +1,4 @@
 # Data from the pool, by how hard it is for a model: the target `curate`, which nothing else needs.
-CURATED = f"{R}/{{model}}/curated"
-CURATES = BASES if RECIPE.curation.checkpoint == "base" else COLD_STARTS
-
-
-def curated(wildcards):
-    """What the target makes: of each model that there is a checkpoint of, its own."""
-    if RECIPE.data is None or "problems" not in RECIPE.data.rows():
-        refuse("curate: expected data with problems, found none")
-    return [f"{R}/{model}/curated/problems.parquet" for model in CURATES]
 
 
 rule curate_responses:
@@ -43,10 +34,7 @@ rule curate_responses:
 rule curate_verdicts:
     input:
         problems=f"{R}/data/problems.parquet",
-        rollouts=lambda wildcards: [
-            CURATED.format(**wildcards) + f"/rollouts/{shard}.parquet"
-            for shard in range(stages(wildcards).rollout.shards)
-        ],
+        rollouts=curation_rollouts,
     output:
         scores=f"{CURATED}/scores.parquet",
         rewards=f"{CURATED}/rewards.parquet",
@@ -68,7 +56,7 @@ rule curate_verdicts:
 rule curate_data:
     input:
         problems=f"{R}/data/problems.parquet",
-        rollouts=rules.curate_verdicts.input.rollouts,
+        rollouts=curation_rollouts,
         rewards=f"{CURATED}/rewards.parquet",
     output:
         problems=f"{CURATED}/problems.parquet",

@@ -30,6 +30,8 @@ rule export_mlflow:
 
 # Of everything that is there, whatever is due. It makes nothing, and is asked for by its name.
 rule audit:
+    log:
+        f"{R}/work/audit.log",
     localrule: True
     conda:
         DRIVER
@@ -38,4 +40,6 @@ rule audit:
     params:
         results=R,
     shell:
-        quoted("{resources.python} scripts/audit.py --full {params.results}")
+        quoted(
+            "{resources.python} scripts/audit.py --full {params.results} | tee {log}"
+        )

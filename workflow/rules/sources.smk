@@ -166,3 +166,22 @@ def downloads(wildcards):
             for path in dict.fromkeys([benchmark_problems(name), *bare(name)])
         ]
     )
+
+
+# The pool by how hard it is for a model: each model's own, by its base or by its cold start.
+CURATED = f"{R}/{{model}}/curated"
+CURATES = BASES if RECIPE.curation.checkpoint == "base" else COLD_STARTS
+
+
+def curated(wildcards):
+    """What the target makes: of each model that there is a checkpoint of, its own."""
+    if RECIPE.data is None or "problems" not in RECIPE.data.rows():
+        refuse("curate: expected data with problems, found none")
+    return [f"{R}/{model}/curated/problems.parquet" for model in CURATES]
+
+
+def curation_rollouts(wildcards):
+    """The responses that a pool is divided by, every shard in order."""
+    folder = CURATED.format(**wildcards)
+    shards = range(stages(wildcards).rollout.shards)
+    return [f"{folder}/rollouts/{shard}.parquet" for shard in shards]
