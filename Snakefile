@@ -22,7 +22,13 @@ include: "workflow/rules/contents.smk"
 include: "workflow/rules/calls.smk"
 # The rules, a file a stage.
 include: "workflow/rules/data.smk"
-include: "workflow/rules/card.smk"
+
+
+if CARD:
+
+    include: "workflow/rules/card.smk"
+
+
 include: "workflow/rules/sft.smk"
 include: "workflow/rules/vas.smk"
 include: "workflow/rules/grpo.smk"

@@ -27,7 +27,7 @@ def finished(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Chec
     two_nodes = "  grpo: {vas: {mix: 0}, resources: {train: {nodes: 2, gpus: 1}}}"
     recipe.write_text(text.replace("  grpo: {vas: {mix: 0}}", two_nodes))
     words = checkout.on_slurm("all", "--set-resources", "train_grpo_kept:deadline='0.01'")
-    assert "plan: 32 jobs, about " in checkout.call(*words), "its cost in one line before anything is submitted"
+    assert "plan: 34 jobs, about " in checkout.call(*words), "its cost in one line before anything is submitted"
     said = checkout.call(*words)
     assert "plan: " not in said
     assert "Nothing to be done" in said

@@ -51,8 +51,8 @@ def cold_start(wildcards):
 
 
 def processor():
-    """A model whose tokenizer and image processor give the lengths of prompts: the first that there is."""
-    there = (BASES | COLD_STARTS).values()
+    """A model whose tokenizer and image processor give the lengths of prompts: the first base, or cold start, that is."""
+    there = (COLD_STARTS | BASES).values()
     return next(iter(there), f"{R}/{next(iter(RECIPE.models))}/base")
 
 
