@@ -3,8 +3,8 @@
     python performance/bench_plan.py [--results results/digits --recipe config/digits.yaml]
 
 EasyR1 (`assets/baselines.md`): Qwen2.5-VL on 8 H100, Geometry3k, 512 prompts × 5 responses of at most 2,048 tokens,
-seconds per step and tokens per second and GPU. The two give the tokens of a row; a third of them is taken for the prompt,
-half of which is its image. The plan's speeds are its defaults. Printed are ratios; 1 is exact.
+seconds per step and tokens per second and GPU. The two give the tokens of a row. A third of them is taken for the
+prompt, half of which is its image. The plan's speeds are its defaults. Printed are ratios; 1 is exact.
 """
 
 import argparse
