@@ -25,7 +25,7 @@ from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.files import read_json
 from mmr1.plumbing.makers import CALL
 from mmr1.provenance.adoption import Planned, asked_otherwise
-from mmr1.provenance.audit.archive import Archive, Job
+from mmr1.provenance.audit.archive import SHOWN, Archive, Job
 from mmr1.provenance.audit.audit import audit, target_of
 from mmr1.provenance.audit.findings import Finding, Verdict, differs, harmless
 from mmr1.provenance.audit.git import restoring
@@ -122,7 +122,7 @@ def restored_workflow(archive: Archive, jobs: list[Job]) -> str:
 
 def ask_mlflow(archive: Archive, jobs: list[Job]) -> Iterator[Finding]:
     """What MLflow shows otherwise than the records."""
-    exported = archive.results / "mlflow_runs.json"
+    exported = archive.results / SHOWN
     if not exported.is_file():
         yield harmless("MLflow", "the results were not exported into it")
         return

@@ -159,8 +159,8 @@ def called(checkout: Path, *words: str, **variables: str) -> subprocess.Complete
     """A command in the checkout, with its environments, at no terminal."""
     path = f"{checkout}/.envs/cpu/bin:{checkout}/.envs/driver/bin:{environment()['PATH']}"
     return subprocess.run(
-        words, cwd=checkout, env=environment(PATH=path, **variables), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False,
+        words, cwd=checkout, env=environment(PATH=path, MAKEFLAGS="", MAKELEVEL="", **variables),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 

@@ -130,11 +130,17 @@ def test_a_rank_that_no_signal_reaches_is_ended_by_torchrun_once_another_is_dead
     """
     program = tmp_path / "program.py"
     program.write_text("""
-import ctypes, os, signal, sys
+import ctypes, os, signal, sys, time
+from pathlib import Path
 from mmr1.plumbing.interruption import Interruption
 Interruption()
 print(f"rank {os.environ['RANK']} is here", flush=True)
+here = Path(__file__).with_name("here")
+if os.environ["RANK"] == "0":
+    here.touch()
 if os.environ["RANK"] == "1":
+    while not here.exists():
+        time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGKILL)
 libc = ctypes.CDLL(None)
 while True:

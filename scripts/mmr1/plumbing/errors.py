@@ -32,11 +32,11 @@ def run(main: Callable[[], None]) -> None:
     from mmr1.plumbing.disk import explained  # these two raise errors of this module
     from mmr1.plumbing.secrets import blotted
 
-    program, first = sys.argv[0].rsplit("/", 1)[-1], not int(os.environ.get("RANK", 0))
     try:
         main()
     except Exception as error:
         told = explained(error, [])
+        program, first = sys.argv[0].rsplit("/", 1)[-1], not int(os.environ.get("RANK", 0))
         if LOST_RANK.search(str(error)):
             if first:
                 why = "its log or the launcher's last lines say why; run again to go on"

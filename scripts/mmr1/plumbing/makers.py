@@ -273,10 +273,10 @@ def _again(path: Path) -> str:
     return f"make it again: {made_again_by(str(made[0] if made else path))}"
 
 
-def made_again_by(target: str) -> str:
-    """The command that makes a file again, and nothing else."""
+def made_again_by(*targets: str) -> str:
+    """The command that makes files again, and nothing else."""
     call = os.environ.get(CALL, "snakemake --profile workflow/profiles/local")
-    return f"{call} {shlex.join(['--forcerun', target, '--', target])}"
+    return f"{call} {shlex.join(['--forcerun', *targets, '--', *targets])}"
 
 
 def adopting() -> str:

@@ -13,6 +13,7 @@ from mmr1.plumbing.makers import MAKERS, RECORDS, SUFFIX, made_again_by, record_
 from mmr1.plumbing.seal import read_record
 
 LOGS = "logs"
+SHOWN = "mlflow_runs.json"  # what an export into MLflow leaves
 # What a results folder holds besides what jobs make: none of it is read by a job or shown in a result.
 OWN = (
     RECORDS,
@@ -191,8 +192,10 @@ class Archive:
         ]
 
     def again(self, path: Path) -> str:
-        """The command that makes a file again, and nothing else."""
-        return made_again_by(self.shown(path))
+        """The command that makes a file again and, where MLflow showed the results, shows it there."""
+        shown = self.results / SHOWN
+        targets = [path, *([shown] if shown.is_file() else [])]
+        return made_again_by(*dict.fromkeys(map(self.shown, targets)))
 
     def shown(self, path: Path) -> str:
         """A path as seen from the checkout, if it lies there."""
