@@ -296,9 +296,9 @@ def audited(results: Path, full: bool, question: Any = None, code: bool = False)
 
 
 def about(findings: list[dict[str, str]], thing: str) -> str | None:
-    """The verdict of the first finding that names a thing."""
+    """The worst verdict of the findings that name a thing."""
     named = [one for one in findings if thing in one["thing"]] or [one for one in findings if thing in one["problem"]]
-    return named[0]["verdict"] if named else None
+    return min((one["verdict"] for one in named), key=len, default=None)  # "differs" before "differs harmlessly"
 
 
 def try_case(results: Path, case: Case) -> dict[str, Any]:
@@ -310,7 +310,8 @@ def try_case(results: Path, case: Case) -> dict[str, Any]:
         quick, full = audited(results, False, code=code), audited(results, True, case.question, code)
     thing = "recipe or rule" if case.question is WORKFLOW and case.verdict == "differs" else case.thing
     thing = "the workflow" if "any more" in case.title and case.question is WORKFLOW else thing
-    remedy = next((one["remedy"] for one in full if thing in one["thing"]), "")
+    worst_first = sorted(full, key=lambda one: len(one["verdict"]))
+    remedy = next((one["remedy"] for one in worst_first if thing in one["thing"]), "")
     return {
         "title": case.title,
         "quick": about(quick, case.thing),
