@@ -29,6 +29,7 @@ from mmr1.provenance.audit.archive import SHOWN, Archive, Job
 from mmr1.provenance.audit.audit import audit, target_of
 from mmr1.provenance.audit.findings import Finding, Verdict, differs, harmless
 from mmr1.provenance.audit.git import restoring
+from mmr1.provenance.audit.hashes import hash_of
 from mmr1.provenance.audit.kept import RECIPE, freeze
 from mmr1.provenance.audit.report import as_json, lines
 
@@ -115,7 +116,7 @@ def restored_workflow(archive: Archive, jobs: list[Job]) -> str:
         expected |= {kept["file"]: kept["sha256"]}
     except (UserError, KeyError, TypeError):
         pass
-    hashes = {file: _sha256(archive.checkout / file) for file in expected}
+    hashes = {file: hash_of(archive.checkout / file) for file in expected}
     changed = [file for file in sorted(expected) if hashes[file] != expected[file]]
     return "; ".join(filter(None, (restoring(archive.checkout, file, expected[file]) for file in changed)))
 
@@ -142,12 +143,6 @@ def ask_mlflow(archive: Archive, jobs: list[Job]) -> Iterator[Finding]:
     for thing, problem in shown_differently(archive.results, uri, records):
         if thing in wanted or len(jobs) == len(archive.jobs):
             yield differs(f"MLflow: {thing}", problem, remedy)
-
-
-def _sha256(path: Path) -> str | None:
-    from mmr1.plumbing.files import sha256
-
-    return sha256(path) if path.is_file() else None
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ them. The results are files that a recipe takes as its own data.
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import pyarrow as pa
 from mmr1.data import contracts
 from mmr1.data.conversations import conversation_writer
 from mmr1.data.curation import CURATED, Judged, balanced, chains, difficulty
-from mmr1.data.problems import Problem, problem_rows, row_problem
+from mmr1.data.problems import iter_blocks, problem_rows
 from mmr1.data.settings import CurationSettings
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
@@ -45,7 +44,7 @@ def main() -> None:
             contracts.writer(args.problems_out, contracts.PROBLEMS) as rl,
             conversation_writer(args.sft_out) as add,
         ):
-            for block in blocks(args.problems):
+            for block in iter_blocks(args.problems, ROWS_AT_A_TIME):
                 if own := [one for one in block if one.id in chosen]:
                     rl.write_table(pa.Table.from_pylist(problem_rows(own), schema=contracts.PROBLEMS))
                 for one in block:
@@ -103,15 +102,6 @@ def responses(paths: list[Path], wanted: dict[str, tuple[int, ...]]) -> dict[tup
         if missing := [rollout for rollout in rollouts if (name, rollout) not in said]:
             raise UserError(f"{paths[0]}: expected rollout {missing[0]} of {name!r}, as its verdict says, found none")
     return said
-
-
-def blocks(path: Path) -> Iterator[list[Problem]]:
-    """The problems of the pool, in order."""
-    first = 0
-    for table in contracts.iter_batches(path, contracts.PROBLEMS, ROWS_AT_A_TIME):
-        rows = contracts.as_rows(path, first, table)
-        yield [row_problem(path, first + number, one) for number, one in enumerate(rows)]
-        first += len(rows)
 
 
 def row(one: Judged, settings: CurationSettings, rl: bool) -> dict[str, Any]:

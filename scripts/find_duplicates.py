@@ -8,14 +8,13 @@ Of the items of one benchmark that a problem is like in the same way, the first 
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from mmr1.data import contracts
 from mmr1.data.near_duplicates import DUPLICATES, Questions
 from mmr1.data.parallel import cores, in_order
-from mmr1.data.problems import Problem, read_problems, row_problem
+from mmr1.data.problems import Problem, iter_blocks, read_problems
 from mmr1.data.settings import SearchSettings
 from mmr1.plumbing.errors import run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
@@ -34,7 +33,8 @@ def main() -> None:
         questions = Questions(benchmarks)
         rows: list[dict[str, str]] = []
         for path in args.tables:
-            for found in in_order(partial(like, questions), blocks(path), settings.machine.workers or cores()):
+            blocks = iter_blocks(path, ROWS_AT_A_TIME)
+            for found in in_order(partial(like, questions), blocks, settings.machine.workers or cores()):
                 rows += [row | {"table": path.stem} for row in found]
             count = sum(row["table"] == path.stem for row in rows)
             log(f"{path}: {count} near-duplicates of {len(questions)} questions")
@@ -42,15 +42,6 @@ def main() -> None:
         counts = Counter((row["table"], row["benchmark"], row["kind"]) for row in rows)
         work.metrics["near_duplicates"] = float(len(rows))
         work.notes["near_duplicates"] = {" ".join(name): count for name, count in sorted(counts.items())}
-
-
-def blocks(path: Path) -> Iterator[list[Problem]]:
-    """The problems of a table, in its order; responses are not read."""
-    first = 0
-    for table in contracts.iter_batches(path, contracts.PROBLEMS, ROWS_AT_A_TIME):
-        rows = contracts.as_rows(path, first, table)
-        yield [row_problem(path, first + number, row) for number, row in enumerate(rows)]
-        first += len(rows)
 
 
 def like(questions: Questions, block: list[Problem]) -> list[dict[str, str]]:

@@ -28,8 +28,8 @@ from mmr1.plumbing.files import read_json, write_json  # noqa: E402
 from mmr1.plumbing.makers import CALL  # noqa: E402
 from mmr1.plumbing.seal import sealed  # noqa: E402
 from mmr1.provenance.audit import code as code_of_jobs  # noqa: E402
-from mmr1.provenance.audit import execution  # noqa: E402
 from mmr1.provenance.audit.audit import audit  # noqa: E402
+from mmr1.provenance.audit.hashes import hash_of  # noqa: E402
 from mmr1.provenance.audit.kept import freeze  # noqa: E402
 from mmr1.provenance.audit.report import as_json  # noqa: E402
 
@@ -287,7 +287,7 @@ def audited(results: Path, full: bool, question: Any = None, code: bool = False)
     """The findings of an audit of everything; with `code`, of which a file was changed, code is read anew."""
 
     def work() -> Any:
-        for remembered in (code_of_jobs._code_files, code_of_jobs._text_hash, execution._sha256, *[_parsed] * code):
+        for remembered in (code_of_jobs._code_files, hash_of, *[_parsed] * code):
             remembered.cache_clear()
         return as_json(audit(results, PROJECT, full, questions=[question] if question else []))["findings"]
 

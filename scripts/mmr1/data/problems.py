@@ -1,7 +1,7 @@
 """Problems: one question with its images and gold answer, checked when they are read (docs/design.md §4)."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,15 @@ def read_problems(path: str | Path, *, images: bool = True, allow_empty_answer: 
     """
     rows = contracts.read(path, contracts.PROBLEMS).to_pylist()
     return rows_problems(path, rows, images=images, allow_empty_answer=allow_empty_answer)
+
+
+def iter_blocks(path: str | Path, size: int) -> Iterator[list[Problem]]:
+    """The problems of a table of problems or conversations, `size` at a time, in its order; responses are not read."""
+    first = 0
+    for table in contracts.iter_batches(path, contracts.PROBLEMS, size):
+        rows = contracts.as_rows(path, first, table)
+        yield [row_problem(path, first + number, row) for number, row in enumerate(rows)]
+        first += len(rows)
 
 
 def rows_problems(

@@ -5,13 +5,14 @@ as they held for its model and run. So a later call can say which keys differ be
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256, write_json
 from mmr1.plumbing.settings import numbers
+from mmr1.provenance.tracking.params import flat
 from mmr1.recipe import Recipe, read_recipe
 
 Values = dict[str, Any]
@@ -36,10 +37,10 @@ def training_values(recipe: Recipe, model: str, run: str | None) -> Values:
         "resources": {"threads": threads},
     }
     del values["prompts"]["evaluation"]
-    flat: Values = json.loads(json.dumps(dict(_flat(values))))
-    files = {key: value for key, value in flat.items() if key.startswith("prompts.") or key.endswith(".deepspeed")}
+    leaves: Values = json.loads(json.dumps(flat(values)))
+    files = {key: value for key, value in leaves.items() if key.startswith("prompts.") or key.endswith(".deepspeed")}
     contents = {f"{key} (its content)": sha256(path) for key, path in files.items() if path and Path(path).is_file()}
-    return flat | contents
+    return leaves | contents
 
 
 def _data(recipe: Recipe) -> Values:
@@ -48,14 +49,6 @@ def _data(recipe: Recipe) -> Values:
     values = numbers(recipe.preparation())
     source = dict(values.pop("source"))
     return {source.pop("name"): source, **values}
-
-
-def _flat(values: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{name}.")
-        else:
-            yield f"{path}{name}", value
 
 
 def differences(then: Values, now: Values) -> list[str]:

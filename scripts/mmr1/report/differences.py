@@ -1,7 +1,7 @@
 """What two runs, or two recipes, were told otherwise, and how far their accuracies are apart, read from results."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
 from mmr1.provenance.kept_recipe import KeptRecipe
 from mmr1.provenance.ledger import locate
+from mmr1.provenance.tracking.params import flat
 from mmr1.report.accuracy import cluster_of, verdicts
 from mmr1.report.bootstrap import Difference, Paired, SeedVerdicts, difference, paired
 
@@ -79,7 +80,7 @@ def settings(subject: Subject) -> dict[str, Any]:
     for rule in ("generate_predictions", "score_benchmark"):
         for path in _records(subject, rule):
             key = read_json(path)["key"]
-            values |= {f"{path.stem}: {name}": value for name, value in _flat(key["settings"] or {})}
+            values |= {f"{path.stem}: {name}": value for name, value in flat(key["settings"]).items()}
     return values
 
 
@@ -132,11 +133,3 @@ def _records(subject: Subject, rule: str) -> list[Path]:
     return sorted(
         (subject.results / "records" / rule / subject.model / subject.folder(subject.seeds[0])).glob("*.json")
     )
-
-
-def _flat(values: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{name}.")
-        else:
-            yield f"{path}{name}", value

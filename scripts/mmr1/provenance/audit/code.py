@@ -1,6 +1,5 @@
 """Whether the code of a job is that of its record: what computes, what does not, and the text of both."""
 
-import hashlib
 from collections.abc import Iterator
 from functools import cache
 
@@ -8,6 +7,7 @@ from mmr1.plumbing.code import SCRIPTS, code_files, computes, tree_digest
 from mmr1.provenance.audit.archive import Archive, Job
 from mmr1.provenance.audit.findings import Finding, differs, harmless
 from mmr1.provenance.audit.git import restoring
+from mmr1.provenance.audit.hashes import hash_of
 
 
 def check_code(archive: Archive, job: Job) -> Iterator[Finding]:
@@ -22,15 +22,15 @@ def check_code(archive: Archive, job: Job) -> Iterator[Finding]:
             yield differs(path, problem, _remedy(archive, job, path), job.name)
         else:
             yield harmless(path, f"{problem}; it computes nothing", job=job.name)
-    yield from _check_texts(job, {f"scripts/{file}" for file in changed})
+    yield from _check_texts(archive, job, {f"scripts/{file}" for file in changed})
 
 
-def _check_texts(job: Job, changed: set[str]) -> Iterator[Finding]:
+def _check_texts(archive: Archive, job: Job, changed: set[str]) -> Iterator[Finding]:
     """Files whose text is another and whose meaning is not: comments, docstrings, layout."""
     for file, expected in job.execution.get("texts", {}).items():
         if file in changed:
             continue
-        found = _text_hash(file)
+        found = hash_of(archive.checkout / file)
         if found is None and file.startswith("scripts/"):
             continue  # said of the code
         if found != expected:
@@ -70,9 +70,3 @@ def _digest_alone(file: str) -> str:
         return tree_digest(SCRIPTS / file)
     except (SyntaxError, ValueError):
         return UNPARSED
-
-
-@cache
-def _text_hash(file: str) -> str | None:
-    path = SCRIPTS.parent / file
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

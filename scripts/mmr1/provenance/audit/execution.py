@@ -1,18 +1,17 @@
 """What else a record says of how its job ran: environment, machine, commit, start marker."""
 
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from mmr1.plumbing.attempt import kept_marker
 from mmr1.plumbing.environment import LOCKS, describe
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import as_text, read_json_and_bytes, sha256
+from mmr1.plumbing.files import as_text, read_json_and_bytes
 from mmr1.plumbing.machine import processor
 from mmr1.plumbing.seal import sealed
 from mmr1.provenance.audit.archive import LOGS, Archive, Job
 from mmr1.provenance.audit.findings import Finding, differs, harmless, short
+from mmr1.provenance.audit.hashes import hash_of
 
 MARKER = ".attempt.json"
 
@@ -24,8 +23,9 @@ def check_execution(job: Job) -> Iterator[Finding]:
         yield harmless("environment", "no lock of envs/ made the environment that the job ran in", job=job.name)
     else:
         file = f"envs/{lock['name']}.lock"
-        if _sha256(LOCKS / f"{lock['name']}.lock") != lock["sha256"]:
-            problem = f"the job ran with {short(lock['sha256'])} of it, found {short(_sha256(LOCKS.parent / file))}"
+        found = hash_of(LOCKS.parent / file)
+        if found != lock["sha256"]:
+            problem = f"the job ran with {short(lock['sha256'])} of it, found {short(found)}"
             yield harmless(file, problem, job=job.name)
         if lock["differences"]:
             yield harmless(
@@ -64,8 +64,3 @@ def marker_problem(job: Job, said: Any, data: bytes) -> str:
     if said.get("state") == "finished" and said.get("start") != job.execution["start"]:
         return f"expected the start {job.execution['start']}, found {said.get('start')}"
     return ""
-
-
-@cache
-def _sha256(path: Path) -> str | None:
-    return sha256(path) if path.is_file() else None

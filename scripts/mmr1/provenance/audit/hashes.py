@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from mmr1.plumbing.files import sha256
@@ -15,6 +16,12 @@ from mmr1.plumbing.files import sha256
 REMEMBERED = ".audit.json"  # in the results folder
 
 Status = list[int]
+
+
+@cache
+def hash_of(path: Path) -> str | None:
+    """The sha256 of a file of the checkout, read once; None where there is no such file."""
+    return sha256(path) if path.is_file() else None
 
 
 class Hashes:

@@ -8,7 +8,7 @@ from mmr1.plumbing.files import NOT_CONTENT, atomic, digest, read_json, sha256
 from mmr1.plumbing.makers import RECORDS
 from mmr1.provenance.audit.archive import LOGS, Archive
 from mmr1.provenance.audit.findings import Finding, differs, harmless, short
-from mmr1.provenance.audit.hashes import Hashes
+from mmr1.provenance.audit.hashes import Hashes, hash_of
 
 FROZEN = "records.sha256"
 RECIPE = "recipe.json"
@@ -34,8 +34,7 @@ def check_recipe(archive: Archive) -> Iterator[Finding]:
     if changed:
         problem = f"the values of {', '.join(changed)} were changed after they were written"
         yield differs(archive.shown(path), problem, f"rm {archive.shown(path)}")
-    recipe = archive.checkout / file
-    found = sha256(recipe) if recipe.is_file() else None
+    found = hash_of(archive.checkout / file)
     if expected is not None and found != expected:
         problem = f"the last call read {short(expected)}, found {short(found)}; --full says whether it matters"
         yield harmless(file, problem)
