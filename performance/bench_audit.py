@@ -47,7 +47,7 @@ def make(size: int, count: int) -> list[Path]:
     """Files of random bytes under a results folder, with the record of the job that made them."""
     folder = Path("results/large/files")
     sys.argv = ["scripts/calibrate.py", "--record", str(RECORD)]
-    given = argparse.Namespace(record=RECORD, attempt=None, temporary=None, limited=None, out=folder)
+    given = argparse.Namespace(record=RECORD, attempt=None, limited=None, out=folder)
     with job(given, inputs={}, outputs={"out": folder}):
         folder.mkdir(parents=True)
         for number in range(count):

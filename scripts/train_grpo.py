@@ -78,7 +78,9 @@ def main() -> None:
     ranks = distributed.join()
     inputs = {name: getattr(args, name) or None for name in (*INPUTS, "replay")}
     outputs = {name: getattr(args, name) for name in OUTPUTS}
-    recorded = job(args, inputs=inputs, outputs=outputs, settings=settings, unrepeated=["timings"])
+    recorded = job(
+        args, inputs=inputs, outputs=outputs, settings=settings, unrepeated=["timings"], temporary=["state_out"]
+    )
     folder = WorkFolder(args.work)
     try:
         with recorded if ranks.first else beside_job(args, ranks.rank, outputs) as work:

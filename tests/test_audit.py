@@ -39,8 +39,8 @@ def run(rule: str, inputs: dict[str, object], outputs: dict[str, Path]) -> None:
     record = RESULTS / f"records/{rule}/all.json"
     sys.argv[1:] = ["--record", str(record), "--attempt", "x"]
     named = {name: Path(str(value)) for name, value in {**inputs, **outputs}.items()}
-    args = argparse.Namespace(record=record, attempt=None, temporary=outputs.get("state"), limited=None, **named)
-    with job(args, inputs=inputs, outputs=outputs):  # type: ignore[arg-type]
+    args = argparse.Namespace(record=record, attempt=None, limited=None, **named)
+    with job(args, inputs=inputs, outputs=outputs, temporary=[name for name in outputs if name == "state"]):  # type: ignore[arg-type]
         for path in outputs.values():
             if path.suffix:
                 path.write_text(rule)
@@ -69,7 +69,9 @@ def test_a_temporary_output_may_be_gone_and_may_not_be_another(checkout: Path) -
     state = checkout / "results/small/state/file.json"
     state.write_text("[]")
     assert [one.thing for one in found(checkout)] == ["results/small/state/file.json"]
-    shutil.rmtree(state.parent)
+    state.unlink()
+    assert [one.thing for one in found(checkout)] == ["results/small/state/file.json"], "it goes as a whole"
+    state.parent.rmdir()
     assert found(checkout) == []
     shutil.rmtree(checkout / "results/small/folder")
     assert {one.thing for one in found(checkout)} == {"results/small/folder/file.json"}

@@ -357,6 +357,13 @@ def test_whatever_is_changed_the_full_audit_names_it(matrix: dict[str, Any]) -> 
     assert all(case["remedy"] for case in matrix["cases"] if case["full"] == "differs")
 
 
+def test_an_optimizer_state_that_went_is_not_missed(project: Path, matrix: dict[str, Any]) -> None:
+    state = project / f"{R}/tiny/vas/seed0/round0/trainer_state"
+    away = state.rename(project / "away")
+    assert tamper(project, "--leave", "nothing")["findings"] == []
+    away.rename(state)
+
+
 def test_the_page_shows_the_tamper_matrix(matrix: dict[str, Any]) -> None:
     page = (ROOT / "docs/audit.md").read_text()
     assert table(matrix) in page

@@ -82,21 +82,18 @@ ENDING = quoted(
     f"{LIMITED} --record {{output.record}} --attempt {{log.attempt}} > {{log.text}} 2>&1"
 )
 SETTINGS_ENDING = quoted(" --settings {params.settings} --machine {resources.machine}")
-# Which of its outputs goes once other jobs have read it: an audit does not miss it.
-TEMPORARY_ENDING = quoted(" --temporary {output.state}")
 # An index grows with the recipe, and a word of a command may not: its program reads it as its standard input (`-`).
 INDEX_ENDING = quoted(" <<< {params.settings}")
 
 
-def command(name, words, launcher="python", temporary=False):
+def command(name, words, launcher="python"):
     """A rule's shell command: its program with its own words, then its settings, its record, its start marker, its log.
 
-    Every value in it is quoted. `temporary` says that the job's state is a temporary output. `{params.settings}` of a program that is told `--index -` is its standard input.
+    Every value in it is quoted. `{params.settings}` of a program that is told `--index -` is its standard input.
     """
     settings = SETTINGS_ENDING if name in SETTINGS else ""
     index = INDEX_ENDING if "--index - " in words else ""
-    endings = f"{settings}{TEMPORARY_ENDING * temporary}{ENDING}{index}"
-    return f"{quoted(f'{launcher} scripts/{name}.py {words}')}{endings}"
+    return f"{quoted(f'{launcher} scripts/{name}.py {words}')}{settings}{ENDING}{index}"
 
 
 def complete(rules):
@@ -113,7 +110,6 @@ def complete(rules):
         if one.shellcmd != quoted(one.shellcmd):
             raise ValueError(f"{one.name}: found a command that `command` did not make")
         words = one.shellcmd.removesuffix(INDEX_ENDING).removesuffix(ENDING)
-        words = words.removesuffix(TEMPORARY_ENDING)
         words = words.removesuffix(SETTINGS_ENDING).split()
         one.log_modifier = one.output_modifier
         one.set_log(**logs_of(str(one.output.record)))

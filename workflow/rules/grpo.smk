@@ -49,7 +49,6 @@ for observing, kept in product((False, True), repeat=2):
                 " --work {params.work} --seed {wildcards.seed} --threads {params.threads}"
                 " ${{SLURM_JOB_ID:+--deadline-minutes {resources.deadline}}}",
                 launcher="{resources.launcher}",
-                temporary=not kept,
             )
 
 

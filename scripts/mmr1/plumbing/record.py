@@ -56,7 +56,6 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--attempt", type=Path, help="start marker: says running, then finished or failed; kept when the job fails"
     )
-    group.add_argument("--temporary", type=Path, help="the output that goes once other jobs have read it")
     group.add_argument(
         "--limited", help="the run that this job is part of takes only the first problems: how it says so"
     )
@@ -81,13 +80,15 @@ def job(
     outputs: Mapping[str, Paths],
     settings: "BaseModel | None" = None,
     unrepeated: Collection[str] = (),
+    temporary: Collection[str] = (),
 ) -> Iterator[Job]:
     """Run the body as a recorded job of the program that is running.
 
     `inputs` and `outputs` map a name to a path, several paths, or None where an option was not given; folders are
     hashed file by file. Every other argument is a parameter. `settings` are the program's, if it has any: what of them
     can change a number is part of the key, as are the plugins that they name. `unrepeated` are the outputs that hold
-    times and the like: they are no part of the name. Raises UserError at once for a missing input, for one that is not
+    times and the like: they are no part of the name. `temporary` are those that may go as a whole, once the jobs that
+    read them are done: an audit does not miss them. Raises UserError at once for a missing input, for one that is not
     as its maker wrote it, and where installed packages are not the lock's.
     """
     check_environment()
@@ -118,8 +119,7 @@ def job(
         key = _key(args, said, _params(args, named_inputs, named_outputs), hashed)
         name = digest({"key": key | {"inputs": work.inputs}, "outputs": repeated})
         about = {"schema_version": SCHEMA_VERSION, "name": name, "key": key, "outputs": written}
-        temporary = getattr(args, "temporary", None)
-        about |= {"temporary": [] if temporary is None else [temporary.as_posix()]}
+        about |= {"temporary": [path.as_posix() for name in temporary for path in named_outputs[name]]}
         execution = {**_execution(attempt, usage), "machine": said["machine"], **_read(said)}
         record = {**about, **_facts(origins, work), "execution": blotted_values(execution)}
         write_makers([path for paths in named_outputs.values() for path in paths], args.record)
@@ -234,7 +234,7 @@ def _params(args: argparse.Namespace, *named: Mapping[str, list[Path]]) -> dict[
         name: value
         for name, value in sorted(vars(args).items())
         if name not in paths
-        and name not in ("record", "attempt", "temporary", "limited")
+        and name not in ("record", "attempt", "limited")
         and not name.startswith(PREFIX)
         and not isinstance(value, Path)
     }

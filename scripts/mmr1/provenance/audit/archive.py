@@ -91,12 +91,13 @@ class Job:
 
     @cached_property
     def temporary(self) -> list[str]:
-        """The places of outputs that go once other jobs have read them."""
+        """The places of outputs that may go once other jobs have read them."""
         return [place for path in self.record.get("temporary", []) if (place := self._place(path)) is not None]
 
-    def is_temporary(self, place: str) -> bool:
-        """Whether a file that the job made may be gone."""
-        return any(PurePosixPath(place).is_relative_to(one) for one in self.temporary)
+    def is_gone_for_good(self, place: str) -> bool:
+        """Whether a place lies in an output that may be gone as a whole, and is."""
+        gone = [one for one in self.temporary if not (self.archive.results / one).exists()]
+        return any(PurePosixPath(place).is_relative_to(one) for one in gone)
 
     @cached_property
     def folders(self) -> list[str]:

@@ -24,7 +24,7 @@ def check_outputs(archive: Archive, job: Job, hashes: Hashes) -> Iterator[Findin
             continue  # made again since by another job, which answers for it
         path = archive.results / place
         found = hashes.of(path)
-        if found is None and job.is_temporary(place):
+        if found is None and job.is_gone_for_good(place):
             continue
         if found != expected:
             yield differs(archive.shown(path), f"expected {short(expected)}, found {short(found)}", job.again, job.name)
@@ -102,7 +102,7 @@ def _check_folder(archive: Archive, job: Job, folder: str) -> Iterator[Finding]:
     beside = digest_file(root)
     text = digests(root, {(archive.results / place).as_posix(): value for place, value in listed.items()})
     found = beside.read_bytes() if beside.is_file() else None
-    if found != text.encode() and not (found is None and job.is_temporary(folder)):
+    if found != text.encode() and not (found is None and job.is_gone_for_good(folder)):
         there = "no such file" if found is None else "others"
         problem = f"expected the digests of the folder's files as the record has them, found {there}"
         yield differs(archive.shown(beside), problem, adopting(), job.name)
