@@ -1,12 +1,12 @@
 """What one GPU does with this package, in nine minutes: speed, memory and equality of every part that runs on one.
 
-    python performance/gpu_check.py [--parts machine vision …] [--out gpu_check.jsonl] [--smoke]
+    python performance/gpu_check.py [--parts machine vision …] [--out gpu_check.jsonl] [--quick | --smoke]
 
 Alone on a bare machine: it needs this checkout, and torch, transformers, DeepSpeed, pydantic, pyarrow and Pillow; where
 TRL or vLLM are not installed, those parts say so. The model has Qwen2.5-VL-3B's shape and random weights. Each part is
 a process with a time limit: one that fails or hangs ends alone. Every number is a line of JSON in --out, with the
-device and the versions, written when it is known; a table of all of them is printed at the end. `--smoke` runs the same
-code at a toy shape on the CPU, to see that it runs.
+device and the versions, written when it is known; a table of all of them is printed at the end. `--quick` keeps four
+layers and one length: in two minutes, what does not run at all. `--smoke` runs the same code at a toy shape on the CPU.
 
 Model FLOPs are those of the mathematics, whatever computes them: an image counts once for each row that shows it in
 training without sharing and once a group with it; windowed attention counts its windows; causal attention half of the
@@ -68,6 +68,7 @@ class Check:
     out: Path
     scratch: Path  # checkpoints, which parts share
     smoke: bool
+    quick: bool = False
     text: dict[str, Any] = field(default_factory=dict)
     vision: dict[str, Any] = field(default_factory=dict)
     images: tuple[tuple[int, int], ...] = IMAGES
@@ -78,6 +79,8 @@ class Check:
             self.text, self.vision, self.images, self.precision = TEXT_TOY, VISION_TOY, ((56, 84), (84, 84)), "fp32"
         else:
             self.text, self.vision = dict(TEXT_3B), dict(VISION_3B)
+        if self.quick:
+            self.text["num_hidden_layers"] = 4
 
     def say(self, name: str, **numbers: Any) -> None:
         """Write one line of JSON, whole and at once."""
@@ -95,7 +98,7 @@ class Check:
         """Half of the layers, where the GPU has less than 100 GiB: a 3B and its optimizer fill 70 before any row."""
         import torch
 
-        if not self.smoke and torch.cuda.get_device_properties(0).total_memory < 100 * 2**30:
+        if not (self.smoke or self.quick) and torch.cuda.get_device_properties(0).total_memory < 100 * 2**30:
             self.text["num_hidden_layers"] //= 2
 
 
@@ -112,7 +115,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=" ".join(PARTS))
     parser.add_argument("--out", type=Path, default=Path("gpu_check.jsonl"), help="lines are appended")
-    parser.add_argument("--smoke", action="store_true", help="a toy shape on the CPU, to see that this runs")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="four layers and one length, to see what does not run")
+    size.add_argument("--smoke", action="store_true", help="a toy shape on the CPU, to see that this runs")
     args = parser.parse_args()
     if not args.smoke and not has_gpu():
         print("no GPU here: nothing measured (--smoke runs the same code on the CPU)")
@@ -139,7 +144,7 @@ def run_parts(args: argparse.Namespace, scratch: Path) -> list[str]:
             continue
         work, limit = PARTS[part]
         begun = time.monotonic()
-        problem = alone(in_part, work, Check(part, args.out, scratch, args.smoke), limit=min(limit, left))
+        problem = alone(in_part, work, Check(part, args.out, scratch, args.smoke, args.quick), limit=min(limit, left))
         print(f"{part}: {time.monotonic() - begun:.0f} s{f', {problem}' if problem else ''}", flush=True)
         if problem:
             failed.append(f"{part} ({problem})")
@@ -504,7 +509,7 @@ def update(check: Check) -> None:
     peaks = {"vendor": vendor_peak(), "measured": measured_peak()}
     for name, (changes, way, sizes) in VARIANTS.items():
         trainer = None
-        for tokens, problems in ((64, 2),) if check.smoke else sizes:
+        for tokens, problems in ((64, 2),) if check.smoke else sizes[: 1 if check.quick else None]:
             try:
                 trainer = trainer or make_trainer(check, **changes)
                 measure_update(check, name, trainer, way, made_up(check, tokens, problems), tokens, peaks)
@@ -756,6 +761,93 @@ def updates(check: Check, steps: tuple[int, ...], state: Path | None, exact: boo
     result.write_text(json.dumps({"sha256": digest.hexdigest(), "seconds": seconds}))
 
 
+# The cold start
+
+
+def sft(check: Check) -> None:
+    """Packed rows of 16,384 tokens, forward and backward, against the same conversations one by one."""
+    import torch
+    from transformers import AutoProcessor
+
+    from mmr1.data.prompts import PromptEncoder
+    from mmr1.models.load import load_model
+    from mmr1.sft.rows import RowCollator, learn_rows
+
+    check.halve()
+    let_older_torch_share_keys()
+    folder = build(check)
+    model = load_model(folder, torch.float32 if check.smoke else torch.bfloat16).to(where()).train()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    learn_rows(model)
+    collate = RowCollator(model)
+    encoder = PromptEncoder(AutoProcessor.from_pretrained(folder))
+    items = conversations(check, encoder, 64 if check.smoke else 4096)
+
+    def learn(rows: list[list[Any]]) -> float:
+        model.zero_grad(set_to_none=True)
+        total = 0.0
+        for row in rows:
+            batch = collate([row])
+            moved = {name: value.to(where()) for name, value in batch.items() if torch.is_tensor(value)}
+            loss = model(**{**batch, **moved, "pixel_values": moved["pixel_values"].to(model.dtype)})
+            loss.backward()
+            total += float(loss.detach())
+        return total
+
+    tokens = sum(len(item["input_ids"]) for item in items)
+    losses = {}
+    for name, rows in (("packed", [items]), ("one by one", [[item] for item in items])):
+        losses[name] = learn(rows)
+        forget()
+        seconds = timed(lambda rows=rows: learn(rows))
+        check.say(
+            name,
+            layers=check.text["num_hidden_layers"],
+            conversations=len(items),
+            tokens=tokens,
+            seconds=seconds,
+            tokens_per_second=tokens / seconds,
+            peak_gibibytes=peak_gibibytes(),
+            loss=losses[name] / len(items),
+        )
+
+
+def conversations(check: Check, encoder: Any, tokens: int) -> list[dict[str, Any]]:
+    """Conversations of random tokens with an image each, as `RowCollator` takes them."""
+    import torch
+
+    from mmr1.sft.conversations import IGNORED
+
+    items = []
+    for group in made_up(check, tokens):
+        prompt = encoder.encode(group.entry.problem)
+        response = torch.from_numpy(group.rollouts[0].token_ids).long()
+        ids = torch.cat([prompt.input_ids, response])
+        labels = torch.cat([torch.full_like(prompt.input_ids, IGNORED), response])
+        images = {"pixel_values": prompt.pixel_values, "image_grid_thw": prompt.image_grid_thw}
+        items.append({"input_ids": ids, "labels": labels, **images})
+    return items
+
+
+def let_older_torch_share_keys() -> None:
+    """Before 2.13 torch's `varlen_attn` has no grouped heads: there keys and values are repeated for it."""
+    import inspect
+
+    try:
+        from torch.nn.attention import varlen
+    except ImportError:
+        return
+    attend = varlen.varlen_attn
+    if "enable_gqa" in inspect.signature(attend).parameters:
+        return
+
+    def repeated(query: Any, key: Any, value: Any, *bounds: Any, enable_gqa: bool = False, **options: Any) -> Any:
+        times = query.shape[1] // key.shape[1]
+        return attend(query, *(one.repeat_interleave(times, dim=1) for one in (key, value)), *bounds, **options)
+
+    varlen.varlen_attn = repeated
+
+
 def precision(check: Check) -> None:
     """Log-probabilities and gradients in bf16 against float32, of the same weights and rollouts."""
     import torch
@@ -870,6 +962,7 @@ PARTS: dict[str, tuple[Callable[[Check], None], float]] = {
     "update": (update, 240),
     "deterministic": (deterministic, 150),
     "precision": (precision, 60),
+    "sft": (sft, 60),
     "zero": (zero, 90),
     "plain": (plain, 60),
     "trl": (trl, 60),
