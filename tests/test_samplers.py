@@ -93,11 +93,99 @@ def test_a_step_has_different_problems_and_its_queue_is_at_most_the_set() -> Non
     assert sorted(make_sampler(settings(queue_factor=9), IDS, 0).choose(0).problems.tolist()) == list(range(40))
 
 
-def test_the_draws_are_these_on_every_machine() -> None:
+@pytest.mark.parametrize(
+    ("name", "digest"), [("mopps", "c51c9660e6d78d5b"), ("greso", "371174f4068784e7"), ("pool", "14d0981cfa2d5059")]
+)
+def test_the_draws_are_these_on_every_machine(name: str, digest: str) -> None:
     """A change here means that schedules used before can no longer be drawn again."""
-    choices = run(make_sampler(settings(), IDS, 3), np.linspace(0, 1, 40), steps=5)
+    choices = run(make_sampler(settings(name), IDS, 3), np.linspace(0, 1, 40), steps=12 if name == "greso" else 5)
     rows = [[step, *choice.problems.tolist()] for step, choice in choices.items()]
-    assert hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16] == "c51c9660e6d78d5b"
+    assert hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16] == digest
+
+
+def greso(queue_factor: int = 1, **own: Any) -> ProblemSampler:
+    return make_sampler(settings({"name": "greso", **own}, queue_factor=queue_factor), IDS, 4)
+
+
+@pytest.mark.parametrize(
+    ("trace", "kept"),
+    [
+        ([], 1.0),
+        (["1111"], 0.5),
+        (["1111", "1111", "1111"], 0.5**3),
+        (["1111", "1101"], 1.0),
+        (["1100", "0000", "0000"], 0.5**2),
+        (["0000", "1111"], 0.5),
+        (["1111"] * 9, 0.01),
+    ],
+)
+def test_greso_skips_a_problem_as_its_authors_code_does(trace: list[str], kept: float) -> None:
+    """Infini-AI-Lab/GRESO at caf63f4, DataProfiler: 1 - max(p^count, 0.01), the count of one kind up to now."""
+    sampler = greso()
+    for step, verdicts in enumerate(trace):
+        sampler.observe(step, rewards(step, ("p5", verdicts)))
+    assert sampler.kept()[5] == pytest.approx(kept)
+    assert sampler.kept()[6] == 1
+
+
+def test_greso_moves_its_probabilities_from_the_second_pass_on() -> None:
+    """The aim is that a twelfth of the groups are all right and a sixth all wrong; here one of 8 is, of each kind."""
+    sampler, groups = greso(), ["1111", "0000", *["1100"] * 6]
+
+    def step(number: int) -> None:
+        chosen = sampler.choose(number).problems.tolist()
+        pairs = zip((IDS[problem] for problem in chosen), groups, strict=True)
+        sampler.observe(number, rewards(number, *pairs))
+
+    for number in range(5):
+        step(number)
+    assert (sampler.walked, sampler.p_easy, sampler.p_hard) == (40, 0.5, 0.5), "a pass of 40"
+    step(5)
+    assert (sampler.p_easy, sampler.p_hard) == (0.49, 0.51)
+    for number in range(6, 80):
+        step(number)
+    assert (sampler.p_easy, sampler.p_hard) == (0.05, 0.95), "their limits"
+
+
+def test_greso_goes_through_the_set_and_on_behind_what_was_sampled() -> None:
+    """Nothing is skipped without history, and what a gate did not sample of the queue is left for the next step."""
+    sampler, seen = greso(queue_factor=2), []
+    for step in range(8):
+        chosen = sampler.choose(step).problems[:5].tolist()
+        sampler.observe(step, rewards(step, *((IDS[problem], "10") for problem in chosen)))
+        seen += chosen
+    assert sorted(seen) == list(range(40))
+
+
+def test_greso_samples_fewer_groups_without_variance_than_uniform_draws() -> None:
+    rates = np.array([0.5] * 4 + [0.0] * 18 + [1.0] * 18)
+    choices = run(greso(), rates, steps=60)
+    late = np.concatenate([choices[step].problems for step in range(30, 60)])
+    assert np.mean(late < 4) > 0.25, "0.1 under uniform draws"
+    assert len(set(late.tolist())) > 20, "others are tried again"
+
+
+def test_pools_weigh_by_the_last_group() -> None:
+    """prime-rl's DifficultyPoolSampler: limits belong to the lower pool, what was never seen weighs as the middle."""
+    sampler = make_sampler(settings("pool"), IDS, 0)
+    verdicts = ["0001", "0011", "0111", "1111", "0000"]
+    sampler.observe(0, rewards(0, *((IDS[i], one) for i, one in enumerate(verdicts))))
+    assert sampler.weight[:6].tolist() == [0.2, 1.0, 1.0, 0.2, 0.2, 1.0]
+    sampler.observe(1, rewards(1, ("p4", "0000"), ("p4", "1010")))
+    assert sampler.weight[4] == 1.0, "the last of its groups"
+
+
+def test_pools_are_drawn_in_proportion_to_their_weights() -> None:
+    rates = np.array([0.5] * 20 + [0.0] * 20)
+    sampler = make_sampler(settings("pool"), IDS, 0)
+    sampler.observe(0, rewards(0, *((IDS[i], "10" if rate else "00") for i, rate in enumerate(rates))))
+    choices = [sampler.choose(step) for step in range(400)]
+    chosen = np.concatenate([choice.problems for choice in choices])
+    assert np.mean(chosen < 20) == pytest.approx(20 / (20 + 0.2 * 20), abs=0.02)
+    assert choices[0].weight == pytest.approx(np.where(choices[0].problems < 20, 1, 0.2) / 24)
+    nothing = make_sampler(settings({"name": "pool", "hard": 0, "easy": 0}), IDS, 0)
+    nothing.observe(0, rewards(0, *((name, "11") for name in IDS)))
+    assert len(set(np.concatenate([nothing.choose(step).problems for step in range(40)]))) > 30, "none has weight"
 
 
 @pytest.mark.parametrize("name", names("vas/samplers"))

@@ -33,25 +33,25 @@ def _draw_batch(
     uniform = settings.batch_size - weighted
     chosen = np.empty(settings.batch_size, np.int64)
     if weighted and weight is not None:
-        chosen[:weighted] = _by_weight(weight, draw.random(weighted))
+        chosen[:weighted] = by_weight(weight, draw.random(weighted))
     if settings.draws == "iid":
         chosen[weighted:] = draw.integers(size, size=uniform)
     else:
         first = (step * settings.queue_factor + extra) * uniform
-        chosen[weighted:] = _from_permutations(seed, size, first, uniform)
+        chosen[weighted:] = from_permutations(seed, size, first, uniform)
     # Shuffled, or the trainer's mini-batches, which are consecutive slots, would be all weighted or all uniform.
     order = draw.permutation(settings.batch_size)
     return chosen[order], (np.arange(settings.batch_size) < weighted)[order]
 
 
-def _by_weight(weight: Floats, points: Floats) -> Ints:
+def by_weight(weight: Floats, points: Floats) -> Ints:
     """For each point in [0, 1) the problem on whose share of the cumulated weights it falls."""
     ends = np.cumsum(weight)
     # A point that rounds up to the very end belongs to the last problem that has weight.
     return np.minimum(np.searchsorted(ends, points * ends[-1], side="right"), np.flatnonzero(weight)[-1])
 
 
-def _from_permutations(seed: int, size: int, first: int, count: int) -> Ints:
+def from_permutations(seed: int, size: int, first: int, count: int) -> Ints:
     """Elements `first` to `first + count - 1` of seeded permutations of 0..size-1, laid end to end."""
     positions = np.arange(first, first + count)
     chosen = np.empty(count, np.int64)
