@@ -1,8 +1,11 @@
 """The embedded data set: right answers, no shared images, and the real model classes around it."""
 
 from pathlib import Path
+from typing import get_args
 
+import pytest
 import torch
+from pydantic import ValidationError
 
 from mmr1.answers.response import last_boxed
 from mmr1.data.chat import shown_question
@@ -10,21 +13,44 @@ from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.data.sources import digits
 from mmr1.models.family import family
+from mmr1.plumbing.settings import numbers
 from mmr1.rewards.format import well_formed
 
 
+def made(size: int) -> list[Problem]:
+    """Problems of the recipe's kinds: three tasks, one to eight digits."""
+    return digits.make_problems("train", size, 0, digits.load(held_out=False), get_args(digits.Task), 8)
+
+
 def test_answers_are_right() -> None:
-    for problem in digits.make_problems("train", 64, 0, digits.load(held_out=False)):
-        labels = problem.metadata["labels"]
-        expected = sum(labels) if problem.metadata["task"] == "sum" else max(labels)
-        assert int(problem.answer) == expected
+    right = {"max": lambda labels: str(max(labels)), "sum": lambda labels: str(sum(labels)), "read": written}
+    for problem in made(96):
+        assert problem.answer == right[problem.metadata["task"]](problem.metadata["labels"])
+        assert problem.question.endswith(digits.QUESTIONS[problem.metadata["task"]])
         assert len(problem.images) == problem.metadata["count"]
 
 
+def written(labels: list[int]) -> str:
+    """The number that the digits write, leading zeros and all."""
+    return "".join(str(label) for label in labels)
+
+
 def test_tasks_and_counts_are_balanced() -> None:
-    problems = digits.make_problems("train", 80, 0, digits.load(held_out=False))
-    kinds = [(problem.metadata["task"], problem.metadata["count"]) for problem in problems]
-    assert {kind: kinds.count(kind) for kind in kinds} == {(task, n): 10 for task in digits.TASKS for n in range(1, 5)}
+    kinds = [(problem.metadata["task"], problem.metadata["count"]) for problem in made(240)]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        (task, count): 10 for task in ("max", "sum", "read") for count in range(1, 9)
+    }
+
+
+def test_without_a_word_there_are_two_tasks_and_up_to_four_digits() -> None:
+    """As before the third was added: the recipe's keys mean what they meant, and the same problems come out."""
+    problems = digits.make_problems("a", 80, 0, digits.load(held_out=False))
+    assert {(one.metadata["task"], one.metadata["count"]) for one in problems} == {
+        (task, count) for task in ("max", "sum") for count in range(1, 5)
+    }
+    assert numbers(digits.Settings(test=3, tasks=["max", "sum"], digits=4)) == numbers(digits.Settings(test=3))
+    with pytest.raises(ValidationError, match="sum is named twice"):
+        digits.Settings(tasks=["sum", "sum"])
 
 
 def test_training_and_held_out_images_are_disjoint() -> None:
@@ -41,7 +67,7 @@ def test_a_problem_depends_on_its_name_index_and_seed_only() -> None:
 
 
 def test_worked_responses_have_the_format_and_the_answer() -> None:
-    for problem in digits.make_problems("train", 16, 0, digits.load(held_out=False)):
+    for problem in made(48):
         response = digits.worked_response(problem)
         assert well_formed(response)
         assert last_boxed(response) == problem.answer

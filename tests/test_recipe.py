@@ -43,7 +43,7 @@ def test_every_recipe_is_valid(file: Path) -> None:
         ("vas.samples", "many", "vas.samples: Input should be a valid integer"),
         ("grpo.group_size", 1, "grpo.group_size: expected at least 2, found 1"),
         ("sft.cutof", 9, "sft.cutof: no such setting"),
-        ("schedule.batch_size", 5000, "schedule.batch_size: expected at most data.digits.problems (2048), found 5000"),
+        ("schedule.batch_size", 5000, "schedule.batch_size: expected at most data.digits.problems (480), found 5000"),
         ("runs.vas", {"vas": {"mix": 2}}, "runs.vas.vas.mix: 2.0 is not in [0, 1]"),
         ("runs.vas", {"models": ["huge"]}, "runs.vas.models: no model huge; there are tiny"),
         ("runs.sft", {}, "runs.sft: this name is taken"),
@@ -98,11 +98,11 @@ def test_a_mistake_is_one_line_with_its_path(path: str, value: object, message: 
         ("models.tiny.base", {"hub": "a/b"}, "models.tiny.base.revision: expected a value, found none"),
         ("models.tiny.base", {"tiny": {"heads": 3}}, "models.tiny.base.tiny.hidden_size: expected a multiple of 24"),
         ("data", None, "data: expected a section with settings of its own, found None"),
-        ("sft.batch_size", 5761, "sft.batch_size: expected at most data.digits.sft (5760), found 5761"),
+        ("sft.batch_size", 12801, "sft.batch_size: expected at most data.digits.sft (12800), found 12801"),
         (
             "sft.save_every",
             10,
-            "sft.save_every: expected the same as evaluate_every (45), for the best of the states that were saved is "
+            "sft.save_every: expected the same as evaluate_every (100), for the best of the states that were saved is "
             "kept, found 10",
         ),
         ("rollout", {"min_pixels": 9, "max_pixels": 8}, "rollout.min_pixels: expected at most max_pixels (8), found 9"),

@@ -1,4 +1,5 @@
-"""The embedded data set: handwritten digits side by side, and a question on sum or maximum (docs/design.md §6).
+"""The embedded data set: handwritten digits side by side, of which the largest, the sum or the number that they write
+is asked (docs/design.md §6).
 
 The digits are scikit-learn's copy of the UCI optdigits test set (1,797 images of 8×8 in 17 grey levels). Training and
 test problems use different images. Difficulty grows with the number of digits, so pass rates spread from 0 to 1.
@@ -7,14 +8,15 @@ test problems use different images. Difficulty grows with the number of digits, 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from mmr1.plumbing.settings import Section
+from mmr1.plumbing.fields import all_different
+from mmr1.plumbing.settings import Section, as_before
 from mmr1.seeds import generator
 
 if TYPE_CHECKING:
@@ -27,14 +29,14 @@ BENCHMARK = "digits"
 LICENCE = "CC BY 4.0 (UCI Machine Learning Repository, Optical Recognition of Handwritten Digits)."
 EXAMPLE = """
 data:
-  digits: {problems: 2048, sft: 5760, sft_validation: 256, validation: 256, test: 512}
+  digits:
+    {tasks: [max, sum, read], digits: 8, problems: 480, sft: 12800, sft_validation: 192, validation: 192, test: 480}
 """
 
 # One digit is one visual token of the tiny model: patch 14 × merge 2. Processors of larger patches scale it up to one.
 PIXELS = 28
-MAX_COUNT = 4
-TASKS = ("max", "sum")
-QUESTIONS = {"max": "The largest?", "sum": "The sum?"}
+Task = Literal["max", "sum", "read"]
+QUESTIONS: dict[Task, str] = {"max": "The largest?", "sum": "The sum?", "read": "The number?"}
 
 # Every third image is kept for held-out problems: 1,198 for training, 599 held out.
 HELD_OUT_EVERY = 3
@@ -44,6 +46,10 @@ TRAINING = ("problems", "sft")
 class Settings(Section):
     """How many of each table to make; one that is left out is not made."""
 
+    tasks: Annotated[list[Task], Field(min_length=1), AfterValidator(all_different)] = as_before(
+        ["max", "sum"], description="what is asked for: the largest digit, their sum, the number that they write"
+    )
+    digits: int = as_before(4, ge=1, le=8, description="most digits of a problem; as many problems have each number")
     problems: int | None = Field(None, ge=1, description="the RL pool")
     sft: int | None = Field(None, ge=1, description="conversations")
     sft_validation: int | None = Field(None, ge=1)
@@ -53,7 +59,8 @@ class Settings(Section):
 
 def rows(settings: Settings) -> dict[str, tuple[str, int | None]]:
     """The tables, with their sizes."""
-    return {name: (name, size) for name, size in settings.model_dump().items() if size is not None}
+    sizes = settings.model_dump(exclude={"tasks", "digits"}, exclude_none=True)
+    return {name: (name, size) for name, size in sizes.items()}
 
 
 def write(
@@ -68,7 +75,7 @@ def write(
     for name, path in tables.items():
         sizes = (rows(settings)[name][1], limits.get(name))
         made[name] = min(size for size in sizes if size is not None)
-        problems = make_problems(name, made[name], seed, pools[name not in TRAINING])
+        problems = make_problems(name, made[name], seed, pools[name not in TRAINING], settings.tasks, settings.digits)
         if name.startswith("sft"):
             write_conversations(path, [(one, worked_response(one)) for one in problems])
         else:
@@ -96,26 +103,29 @@ def load(held_out: bool) -> list[Digit]:
     ]
 
 
-def make_problems(name: str, size: int, seed: int, digits: list[Digit]) -> list[Problem]:
-    """`size` problems that go round tasks and counts evenly; problem i depends on (seed, name, i) only."""
-    return [_problem(name, index, seed, digits) for index in range(size)]
+def make_problems(
+    name: str, size: int, seed: int, digits: list[Digit], tasks: Sequence[Task] = ("max", "sum"), most: int = 4
+) -> list[Problem]:
+    """`size` problems that go round tasks and counts of 1 to `most` evenly.
+
+    Problem i depends on (seed, name, i), `tasks` and `most` only.
+    """
+    kinds = [(task, count) for count in range(1, most + 1) for task in tasks]
+    return [_problem(name, index, seed, digits, *kinds[index % len(kinds)]) for index in range(size)]
 
 
 def worked_response(problem: Problem) -> str:
     """The response that supervised fine-tuning teaches: the digits read off one by one, then the boxed answer."""
     labels = [str(label) for label in problem.metadata["labels"]]
-    if problem.metadata["task"] == "sum":
-        reasoning = "+".join(labels) + (f"={problem.answer}" if len(labels) > 1 else "")
-    else:
-        reasoning = ",".join(labels)
+    reasoning = ("+" if problem.metadata["task"] == "sum" else ",").join(labels)
+    if problem.metadata["task"] == "sum" and len(labels) > 1:
+        reasoning += f"={problem.answer}"
     return f"<think>{reasoning}</think><answer>\\boxed{{{problem.answer}}}</answer>"
 
 
-def _problem(name: str, index: int, seed: int, digits: list[Digit]) -> Problem:
+def _problem(name: str, index: int, seed: int, digits: list[Digit], task: Task, count: int) -> Problem:
     from mmr1.data.problems import IMAGE_MARK, Problem
 
-    task = TASKS[index % len(TASKS)]
-    count = index // len(TASKS) % MAX_COUNT + 1
     chosen = [digits[i] for i in generator(seed, "digits", name, index).integers(len(digits), size=count)]
     labels = [digit.label for digit in chosen]
     return Problem(
@@ -123,10 +133,17 @@ def _problem(name: str, index: int, seed: int, digits: list[Digit]) -> Problem:
         source="digits",
         question=IMAGE_MARK * count + QUESTIONS[task],
         images=tuple(digit.png for digit in chosen),
-        answer=str(sum(labels) if task == "sum" else max(labels)),
+        answer=_answer(task, labels),
         answer_type="integer",
         metadata={"task": task, "count": count, "labels": labels},
     )
+
+
+def _answer(task: Task, labels: Sequence[int]) -> str:
+    """The sum or the largest as a number; a number that is read keeps its leading zeros."""
+    if task == "read":
+        return "".join(map(str, labels))
+    return str(sum(labels) if task == "sum" else max(labels))
 
 
 def _png(image: np.ndarray) -> bytes:
