@@ -55,6 +55,7 @@ NOT_COMPARED = (
     "records/*",  # times, memory, host, process and installed packages of each job
     "logs/*",  # what programs printed, with times and temporary paths
     "work/*",  # state of unfinished jobs; the SFT trainer's has its speed in it
+    "id.json",  # drawn, and where the folder lies
     "mlflow*",  # a database and an index, with random run ids, times and absolute paths
     "*/timings.jsonl",  # seconds of each step
     "*/trainer_state/manifest.json",  # hashes of the files beside it, which are compared, and who saved them

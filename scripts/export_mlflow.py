@@ -22,7 +22,6 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, required=True, help="results/<recipe>, with records/ and logs/")
     parser.add_argument("--tracking-uri", required=True, help="sqlite:///ABSOLUTE/mlflow.db or http://host:port")
-    parser.add_argument("--artifacts", type=Path, help="where a new experiment keeps its files (default: the server's)")
     parser.add_argument("--out", type=Path, required=True, help="JSON: MLflow run ids by record digest")
     add_job_arguments(parser)
     return parser.parse_args()
@@ -34,7 +33,7 @@ def main() -> None:
     check_url("--tracking-uri", tracking_uri, "$MLFLOW_TRACKING_USERNAME and $MLFLOW_TRACKING_PASSWORD, or _TOKEN")
     records = [record.path for record in exportable(args.results)]
     with job(args, inputs={"records": records}, outputs={"out": args.out}, unrepeated=["out"]) as work:
-        exported = export(args.results, tracking_uri, args.artifacts, anew=os.environ.get(VARIABLE) == "anew")
+        exported = export(args.results, tracking_uri, anew=os.environ.get(VARIABLE) == "anew")
         work.notes["tracking_uri"] = tracking_uri
         work.metrics["created"] = exported.created
         write_json(args.out, {"tracking_uri": tracking_uri, **vars(exported)})

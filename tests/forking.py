@@ -35,7 +35,7 @@ class ForkingServer:
     """Starts programs, as its `python` does (see `forking_server.py`)."""
 
     def __init__(self, libraries: str = "torch", environment: str | Path = sys.executable) -> None:
-        """What it has imported, `torch` and its like or `snakemake`, and an environment's Python, which has them."""
+        """What it has imported (`torch` and its like, `snakemake`, `mlflow`), and the Python that has them."""
         self._folder = Path(tempfile.mkdtemp(prefix="forking-"))  # a socket's path is short
         self._socket = str(self._folder / "socket")
         self.python = str(self._folder / "python")

@@ -34,6 +34,15 @@ def import_snakemake() -> None:
     import yaml  # noqa: F401
 
 
+def import_mlflow() -> None:
+    """What takes an export into MLflow long to import."""
+    sys.path[0] = SCRIPTS
+    from mlflow.store.tracking import sqlalchemy_store  # noqa: F401
+
+    import mmr1.provenance.tracking.compare
+    import mmr1.provenance.tracking.export  # noqa: F401
+
+
 def import_torch() -> None:
     """What takes programs long to import."""
     import datasets  # noqa: F401
@@ -120,7 +129,7 @@ def run_program(argv: Sequence[str], cwd: str, environment: dict[str, str], kill
 
 
 if __name__ == "__main__":
-    {"torch": import_torch, "snakemake": import_snakemake}[sys.argv[2]]()
+    {"torch": import_torch, "snakemake": import_snakemake, "mlflow": import_mlflow}[sys.argv[2]]()
     gc.freeze()  # so that no process looks through what they all share
     request = serve(sys.argv[1])
     if request is None:

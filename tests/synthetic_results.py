@@ -43,13 +43,19 @@ class SyntheticResults:
         held_out = self.root / f"data/benchmarks/{BENCHMARK}.parquet"
         write_problems(held_out, self.problems)
         self.record("prepare_benchmark", f"benchmarks/{BENCHMARK}", {}, {"problems": [held_out]})
+        base = self._checkpoint(self.root / MODEL / "base", "base")
+        self.record("build_tiny_model", MODEL, {}, {"out": files_under(base)})
         sft_checkpoint, sft_metrics = self._sft()
-        evaluations = [self._evaluation("base", None, 0.0, held_out), self._evaluation("sft", None, 0.45, held_out)]
+        evaluations = [
+            self._evaluation("base", None, 0.0, held_out, base),
+            self._evaluation("sft", None, 0.45, held_out, sft_checkpoint),
+        ]
         trainings = []
         for run, gain in (("grpo", 0.55), ("vas", 0.62)):
             for seed in seeds:
-                trainings.append(self._training(run, seed, problems, sft_checkpoint))
-                evaluations.append(self._evaluation(run, seed, gain, held_out))
+                training, last = self._training(run, seed, problems, sft_checkpoint)
+                trainings.append(training)
+                evaluations.append(self._evaluation(run, seed, gain, held_out, last))
         return Index(
             recipe=self.root.name,
             results=self.root,
@@ -74,13 +80,13 @@ class SyntheticResults:
         (folder / "model.safetensors").write_bytes(content.encode() * 100)
         return folder
 
-    def _training(self, run: str, seed: int, problems: Path, checkpoint: Path) -> Training:
+    def _training(self, run: str, seed: int, problems: Path, checkpoint: Path) -> tuple[Training, Path]:
         rounds = []
         for number in range(self.rounds):
             one, checkpoint = self._round(run, seed, number, problems, checkpoint)
             rounds.append(one)
         baseline = None if run == "grpo" else "grpo"
-        return Training(model=MODEL, run=run, seed=seed, baseline=baseline, rounds=tuple(rounds))
+        return Training(model=MODEL, run=run, seed=seed, baseline=baseline, rounds=tuple(rounds)), checkpoint
 
     def _round(self, run: str, seed: int, number: int, problems: Path, model: Path) -> tuple[Round, Path]:
         place = f"{MODEL}/{run}/seed{seed}/round{number}"
@@ -133,7 +139,9 @@ class SyntheticResults:
         self.record("score_vps", place, {"rollouts": [rollouts]}, {"out": [scores]}, seconds=1)
         return scores
 
-    def _evaluation(self, subject: str, seed: int | None, accuracy: float, problems: Path) -> Evaluation:
+    def _evaluation(
+        self, subject: str, seed: int | None, accuracy: float, problems: Path, checkpoint: Path
+    ) -> Evaluation:
         name = subject if seed is None else f"{subject}-seed{seed}"
         folder = self.root / MODEL / "eval" / name / BENCHMARK
         random = generator(seed or 0, "eval", subject)
@@ -150,7 +158,8 @@ class SyntheticResults:
         summary = {"benchmark": BENCHMARK, "n": n, "scores": {"official": score, "reader": score}}
         write_json(scores, {**summary, "extraction_failures": 0, "truncated": 0})
         place = f"{MODEL}/{name}/{BENCHMARK}"
-        self.record("generate_predictions", place, {"problems": [problems]}, {"out": [predictions]}, 3, "generate")
+        read = {"model": files_under(checkpoint), "problems": [problems]}
+        self.record("generate_predictions", place, read, {"out": [predictions]}, 3, "generate")
         inputs = {"problems": [problems], "predictions": [predictions]}
         self.record("score_benchmark", place, inputs, {"out": [scores], "items": [items]}, seconds=1)
         return Evaluation(
@@ -223,7 +232,7 @@ class SyntheticResults:
             "argv": ["scripts/x.py"],
             "git": {"commit": "a" * 40, "dirty": None},
             "gpu": [],
-            "environment": {"sha256": "e" * 64, "python": "3.11.2", "packages": {}},
+            "environment": {"sha256": "e" * 64, "python": "3.11.2", "packages": {"torch": "2.9.0"}},
             "host": "host",
             "user": "user",
             "pid": 1,

@@ -1,17 +1,12 @@
 """The export into MLflow, run as the program in the driver's environment and read back from its SQLite file."""
 
-import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chat_endpoint import Endpoint, serving
+from mlflow_store import DRIVER, ROOT, Store, needs_driver
 from mmr1.benchmarks.settings import JUDGE_KEY
 from mmr1.data.problems import Problem, write_problems
 from mmr1.plumbing.files import read_json, read_jsonl, write_json, write_jsonl
@@ -27,58 +23,9 @@ from mmr1.plumbing.seal import sealed
 from mmr1.rollout.served import KEY_VARIABLE as ENDPOINT_KEY
 from synthetic_results import SyntheticResults, hashed
 
-ROOT = Path(__file__).resolve().parents[1]
-DRIVER = Path(os.environ.get("MMR1_DRIVER_PYTHON", ROOT / ".envs/driver/bin/python"))
-
 CHANGED = "mmr1.changed_inputs"
 
-pytestmark = pytest.mark.skipif(not DRIVER.exists(), reason=f"no {DRIVER}: `make env` builds the driver's environment")
-
-
-class Store:
-    """A results folder, the MLflow database beside it, and what the database says."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.results, self.database = folder, folder / "results/digits", folder / "mlflow.db"
-
-    def command(self, uri: str | None = None) -> list[str]:
-        """The export's command line."""
-        uri = uri or f"sqlite:///{self.database}"
-        words = ["--results", self.results, "--tracking-uri", uri, "--out", self.results / "mlflow_runs.json"]
-        artifacts = [] if uri.startswith("http") else ["--artifacts", self.folder / "artifacts"]
-        return [str(word) for word in (DRIVER, ROOT / "scripts/export_mlflow.py", *words, *artifacts)]
-
-    def export(self, uri: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run the export to its end, in the folder that records see their paths from."""
-        return subprocess.run(self.command(uri), cwd=self.folder, capture_output=True, text=True, timeout=800)
-
-    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Ask the database."""
-        connection = sqlite3.connect(self.database)
-        try:
-            return connection.execute(query, values).fetchall()
-        finally:
-            connection.close()
-
-    def runs(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Runs in force of a kind by name (parent, record digest, attempt): their id, status, tags, start and end."""
-        values = {}
-        for run, status, start, end in self.rows(
-            "select run_uuid, status, start_time, end_time from runs where lifecycle_stage = 'active'"
-        ):
-            tags = dict(self.rows("select key, value from tags where run_uuid = ?", run))
-            if tags["mmr1.kind"] == kind and "mmr1.superseded" not in tags:
-                assert tags["mmr1.name"] not in values, "one run a name"
-                values[tags["mmr1.name"]] = {"id": run, "status": status, "start": start, "end": end, "tags": tags}
-        return values
-
-    def run_of(self, rule: str, wildcards: str) -> dict[str, Any]:
-        """The run of one record."""
-        return self.runs("record")[read_json(self.results / f"records/{rule}/{wildcards}.json")["name"]]
-
-    def metric(self, run: str, key: str) -> list[tuple[int, float]]:
-        """A metric's steps and values."""
-        return self.rows("select step, value from metrics where run_uuid = ? and key = ? order by step", run, key)
+pytestmark = needs_driver
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +78,9 @@ def test_every_record_is_a_finished_run_under_its_parent(store: Store) -> None:
 
 def test_mlflow_says_what_its_runs_are(store: Store) -> None:
     experiment = dict(store.rows("select key, value from experiment_tags"))
-    assert "results/digits/records" in experiment["mlflow.note.content"]
+    assert "nested under it" in experiment["mlflow.note.content"]
+    (place,) = [value for name, value in experiment.items() if name.startswith("mmr1.results.")]
+    assert place.endswith(f":{store.results}")
     described = {name: run["tags"]["mlflow.note.content"] for name, run in store.runs("parent").items()}
     assert described["tiny/vas/seed0"].startswith("RL of tiny by the recipe's run vas, seed0")
     assert "SFT" in described["shared"]
@@ -162,7 +111,7 @@ def test_a_run_has_the_times_parameters_hashes_and_curves_of_its_record(store: S
     rows = read_jsonl(store.results / "tiny/vas/seed0/round1/metrics.jsonl")
     for key in ("gradient_norm", "kl"):
         assert store.metric(run["id"], key) == [(row["step"], row[key]) for row in rows]
-    assert [step for step, _ in store.metric(run["id"], "timings/seconds_train")] == list(range(6, 12))
+    assert [step for step, _ in store.metric(run["id"], "system/timings/seconds_train")] == list(range(6, 12))
 
 
 def test_a_parent_has_the_settings_the_curves_of_all_rounds_and_the_final_accuracy(store: Store) -> None:
@@ -188,7 +137,7 @@ def test_the_report_its_figures_and_tables_are_artifacts(store: Store) -> None:
 
 def artifacts(store: Store, rule: str, wildcards: str) -> set[str]:
     """The files that MLflow keeps of a record's run."""
-    folder = store.folder / "artifacts" / store.run_of(rule, wildcards)["id"] / "artifacts"
+    folder = store.results / "mlflow-artifacts" / store.run_of(rule, wildcards)["id"] / "artifacts"
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -212,6 +161,110 @@ def test_a_second_export_creates_nothing(copy: Store) -> None:
     done = copy.export()
     assert "0 new runs" in done.stdout, done.stderr
     assert {table: copy.rows(f"select count(*) from {table}") for table in tables} == before
+
+
+def test_no_metric_is_shown_twice_and_single_values_stay_with_their_jobs(store: Store) -> None:
+    """What a training measured last is the end of its curve; times are where MLflow keeps the system's metrics."""
+    parent = store.runs("parent")["tiny/vas/seed0"]["id"]
+    training = store.run_of("train_grpo", "tiny/vas/seed0/round1")["id"]
+    names = [name for (name,) in store.rows("select distinct key from metrics where run_uuid = ?", parent)]
+    assert {name.partition("/")[0] for name in names if "/" in name} == {"calibration", "validation", "eval", "system"}
+    assert [name for name in names if not name.startswith("eval/") and len(store.metric(parent, name)) < 2] == []
+    own = [name for (name,) in store.rows("select distinct key from metrics where run_uuid = ?", training)]
+    assert "system/seconds" in own
+    assert not any(name.startswith(("train_grpo/", "job/")) for name in own)
+    generated = store.run_of("generate", "tiny/vas/seed0/round1/0")["id"]
+    assert store.metric(generated, "generate/rollouts") != []
+
+
+def test_a_checkpoint_has_its_accuracies_so_that_models_can_be_ranked(store: Store) -> None:
+    query = "select name, metric_value from logged_models join logged_model_metrics using (model_id)"
+    ranked = dict(store.rows(f"{query} where metric_name = ?", "eval/digits/reader/accuracy"))
+    assert set(ranked) == {"tiny-base", "tiny-sft", "tiny-grpo-seed0-round1", "tiny-vas-seed0-round1"}
+    scores = read_json(store.results / "tiny/eval/vas-seed0/digits/scores.json")
+    assert ranked["tiny-vas-seed0-round1"] == scores["scores"]["reader"]["accuracy"]
+
+
+def test_a_run_says_in_words_what_made_it_and_what_repeats_it(store: Store) -> None:
+    said = store.run_of("train_grpo", "tiny/vas/seed0/round1")["tags"]["mlflow.note.content"]
+    record = read_json(store.results / "records/train_grpo/tiny/vas/seed0/round1.json")
+    for expected in (
+        "by user on host",
+        "2 × x86_64",
+        "Python 3.11.2, torch 2.9.0",
+        "commit `aaaaaaaaaaaa`",
+        f"`results/digits/data/problems.parquet` sha256 `{record['key']['inputs']['problems'][0]['sha256'][:12]}`",
+        "| **parent checkpoint** | `results/digits/tiny/vas/seed0/round0/checkpoint` sha256",
+        "| **seed** | 0 |",
+        "--forcerun results/digits/records/train_grpo/tiny/vas/seed0/round1.json",
+        "make audit ARGS=--full FILE=results/digits/tiny/vas/seed0/round1/",
+    ):
+        assert expected in said
+
+
+def test_a_parent_run_has_its_source_its_models_and_the_report(store: Store) -> None:
+    parent = store.runs("parent")["tiny/vas/seed0"]
+    assert parent["tags"]["mlflow.source.git.commit"] == "a" * 40
+    assert parent["tags"]["mlflow.user"] == "user"
+    models = "select name from inputs join logged_models on destination_id = model_id where source_id = ?"
+    made = [name for (name,) in store.rows(f"{models} and source_type = 'RUN_OUTPUT'", parent["id"])]
+    assert sorted(made) == ["tiny-vas-seed0-round0", "tiny-vas-seed0-round1"]
+    shared = store.runs("parent")["shared"]["id"]
+    assert (store.results / f"mlflow-artifacts/{shared}/artifacts/report/report.html").is_file()
+
+
+def test_after_a_move_the_export_finds_everything_and_writes_where_the_results_are(copy: Store, tmp_path: Path) -> None:
+    before = copy.runs("record")
+    moved = Store(tmp_path / "elsewhere/deep")
+    moved.folder.parent.mkdir()
+    copy.folder.rename(moved.folder)
+    assert "0 new runs" in moved.exported()
+    _redo_a_round(moved)
+    assert "2 new runs" in moved.exported()
+    assert not copy.folder.exists()
+    assert set(before) - set(moved.runs("record")) != set()
+    for run in moved.runs("record").values():
+        assert (moved.results / f"mlflow-artifacts/{run['id']}/artifacts/record").is_dir()
+
+
+def test_what_an_earlier_version_wrote_is_shown_anew(copy: Store) -> None:
+    """It named files by where they lay then, and had no sign of its form."""
+    there = f"file://{copy.folder}/gone/mlflow-artifacts"
+    _execute(copy, "update experiments set artifact_location = ? where name = 'digits'", there)
+    _execute(copy, "update runs set artifact_uri = replace(artifact_uri, 'mlflow-artifacts:', ?)", there)
+    _execute(copy, "delete from tags where key = 'mmr1.form'")
+    made = len(copy.runs("record"))
+    assert f"{made + 3} new runs" in copy.exported()
+    assert len(copy.runs("record")) == made
+    assert copy.rows("select distinct substr(artifact_uri, 1, 18) from runs") == [("mlflow-artifacts:/",)]
+
+
+def test_one_word_makes_all_of_it_anew_from_the_records(copy: Store) -> None:
+    before = copy.runs("record")
+    copy.database.write_bytes(b"no database")
+    shutil.rmtree(copy.results / "mlflow-artifacts")
+    copy.exported(MMR1_MLFLOW="anew")
+    after = copy.runs("record")
+    assert set(after) == set(before)
+    assert {run["id"] for run in after.values()}.isdisjoint(run["id"] for run in before.values())
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("update experiments set lifecycle_stage = 'deleted' where name = 'digits'", "restore --experiment-id 1"),
+        ("update experiments set name = 'mine' where name = 'digits'", "rename --experiment-id 1 --new-name digits"),
+    ],
+)
+def test_an_experiment_that_was_deleted_or_renamed_is_one_line_with_the_remedy(
+    copy: Store, statement: str, expected: str
+) -> None:
+    _execute(copy, statement)
+    done = copy.export()
+    _is_one_line(done, expected)
+    remedy = done.stderr.splitlines()[-1].rpartition(": ")[2].replace(".envs/driver/bin", str(DRIVER.parent))
+    subprocess.run(remedy, shell=True, check=True, capture_output=True)
+    assert "0 new runs" in copy.exported()
 
 
 @pytest.fixture(scope="module")
@@ -354,8 +407,10 @@ def test_the_keys_of_endpoints_do_not_reach_mlflow(
     assert "no, Bearer …;" in lost["judge"]
     said = pq.read_table(store.results / "done.parquet")["text"].to_pylist()
     assert set(said) == {"x" * 60 + "…"}
-    kept = {path.relative_to(tmp_path).parts[0] for path in _files_that_hold(url, tmp_path)}
-    assert kept == {"mlflow.db", "artifacts", "results"}, "what is said of an endpoint is found, so a key would be"
+    kept = {path.relative_to(store.results).parts[0] for path in _files_that_hold(url, tmp_path)}
+    assert kept == {"mlflow.db", "mlflow-artifacts", "records", "logs"}, (
+        "what is said of an endpoint is found, so a key would be"
+    )
     assert artifacts(store, "ask_endpoint", "done")
     for key in keys.values():
         for half in (key[:16], key[16:]):
@@ -394,53 +449,6 @@ def _files_that_hold(text: str, folder: Path) -> list[Path]:
             if text.encode() in content:
                 rows.append(path)
     return rows
-
-
-@pytest.mark.slow
-def test_export_to_a_server(tmp_path: Path, server: str) -> None:
-    store = Store(tmp_path / "client")
-    SyntheticResults(store.results, rounds=1, steps=2)
-    assert store.export(server).returncode == 0
-    assert "0 new runs" in store.export(server).stdout
-    run = read_json(store.results / "mlflow_runs.json")["parents"]["tiny/vas/seed0"]
-    with urllib.request.urlopen(f"{server}/api/2.0/mlflow/runs/get?run_id={run}") as answer:
-        metrics = {metric["key"] for metric in json.load(answer)["run"]["data"]["metrics"]}
-    assert {"gradient_norm", "eval/digits/reader/accuracy"} <= metrics
-    assert list((tmp_path / "server/artifacts").rglob("round0.json"))
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """A real MLflow server on this machine, its files in its own folder."""
-    folder = tmp_path / "server"
-    folder.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [DRIVER.parent / "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", 1]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", folder / "artifacts"]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [str(word) for word in command], stdout=log, stderr=log, env=environment, start_new_session=True
-        )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/health", process, folder / "log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=120)
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 600
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            urllib.request.urlopen(url).close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"the server does not answer: {log.read_text()[-2000:]}")
 
 
 def _is_one_line(done: subprocess.CompletedProcess[str], expected: str) -> None:

@@ -65,7 +65,6 @@ USES_CONDA = "conda" in {
 DRIVER_PYTHON = "python" if USES_CONDA else sys.executable
 # Where MLflow keeps what it is shown: a database beside the results, or a server.
 TRACKING_URI = RECIPE.mlflow or f"sqlite:///{Path(R).absolute()}/mlflow.db"
-ARTIFACTS = None if RECIPE.mlflow else f"{R}/mlflow-artifacts"
 INITIAL = f"{R}/{{model}}/initial/{{key}}/seed{{seed}}"
 EVAL = f"{R}/{{model}}/eval/{{subject}}/{{benchmark}}"
 

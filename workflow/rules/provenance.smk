@@ -18,12 +18,11 @@ rule export_mlflow:
         **program("export_mlflow"),
         server=RECIPE.mlflow,
         results=folder_of_output,
-        artifacts=optional("--artifacts", ARTIFACTS),
     shell:
         command(
             "export_mlflow",
             "--results {params.results}"
-            " --tracking-uri {resources.uri} {params.artifacts} --out {output.runs}",
+            " --tracking-uri {resources.uri} --out {output.runs}",
             launcher="{resources.python}",
         )
 

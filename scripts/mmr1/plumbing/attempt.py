@@ -16,7 +16,7 @@ from typing import Any
 
 from mmr1.plumbing import disk
 from mmr1.plumbing.errors import SharedError, UserError
-from mmr1.plumbing.files import as_text, atomic
+from mmr1.plumbing.files import as_text, atomic, digest
 from mmr1.plumbing.interruption import Interrupted
 from mmr1.plumbing.machine import where
 from mmr1.plumbing.orphan import end_orphan, read_marker
@@ -25,6 +25,11 @@ from mmr1.plumbing.secrets import blotted_values
 
 # Spaces behind a marker that says running: what it says in the end must fit its place when the disk is full.
 MARKER_ROOM, LONGEST_ERROR = 8192, 2000
+
+
+def attempt_name(rule: str, wildcards: str, start: datetime, host: str, pid: int) -> str:
+    """A digest that names one start of a job."""
+    return digest([rule, wildcards, start.isoformat(), host, pid])
 
 
 class Attempt:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmr1.plumbing.curves import flat
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, sha256, write_json
 from mmr1.plumbing.settings import numbers
-from mmr1.provenance.tracking.params import flat
 from mmr1.recipe import Recipe, read_recipe
 
 Values = dict[str, Any]

@@ -53,8 +53,13 @@ class Execution(Part):
     cpu_seconds: float
     peak_memory_mib: float
     host: str
+    user: str = "unknown"
+    pid: int = 0
+    cpu: str = ""
+    cpus: int = 0
     git: dict[str, Any]
     environment: dict[str, Any] = {}
+    lock: dict[str, Any] | None = None
     gpu: list[dict[str, Any]] = []
     nodes: int = 1
     slurm: dict[str, str] = {}
@@ -113,6 +118,7 @@ class Attempt(Part):
     end: datetime | None = None
     error: str | None = None
     host: str
+    user: str = "unknown"
     pid: int
     argv: list[str] = []
     slurm: dict[str, str] = {}

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmr1.plumbing.curves import flat
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json
 from mmr1.provenance.kept_recipe import KeptRecipe
 from mmr1.provenance.ledger import locate
-from mmr1.provenance.tracking.params import flat
 from mmr1.report.accuracy import cluster_of, verdicts
 from mmr1.report.bootstrap import Difference, Paired, SeedVerdicts, difference, paired
 

@@ -20,10 +20,12 @@ OWN = (
     LOGS,
     "work",
     "recipe.json",
+    "id.json",
     "records.sha256",
     "mlflow.db",
-    "mlflow.db.lock",
+    "mlflow.db.lock",  # of earlier versions
     "mlflow-artifacts",
+    "mlflow.lock",
     ".audit.json",
 )
 

@@ -1,1 +1,5 @@
 """The records, shown in MLflow Tracking: the records are the truth, MLflow shows them (docs/design.md §7 "MLflow")."""
+
+import os
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before mlflow is imported, which would report its use

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow.entities import Run
@@ -15,11 +14,12 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import files_under, sha256
 from mmr1.provenance.ledger import Record
 from mmr1.provenance.tracking import tags
-from mmr1.provenance.tracking.experiment import TAG_LENGTH, Experiment, allowed_name, param_texts
-from mmr1.provenance.tracking.metrics import Point, execution_metrics, record_metrics
+from mmr1.provenance.tracking.experiment import TAG_LENGTH, Experiment, allowed_name, artifact_folder, param_texts
+from mmr1.provenance.tracking.metrics import Point, accuracies, curves, record_metrics
 from mmr1.provenance.tracking.params import common_params, record_params
 from mmr1.provenance.tracking.record_files import artifact_files
 from mmr1.provenance.tracking.runs import SHARED, parent_runs
+from mmr1.provenance.tracking.store import Store, find_experiment, store_at
 
 # Which run is the parent, and where results lay when they were shown.
 NOT_COMPARED = {tags.PARENT, tags.RECORD}
@@ -28,12 +28,16 @@ NOT_COMPARED = {tags.PARENT, tags.RECORD}
 def shown_differently(results: Path, tracking_uri: str, records: list[Record]) -> Iterator[tuple[str, str]]:
     """What MLflow shows otherwise than the records: a run's name, and what differs in words."""
     mlflow.set_tracking_uri(tracking_uri)
-    client, name = mlflow.MlflowClient(), results.resolve().name
-    known = client.get_experiment_by_name(name)
-    if known is None or known.lifecycle_stage != "active":
-        yield name, "expected an experiment of this name, found none"
+    store = store_at(tracking_uri, results)
+    try:
+        known = find_experiment(mlflow.MlflowClient(), store)
+    except UserError as error:
+        yield store.experiment_name, str(error)
         return
-    experiment = Experiment(known.experiment_id)
+    if known is None:
+        yield store.experiment_name, "expected an experiment of this name, found none"
+        return
+    experiment = Experiment(known.experiment_id, store)
     runs = {
         (run.data.tags.get(tags.KIND), run.data.tags.get(tags.NAME)): run
         for run in experiment.runs()
@@ -58,7 +62,7 @@ def _compare_parent(
     if run is None:
         yield name, "expected a run for it, found none"
     elif name != SHARED:
-        points = [point for record in records for point in record_metrics(record, results)]
+        points = [point for one in records for point in (*curves(one, results), *accuracies(one, results))]
         for problem in [
             *_different_texts("param", param_texts(common_params(records)), run.data.params),
             *_different_metrics(experiment, run, points),
@@ -70,8 +74,8 @@ def _compare_record(experiment: Experiment, results: Path, record: Record, run: 
     said = {name: value[:TAG_LENGTH] for name, value in tags.of_record(record, "").items() if name not in NOT_COMPARED}
     yield from _different_texts("tag", said, {name: run.data.tags.get(name, "") for name in said})
     yield from _different_texts("param", param_texts(record_params(record)), run.data.params)
-    yield from _different_metrics(experiment, run, [*record_metrics(record, results), *execution_metrics(record)])
-    yield from _different_artifacts(record, results, run)
+    yield from _different_metrics(experiment, run, record_metrics(record, results))
+    yield from _different_artifacts(record, results, run, experiment.store)
 
 
 def _different_texts(kind: str, expected: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
@@ -103,11 +107,11 @@ def _text(value: float) -> str:
     return "nan" if math.isnan(value) else repr(float(value))
 
 
-def _different_artifacts(record: Record, results: Path, run: Run) -> Iterator[str]:
+def _different_artifacts(record: Record, results: Path, run: Run, store: Store) -> Iterator[str]:
     expected = {f"record/{record.path.name}": sha256(record.path)}
     expected |= {f"{name}/{path.name}": sha256(path) for name, path in artifact_files(record, results)}
     with TemporaryDirectory() as temporary:
-        root = _artifacts(run, Path(temporary))
+        root = _artifacts(run, store, Path(temporary))
         found = {} if root is None else {path.relative_to(root).as_posix(): path for path in files_under(root)}
         made = {file.sha256 for files in record.outputs.values() for file in files}
         for name in sorted({*expected, *found}):
@@ -117,11 +121,10 @@ def _different_artifacts(record: Record, results: Path, run: Run) -> Iterator[st
                 yield f"artifact {name}: " + ("found no such file" if actual is None else "found another")
 
 
-def _artifacts(run: Run, temporary: Path) -> Path | None:
+def _artifacts(run: Run, store: Store, temporary: Path) -> Path | None:
     """The folder of a run's artifacts: where it lies, or fetched from a server."""
-    place = urlsplit(run.info.artifact_uri)
-    if place.scheme in ("", "file"):
-        folder = Path(unquote(place.path))
+    folder = artifact_folder(run.info.artifact_uri, store)
+    if folder is not None:
         return folder if folder.is_dir() else None
     try:
         return Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, dst_path=str(temporary)))

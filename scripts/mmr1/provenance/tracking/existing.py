@@ -22,8 +22,9 @@ class Existing:
 def find_existing(experiment: Experiment, current: Mapping[str, str]) -> Existing:
     """The runs of earlier exports that stay.
 
-    `current` maps the names of the records that there are now to their integrity. A run that an export did not end is
-    deleted; that of a record that is there no longer, or was made again, with other times, is marked as superseded.
+    `current` maps the names of the records that there are now to their integrity. A run that an export did not end, or
+    that another version of it made, is deleted; that of a record that is there no longer, or was made again, with other
+    times, is marked as superseded.
     """
     existing = Existing()
     by_kind = {
@@ -31,26 +32,30 @@ def find_existing(experiment: Experiment, current: Mapping[str, str]) -> Existin
         tags.RECORD_RUN: existing.records,
         tags.ATTEMPT_RUN: existing.attempts,
     }
-    half_written, gone = [], []
+    half_written, gone, superseded = [], [], []
     for run in experiment.runs():
         kind, name = run.data.tags.get(tags.KIND), run.data.tags.get(tags.NAME, "")
         if tags.SUPERSEDED in run.data.tags:
-            continue
-        if run.info.status == "RUNNING":
+            superseded.append(run.info.run_id)
+        elif run.info.status == "RUNNING" or run.data.tags.get(tags.FORM) != tags.PRESENT_FORM:
             half_written.append(run.info.run_id)
         elif kind == tags.RECORD_RUN and run.data.tags.get(tags.INTEGRITY) != current.get(name):
             gone.append(run)
         elif kind in by_kind:
             by_kind[kind][name] = run
     _supersede(experiment, existing.parents, gone)
-    existing.models = _delete(half_written, experiment)
+    existing.models = _models(experiment, {*half_written, *superseded, *(run.info.run_id for run in gone)})
+    for run_id in half_written:
+        experiment.client.delete_run(run_id)
     return existing
 
 
 def delete_all(experiment: Experiment) -> None:
-    """Delete all that exports have made in an experiment."""
-    own = [run.info.run_id for run in experiment.runs() if tags.KIND in run.data.tags]
-    _delete(own, experiment)
+    """Delete all that exports of these results have made in an experiment."""
+    for model in experiment.logged_models():
+        experiment.client.delete_logged_model(model.model_id)
+    for run in experiment.runs():
+        experiment.client.delete_run(run.info.run_id)
 
 
 def _supersede(experiment: Experiment, parents: dict[str, Run], gone: list[Run]) -> None:
@@ -66,14 +71,12 @@ def _supersede(experiment: Experiment, parents: dict[str, Run], gone: list[Run])
         del parents[name]
 
 
-def _delete(half_written: list[str], experiment: Experiment) -> dict[str, str]:
-    """Delete half-written runs after the models that they made; returns the models that stay, by digest."""
+def _models(experiment: Experiment, gone: set[str]) -> dict[str, str]:
+    """The models that stay, by digest. Those that runs made which do not stay are deleted: others take their place."""
     models = {}
     for model in experiment.logged_models():
-        if model.source_run_id in half_written:
+        if model.source_run_id in gone:
             experiment.client.delete_logged_model(model.model_id)
         else:
             models[model.tags.get("sha256", "")] = model.model_id
-    for run_id in half_written:
-        experiment.client.delete_run(run_id)
     return models

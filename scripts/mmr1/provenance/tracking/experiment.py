@@ -2,15 +2,23 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import mlflow
-from mlflow.entities import LoggedModel, Metric, Param, Run, ViewType
+from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, Run, ViewType
+from mlflow.models.model import MLMODEL_FILE_NAME
+from mlflow.models.utils import get_external_mlflow_model_spec
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_IS_EXTERNAL
 
+from mmr1.provenance.tracking import tags
 from mmr1.provenance.tracking.metrics import Point
+from mmr1.provenance.tracking.store import RELATIVE, Store
 
 # Longer values are cut here, and stand in full in the record among the artifacts.
 PARAM_LENGTH, TAG_LENGTH, KEY_LENGTH = 6000, 8000, 250
@@ -18,28 +26,41 @@ PARAMS_A_BATCH, METRICS_A_BATCH = 100, 1000
 
 
 class Experiment:
-    """The experiment with the id `id` in the store that MLflow's tracking URI names."""
+    """What a results folder shows in one experiment of a store: its own runs and models, and nobody else's."""
 
-    def __init__(self, id: str) -> None:
-        self.id, self.client = id, mlflow.MlflowClient()
+    def __init__(self, id: str, store: Store) -> None:
+        self.id, self.store, self.client = id, store, mlflow.MlflowClient()
         self.created_runs = 0
 
     def runs(self) -> list[Run]:
-        """Every run, read before any is changed, for pages shift under changes."""
-        return _all_pages(
-            lambda token: self.client.search_runs([self.id], run_view_type=ViewType.ACTIVE_ONLY, page_token=token)
+        """Every run of these results, read before any is changed, for pages shift under changes.
+
+        In a database of their own all runs are theirs, whatever id the folder had before it was copied.
+        """
+        mine = "" if self.store.own else f"tags.{tags.FOLDER} = '{self.store.id}'"
+        found = _all_pages(
+            lambda token: self.client.search_runs(
+                [self.id], filter_string=mine, run_view_type=ViewType.ACTIVE_ONLY, page_token=token
+            )
         )
+        return [run for run in found if tags.KIND in run.data.tags]
 
     def logged_models(self) -> list[LoggedModel]:
-        """Every model."""
-        return _all_pages(lambda token: self.client.search_logged_models([self.id], page_token=token))
+        """Every model of these results."""
+        models = _all_pages(lambda token: self.client.search_logged_models([self.id], page_token=token))
+        return [one for one in models if self.store.own or one.tags.get(tags.FOLDER) == self.store.id]
 
-    def create_run(self, name: str, start: datetime, tags: Mapping[str, str]) -> str:
+    def create_run(self, name: str, start: datetime, described: Mapping[str, str]) -> str:
         """A new run's id. It stays RUNNING until `end_run`."""
-        cut = {allowed_name(key): value[:TAG_LENGTH] for key, value in tags.items()}
-        run = self.client.create_run(self.id, start_time=_milliseconds(start), tags=cut, run_name=name)
+        described = {**described, tags.FOLDER: self.store.id, tags.FORM: tags.PRESENT_FORM}
+        cut = {allowed_name(key): value[:TAG_LENGTH] for key, value in described.items()}
+        run = self.client.create_run(self.id, start_time=_milliseconds(start), tags=cut, run_name=self.named(name))
         self.created_runs += 1
         return run.info.run_id
+
+    def named(self, name: str) -> str:
+        """A name that says whose the run is, where others' runs stand beside it."""
+        return f"{name} [{self.store.owner}]" if self.store.owner else name
 
     def end_run(self, run_id: str, status: str, end: datetime) -> None:
         """End a run as FINISHED, FAILED or KILLED; one that was ended before is ended anew."""
@@ -49,30 +70,68 @@ class Experiment:
         """Set or replace a tag of a run."""
         self.client.set_tag(run_id, name, value[:TAG_LENGTH])
 
+    def tag(self, run_id: str, name: str) -> str | None:
+        """A tag of a run as it is now."""
+        value = self.client.get_run(run_id).data.tags.get(name)
+        return None if value is None else str(value)
+
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Log parameters; those that are None are not said. Values that are no strings are logged as JSON."""
         for batch in _batches([Param(name, text) for name, text in param_texts(params).items()], PARAMS_A_BATCH):
             self.client.log_batch(run_id, params=batch)
 
-    def log_metrics(self, run_id: str, points: list[Point], time: datetime) -> None:
-        """Log metrics as measured at `time`."""
-        metrics = [Metric(allowed_name(point.name), point.value, _milliseconds(time), point.step) for point in points]
+    def log_metrics(self, run_id: str, points: list[Point], time: datetime, model_id: str | None = None) -> None:
+        """Log metrics as measured at `time`, of a model if one is named; what is there already stays as it is."""
+        metrics = [
+            Metric(allowed_name(point.name), point.value, _milliseconds(time), point.step, model_id=model_id)
+            for point in points
+        ]
         for batch in _batches(metrics, METRICS_A_BATCH):
             self.client.log_batch(run_id, metrics=batch)
 
     def log_artifact(self, run_id: str, path: Path, folder: str) -> None:
         """Copy a file into a folder of a run's artifacts."""
-        self.client.log_artifact(run_id, str(path), folder)
+        place = artifact_folder(self.client.get_run(run_id).info.artifact_uri, self.store)
+        if place is None:
+            self.client.log_artifact(run_id, str(path), folder)
+        else:
+            (place / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place / folder / path.name)
 
-    def create_model(self, folder: str, content: str, run_id: str | None) -> str:
-        """The id of a new model whose files lie in `folder` and have the digest `content`; `run_id` made it."""
-        model = mlflow.create_external_model(
-            name=re.sub(r"[^\w-]+", "-", folder).strip("-"),
+    def create_model(
+        self, name: str, model_tags: Mapping[str, str], params: Mapping[str, str], run_id: str | None
+    ) -> str:
+        """The id of a new model that lies outside of MLflow; the run `run_id` made it."""
+        words = f"{name} {self.store.owner}".strip()
+        model = self.client.create_logged_model(
+            self.id,
+            name=re.sub(r"[^\w-]+", "-", words).strip("-"),
             source_run_id=run_id,
-            tags={"uri": folder, "sha256": content},
-            experiment_id=self.id,
+            tags={**model_tags, tags.FOLDER: self.store.id, MLFLOW_MODEL_IS_EXTERNAL: "true"},
+            params=dict(params),
+            model_type="checkpoint",
         )
-        return model.model_id
+        with TemporaryDirectory() as temporary:
+            described = Path(temporary) / MLMODEL_FILE_NAME
+            get_external_mlflow_model_spec(model).save(str(described))
+            place = artifact_folder(model.artifact_location, self.store)
+            if place is None:
+                self.client.log_model_artifacts(model.model_id, temporary)
+            else:
+                place.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(described, place / described.name)
+        self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+        return str(model.model_id)
+
+
+def artifact_folder(uri: str, store: Store) -> Path | None:
+    """Where the artifacts of a run or model lie on this machine; None if a server keeps them."""
+    place = urlsplit(uri)
+    if place.scheme in ("", "file"):
+        return Path(unquote(place.path))
+    if store.artifacts is not None and uri.startswith(RELATIVE):
+        return store.artifacts / unquote(place.path).lstrip("/")
+    return None
 
 
 def param_texts(params: Mapping[str, Any]) -> dict[str, str]:

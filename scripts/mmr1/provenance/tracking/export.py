@@ -12,13 +12,13 @@ from mmr1.provenance.tracking import tags
 from mmr1.provenance.tracking.existing import Existing, delete_all, find_existing
 from mmr1.provenance.tracking.experiment import Experiment
 from mmr1.provenance.tracking.lineage import Lineage
-from mmr1.provenance.tracking.metrics import execution_metrics, record_metrics
+from mmr1.provenance.tracking.metrics import accuracies, curves, record_metrics
 from mmr1.provenance.tracking.params import common_params, record_params
-from mmr1.provenance.tracking.record_files import artifact_files
+from mmr1.provenance.tracking.record_files import artifact_files, checkpoints
 from mmr1.provenance.tracking.runs import SHARED, ParentRun, Unfinished, child_name, parent_runs
-from mmr1.provenance.tracking.store import open_experiment, sole_writer
+from mmr1.provenance.tracking.store import open_experiment, sole_writer, store_at
 
-EXPORTER = "export_mlflow"
+EXPORTER, REPORT_RULE = "export_mlflow", "make_report"
 
 
 @dataclass
@@ -32,17 +32,18 @@ class Exported:
     created: int = 0
 
 
-def export(results: Path, tracking_uri: str, artifacts: Path | None = None, anew: bool = False) -> Exported:
+def export(results: Path, tracking_uri: str, anew: bool = False) -> Exported:
     """Bring MLflow up to date with the records and attempts under `results`; its experiment is named like the folder.
 
-    With `anew` all that it shows of them is deleted first. `artifacts` is where a new experiment keeps its files; None
-    leaves that to the server. Raises UserError for a broken record and for a database, server or folder that cannot be
-    written to.
+    With `anew` all that it shows of them is deleted first. What others' results show there is never touched. Raises
+    UserError for a broken record, for a database, server or folder that cannot be written to, and for an experiment
+    that was deleted or renamed.
     """
     records = exportable(results)
     attempts = [attempt for attempt in read_attempts(results) if attempt.rule != EXPORTER]
-    with sole_writer(tracking_uri):
-        experiment = Experiment(open_experiment(tracking_uri, results, artifacts))
+    store = store_at(tracking_uri, results)
+    with sole_writer(store):
+        experiment = Experiment(open_experiment(store, anew), store)
         if anew:
             delete_all(experiment)
         existing = find_existing(experiment, {record.name: record.integrity for record in records})
@@ -61,6 +62,7 @@ class _Export:
         self.results, self.experiment, self.existing = results, experiment, existing
         self.lineage = Lineage(experiment, existing.models)
         self.exported = Exported(experiment.id)
+        self.opened: list[ParentRun] = []  # parents that this export created
 
     def update(self, records: list[Record], attempts: list[Attempt]) -> Exported:
         """Create what is missing and end every run with its status."""
@@ -76,28 +78,44 @@ class _Export:
                     new.append((record, parent))
         for record, parent in new:  # after all were created, so that a model is known before it is used
             self._fill(record, parent)
+        for parent in self.opened:
+            for record in parent.records:
+                if record.name in self.existing.records:  # new ones are there now
+                    self._show_in_parent(record, parent)
         for parent in parents:
             for attempt in parent.unfinished:
                 self._show_unfinished(attempt, parent)
             for name, value in tags.of_changed(parent.records).items():
                 self.experiment.set_tag(self.exported.parents[parent.name], name, value)
+        self._show_accuracies(records, {record.name for record, _ in new})
+        self._show_report(records)
+        for parent in parents:
             self.experiment.end_run(self.exported.parents[parent.name], parent.status, parent.end)
         self.exported.created = self.experiment.created_runs
         return self.exported
 
     def _open_parent(self, parent: ParentRun) -> None:
-        """Find or create a parent run. One that replaces a superseded one takes over the curves of what stays."""
+        """Find or create a parent run."""
         if parent.name in self.existing.parents:
             self.exported.parents[parent.name] = self.existing.parents[parent.name].info.run_id
             return
-        run_id = self.experiment.create_run(parent.name, parent.start, tags.of_parent(parent))
+        described = tags.of_parent(parent, self.experiment.store.place)
+        self.opened.append(parent)
+        run_id = self.experiment.create_run(parent.name, parent.start, described)
         self.exported.parents[parent.name] = run_id
+        if parent.name != SHARED:
+            self.experiment.log_params(run_id, common_params(parent.records))
+
+    def _show_in_parent(self, record: Record, parent: ParentRun) -> None:
+        """The curves, accuracies and checkpoints of a job of an RL run, and what its trainings read, in its parent."""
         if parent.name == SHARED:
             return
-        self.experiment.log_params(run_id, common_params(parent.records))
-        for record in parent.records:
-            if record.name in self.existing.records:
-                self.experiment.log_metrics(run_id, record_metrics(record, self.results), record.execution.end)
+        parent_id = self.exported.parents[parent.name]
+        points = [*curves(record, self.results), *accuracies(record, self.results)]
+        self.experiment.log_metrics(parent_id, points, record.execution.end)
+        if checkpoints(record.outputs):
+            self.lineage.log_inputs(record, parent_id)
+            self.lineage.show_outputs(record, parent_id)
 
     def _adopt(self, record: Record, parent: ParentRun) -> None:
         """Keep a record's run of an earlier export, under the parent run of this one."""
@@ -119,15 +137,32 @@ class _Export:
         """Log what a record says into its run, its curves into its parent run too, and end it."""
         run_id, end = self.exported.records[record.name], record.execution.end
         self.experiment.log_params(run_id, record_params(record))
-        metrics = record_metrics(record, self.results)
-        self.experiment.log_metrics(run_id, [*metrics, *execution_metrics(record)], end)
-        if parent.name != SHARED:
-            self.experiment.log_metrics(self.exported.parents[parent.name], metrics, end)
+        self.experiment.log_metrics(run_id, record_metrics(record, self.results), end)
+        self._show_in_parent(record, parent)
         self.lineage.log_inputs(record, run_id)
         self.experiment.log_artifact(run_id, record.path, "record")
         for name, path in artifact_files(record, self.results):
             self.experiment.log_artifact(run_id, path, name)
         self.experiment.end_run(run_id, "FINISHED", end)
+
+    def _show_accuracies(self, records: list[Record], new: set[str]) -> None:
+        """Give each checkpoint its accuracies, by which MLflow ranks models, where either of them is new."""
+        by_name: dict[str | None, Record] = {record.name: record for record in records}
+        for record in records:
+            model = self.lineage.evaluated(record, by_name)
+            if model is not None and (record.name in new or model in self.lineage.new):
+                points, run_id = accuracies(record, self.results), self.exported.records[record.name]
+                self.experiment.log_metrics(run_id, points, record.execution.end, model)
+
+    def _show_report(self, records: list[Record]) -> None:
+        """The report among the artifacts of the parent of what runs share, so that nobody has to look for its job."""
+        shared = self.exported.parents.get(SHARED)
+        for record in records:
+            if record.rule == REPORT_RULE and shared is not None:
+                for _, path in artifact_files(record, self.results):
+                    if path.suffix == ".html" and self.experiment.tag(shared, tags.REPORT) != record.integrity:
+                        self.experiment.log_artifact(shared, path, "report")
+                        self.experiment.set_tag(shared, tags.REPORT, record.integrity)
 
     def _show_unfinished(self, unfinished: Unfinished, parent: ParentRun) -> None:
         """Find or create the run of an attempt that came to nothing."""

@@ -1,10 +1,11 @@
-"""Lineage: the datasets and models that a run used, and the models that it made.
+"""Lineage: the datasets and models that a run used, the models that it made, and the accuracies of a model.
 
 A checkpoint is a model of MLflow's, known by the digest of its files: what one run made and another used is one model.
 """
 
 import json
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, LoggedModelOutput
 
@@ -17,17 +18,25 @@ NAME_LENGTH, DIGEST_LENGTH = 500, 36  # MLflow's limits
 
 
 class Lineage:
-    """Logs inputs and outputs. `models` holds model ids by the digest of a checkpoint, and grows."""
+    """Logs inputs and outputs. `models` holds model ids by the digest of a checkpoint, and grows; `new` are those."""
 
     def __init__(self, experiment: Experiment, models: dict[str, str]) -> None:
         self.experiment, self.models = experiment, models
+        self.new: set[str] = set()
 
     def log_outputs(self, record: Record, run_id: str) -> None:
         """Create the models that a record's job made."""
         made = [
-            LoggedModelOutput(self._create(folder, files, run_id), step=_last_step(record))
+            LoggedModelOutput(self._create(folder, files, run_id, record), step=_last_step(record))
             for folder, files in checkpoints(record.outputs).items()
         ]
+        if made:
+            self.experiment.client.log_outputs(run_id, made)
+
+    def show_outputs(self, record: Record, run_id: str) -> None:
+        """The models that a record's job made, as another run's: its parent's."""
+        known = [self.models.get(files_digest(files)) for files in checkpoints(record.outputs).values()]
+        made = [LoggedModelOutput(one, step=_last_step(record)) for one in known if one is not None]
         if made:
             self.experiment.client.log_outputs(run_id, made)
 
@@ -42,10 +51,44 @@ class Lineage:
         if datasets or models:
             self.experiment.client.log_inputs(run_id, datasets=datasets or None, models=models or None)
 
-    def _create(self, folder: str, files: list[File], run_id: str | None) -> str:
+    def evaluated(self, record: Record, by_name: Mapping[str | None, Record]) -> str | None:
+        """The model whose answers a record's job judged: the only one that the makers of its inputs read."""
+        answers = [by_name[parent.name] for parent in record.parents if parent.name in by_name]
+        read = {digest for one in answers for digest in _model_digests(one.key.inputs)}
+        return self.models.get(read.pop()) if len(read) == 1 else None
+
+    def _create(self, folder: str, files: list[File], run_id: str | None, record: Record | None = None) -> str:
         content = files_digest(files)
-        self.models[content] = self.experiment.create_model(folder, content, run_id)
+        if content in self.models and self.models[content] in self.new:
+            return self.models[content]  # two jobs made the same bytes
+        params = {} if record is None else {"rule": record.rule, **_wildcards(record)}
+        described = {"uri": folder, "sha256": content}
+        self.models[content] = self.experiment.create_model(_model_name(folder), described, params, run_id)
+        self.new.add(self.models[content])
         return self.models[content]
+
+
+def _model_digests(inputs: Mapping[str, list[File]]) -> Iterable[str]:
+    for name, files in inputs.items():
+        for parts in checkpoints({name: files}).values():
+            yield files_digest(parts)
+
+
+def _model_name(folder: str) -> str:
+    """`tiny/vas/seed0/round1` of `results/digits/tiny/vas/seed0/round1/checkpoint`.
+
+    A checkpoint from outside is called by its folder's name.
+    """
+    parts = PurePosixPath(folder).parts
+    if "results" in parts[:-2]:
+        inside = parts[parts.index("results") + 2 :]
+        return "/".join(inside[:-1] if inside[-1] == "checkpoint" and len(inside) > 1 else inside)
+    return PurePosixPath(folder).name
+
+
+def _wildcards(record: Record) -> dict[str, str]:
+    """A training's model, run, seed and round, as far as its name says them."""
+    return dict(zip(("model", "run", "seed", "round"), record.place.parts, strict=False))
 
 
 def _dataset(name: str, file: File) -> DatasetInput:

@@ -1,14 +1,19 @@
-"""The metrics of a run: what its record measured, the curves in its outputs, and the accuracy on a benchmark."""
+"""The metrics of a run: curves in its record's outputs, accuracies on a benchmark, what the job measured and cost.
 
-from collections.abc import Iterator, Mapping
+None is shown twice: where curves or a benchmark's scores say what a record measured, they say it. MLflow shows what is
+called `system/…` on a page of its own.
+"""
+
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from mmr1.plumbing.curves import SYSTEM, named_values, numbers_of
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, read_jsonl
 from mmr1.provenance.ledger import Record
-from mmr1.provenance.tracking.params import flat
 from mmr1.provenance.tracking.record_files import artifact_files
+
+CURVES, SCORES = ".jsonl", "scores.json"
 
 
 class Point(NamedTuple):
@@ -20,32 +25,58 @@ class Point(NamedTuple):
 
 
 def record_metrics(record: Record, results: Path) -> list[Point]:
-    """A record's own metrics, the rows of its JSON-lines outputs by step, and the scores of a benchmark."""
-    points = [Point(f"{record.rule}/{name}", value) for name, value in _numbers(record.metrics)]
+    """All that a record's own run shows: curves, accuracies, and of a job without either what it measured."""
+    return [*curves(record, results), *accuracies(record, results), *_measured(record), *_costs(record)]
+
+
+def curves(record: Record, results: Path) -> list[Point]:
+    """The rows of a record's JSON-lines outputs by step."""
+    paths = [path for _, path in artifact_files(record, results) if path.suffix == CURVES]
+    return [point for path in paths for point in _curves(path)]
+
+
+def accuracies(record: Record, results: Path) -> list[Point]:
+    """The accuracies of a model on a benchmark, by what decides, such as `eval/mathvista/official/accuracy`."""
+    points = []
     for _, path in artifact_files(record, results):
-        if path.suffix == ".jsonl":
-            points += _curves(path)
-        elif path.name == "scores.json":
-            points += _accuracies(path)
+        if path.name == SCORES:
+            scores = read_json(path)
+            prefix = f"eval/{scores.get('benchmark', 'benchmark')}"
+            points += [
+                Point(f"{prefix}/{kind}/accuracy", value)
+                for kind, score in scores.get("scores", {}).items()
+                for _, value in numbers_of({"accuracy": score.get("accuracy")})
+            ]
     return points
 
 
-def execution_metrics(record: Record) -> list[Point]:
-    """What a job cost."""
+def _measured(record: Record) -> list[Point]:
+    """What a job measured, if it has no curves and no scores; else it stands in its run's description."""
+    files = [file.path for files in record.outputs.values() for file in files]
+    if any(path.endswith((CURVES, f"/{SCORES}")) for path in files):
+        return []
+    return [Point(f"{record.rule}/{name}", value) for name, value in numbers_of(record.metrics)]
+
+
+def _costs(record: Record) -> list[Point]:
+    """Time, and use of the machine: under MLflow's own names where it has some."""
     execution = record.execution
-    return [
-        Point("job/seconds", execution.seconds),
-        Point("job/cpu_seconds", execution.cpu_seconds),
-        Point("job/peak_memory_mib", execution.peak_memory_mib),
+    points = [
+        Point(f"{SYSTEM}seconds", execution.seconds),
+        Point(f"{SYSTEM}cpu_seconds", execution.cpu_seconds),
+        Point(f"{SYSTEM}system_memory_usage_megabytes", execution.peak_memory_mib),
     ]
+    for number, gpu in enumerate(execution.gpu):
+        used = {
+            f"{SYSTEM}gpu_{number}_utilization_percentage": gpu.get("utilization"),
+            f"{SYSTEM}gpu_{number}_memory_usage_megabytes": gpu.get("peak_memory_mib"),
+        }
+        points += [Point(name, value) for name, value in numbers_of(used)]
+    return points
 
 
 def _curves(path: Path) -> list[Point]:
-    """One point per number and row; the trainer's own metrics under their names, others under the file's: `timings/…`.
-
-    A file whose first row has no step holds no curves.
-    """
-    prefix = "" if path.stem == "metrics" else f"{path.stem}/"
+    """One point per number and row. A file whose first row has no step holds no curves."""
     rows, points = read_jsonl(path), []
     if not rows or "step" not in rows[0]:
         return []
@@ -53,19 +84,5 @@ def _curves(path: Path) -> list[Point]:
         step = row.get("step")
         if not isinstance(step, int):
             raise UserError(f"{path}: line {number}: step: expected an integer, found {step!r}")
-        values = {name: value for name, value in flat(row).items() if name != "step"}
-        points += [Point(prefix + name, value, step) for name, value in _numbers(values)]
+        points += [Point(name, value, step) for name, value in named_values(path.stem, row).items()]
     return points
-
-
-def _accuracies(path: Path) -> list[Point]:
-    scores = read_json(path)
-    prefix = f"eval/{scores.get('benchmark', 'benchmark')}"
-    values = {f"{prefix}/{kind}/accuracy": score.get("accuracy") for kind, score in scores.get("scores", {}).items()}
-    return [Point(name, value) for name, value in _numbers(values)]
-
-
-def _numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for name, value in values.items():
-        if isinstance(value, int | float):
-            yield name, float(value)

@@ -1,8 +1,8 @@
 """The parameters of a run: what its record's key says was asked for, nested settings as names joined by dots."""
 
-from collections.abc import Mapping
 from typing import Any
 
+from mmr1.plumbing.curves import flat
 from mmr1.provenance.ledger import Record
 
 
@@ -19,13 +19,3 @@ def common_params(records: list[Record]) -> dict[str, Any]:
         agreed = common.setdefault(record.key.program, params)
         common[record.key.program] = {name: value for name, value in agreed.items() if params.get(name) == value}
     return flat(common)
-
-
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, names joined by dots; a list is one value."""
-    if not isinstance(value, Mapping):
-        return {prefix: value} if prefix else {}
-    params: dict[str, Any] = {}
-    for name, item in value.items():
-        params |= flat(item, f"{prefix}.{name}" if prefix else str(name))
-    return params

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from mmr1.plumbing.files import digest
+from mmr1.plumbing.attempt import attempt_name
 from mmr1.provenance.ledger import Attempt, Record
 
 SHARED = "shared"
@@ -104,7 +104,7 @@ def child_name(job: Record | Attempt, parent: str) -> str:
 
 def _unfinished(attempts: list[Attempt]) -> Iterator[Unfinished]:
     for attempt in attempts:
-        name = digest([attempt.rule, attempt.wildcards, attempt.start.isoformat(), attempt.host, attempt.pid])
+        name = attempt_name(attempt.rule, attempt.wildcards, attempt.start, attempt.host, attempt.pid)
         if attempt.state == "failed":
             yield Unfinished(name, attempt, "FAILED")
         elif attempt.state == "running" and not _alive(attempt):

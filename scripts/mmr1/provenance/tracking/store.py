@@ -1,60 +1,188 @@
-"""The store that MLflow writes into, an SQLite file or a server: opened by one writer, with its experiment."""
+"""The store that MLflow writes into, an SQLite file or a server: opened by one writer, with its experiment.
+
+A store beside the results is theirs alone. Any other, such as a team's server, shows the results of several people: an
+export finds its own runs there by the id of its results folder, and names say whose they are.
+"""
 
 import fcntl
+import getpass
 import os
+import shutil
+import socket
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
 import mlflow.db
+from mlflow.entities import Experiment as KnownExperiment
+from mlflow.exceptions import MlflowException
 
 from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.folder_id import folder_id
 from mmr1.provenance.tracking import tags
 
+DATABASE, ARTIFACTS = "mlflow.db", "mlflow-artifacts"
+# How a database names files beside it: without the folder, so that it holds wherever that is moved to. `make mlflow`
+# tells the server where they are.
+RELATIVE = "mlflow-artifacts:/"
+LOCK = "mlflow.lock"
 
-def open_experiment(tracking_uri: str, results: Path, artifacts: Path | None) -> str:
-    """The id of the experiment named like the folder `results`, which is made if there is none.
 
-    A database is migrated first. `artifacts` is where a new experiment keeps its files. Raises UserError for a store
-    that cannot be written to, which a write shows.
+@dataclass(frozen=True)
+class Store:
+    """Where the results in a folder are shown: MLflow's tracking `uri`, and the folder's `id`."""
+
+    uri: str
+    results: Path
+    id: str
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file; None for a server."""
+        return _sqlite_file(self.uri)
+
+    @property
+    def own(self) -> bool:
+        """Whether it shows these results alone: a database that lies beside them."""
+        return self.database is not None and self.database.resolve().parent == self.results.resolve()
+
+    @property
+    def artifacts(self) -> Path | None:
+        """Where a database's artifacts lie; None for a server, which keeps its own."""
+        return None if self.database is None else self.database.with_name(ARTIFACTS)
+
+    @property
+    def experiment_name(self) -> str:
+        """The experiment is named like the folder."""
+        return self.results.resolve().name
+
+    @property
+    def owner(self) -> str:
+        """Whose the results are, as names of runs say it in a store that others use, too."""
+        return "" if self.own else f"{getpass.getuser()} {self.id[:4]}"
+
+    @property
+    def place(self) -> str:
+        """Where the results lie, as a person on another machine needs it."""
+        return f"{getpass.getuser()}@{socket.gethostname()}:{self.results.resolve()}"
+
+
+def store_at(tracking_uri: str, results: Path) -> Store:
+    """The store of a results folder at an URI. Raises UserError for a database without an absolute path."""
+    _sqlite_file(tracking_uri)
+    return Store(tracking_uri, results, folder_id(results))
+
+
+def open_experiment(store: Store, anew: bool = False) -> str:
+    """The id of the store's experiment, which is made if there is none.
+
+    A database is migrated first; one of the results' own is removed first if it shall begin `anew`. Raises UserError
+    for a store that cannot be written to, which a write shows, and for an experiment that was deleted or renamed.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    mlflow.set_tracking_uri(tracking_uri)  # create_external_model takes no client
+    mlflow.set_tracking_uri(store.uri)
     try:
-        if _sqlite_file(tracking_uri) is not None:
-            mlflow.db.upgrade.callback(tracking_uri)  # first, and alone: openers that race leave it half migrated
-        location = None
-        if artifacts is not None:
-            artifacts.mkdir(parents=True, exist_ok=True)
-            location = artifacts.resolve().as_uri()
-        client, name = mlflow.MlflowClient(), results.resolve().name
-        known = client.get_experiment_by_name(name)
-        experiment = known.experiment_id if known else client.create_experiment(name, artifact_location=location)
-        for name, value in tags.of_experiment(results).items():
+        if store.database is not None and store.artifacts is not None:
+            if anew and store.own:
+                _remove(store.database, store.artifacts)
+            mlflow.db.upgrade.callback(store.uri)  # first, and alone: openers that race leave it half migrated
+            if store.own:
+                _make_relative(store.database)
+            store.artifacts.mkdir(parents=True, exist_ok=True)
+        client = mlflow.MlflowClient()
+        experiment = _experiment(client, store)
+        for name, value in tags.of_experiment(store.id, store.place).items():
             client.set_experiment_tag(experiment, name, value)
+    except UserError:
+        raise
     except Exception as error:  # sqlalchemy, requests, alembic and mlflow have a family of errors each
-        raise UserError(
-            f"{tracking_uri}: cannot write to MLflow: {type(error).__name__}: {_first_line(error)}"
-        ) from error
+        raise UserError(f"{store.uri}: cannot write to MLflow: {type(error).__name__}: {_first_line(error)}") from error
     return experiment
 
 
+def find_experiment(client: mlflow.MlflowClient, store: Store) -> KnownExperiment | None:
+    """The store's experiment; None if there is none yet.
+
+    Raises UserError if it was deleted or renamed, with the command that puts it back.
+    """
+    name = store.experiment_name
+    known = client.get_experiment_by_name(name)
+    if known is not None and known.lifecycle_stage != "active":
+        again = _command(store, f"restore --experiment-id {known.experiment_id}")
+        raise UserError(f"{store.uri}: experiment {name} was deleted in MLflow; put it back: {again}")
+    mine = [one for one in client.search_experiments() if _shows(one, store)]
+    renamed = next((one for one in mine if one.name != name), None)
+    if renamed is not None and (known is None or not _shows(known, store)):
+        again = _command(store, f"rename --experiment-id {renamed.experiment_id} --new-name {name}")
+        raise UserError(
+            f"{store.uri}: expected the experiment {name}, found it renamed to {renamed.name!r}; "
+            f"give it its name back: {again}"
+        )
+    return known
+
+
 @contextmanager
-def sole_writer(tracking_uri: str) -> Iterator[None]:
-    """Two exports into one SQLite file wait for each other; a server looks after itself."""
-    file = _sqlite_file(tracking_uri)
-    if file is None:
+def sole_writer(store: Store) -> Iterator[None]:
+    """Two exports of one folder, or into one database, wait for each other."""
+    files = [store.results / LOCK]
+    if store.database is not None:
+        files.append(store.database.with_name(f"{store.database.name}.lock"))
+    with ExitStack() as locks:
+        for path in files:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = locks.enter_context(path.open("w"))
+            except OSError as error:
+                raise UserError(f"{store.uri}: cannot write to MLflow: {error.strerror}: {error.filename}") from None
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-        return
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock = file.with_name(f"{file.name}.lock").open("w")
-    except OSError as error:
-        raise UserError(f"{tracking_uri}: cannot write to MLflow: {error.strerror}: {error.filename}") from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+
+
+def _experiment(client: mlflow.MlflowClient, store: Store) -> str:
+    known = find_experiment(client, store)
+    if known is None:
+        try:
+            location = RELATIVE if store.artifacts is not None else None
+            return str(client.create_experiment(store.experiment_name, artifact_location=location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            known = find_experiment(client, store)  # another export made it in this moment
+            assert known is not None
+    return str(known.experiment_id)
+
+
+def _shows(experiment: KnownExperiment, store: Store) -> bool:
+    """Whether an experiment shows these results; in a database of their own, whatever id they had then."""
+    own = any(name.startswith(tags.of_folder("")) for name in experiment.tags)
+    return own if store.own else tags.of_folder(store.id) in experiment.tags
+
+
+def _make_relative(database: Path) -> None:
+    """Take the folder out of the places that earlier versions wrote into a database; it may have been moved since."""
+    with sqlite3.connect(database, timeout=60) as connection:
+        for table, column in (
+            ("experiments", "artifact_location"),
+            ("runs", "artifact_uri"),
+            ("logged_models", "artifact_location"),
+        ):
+            rest = f"ltrim(substr({column}, instr({column}, '/{ARTIFACTS}') + {len(ARTIFACTS) + 1}), '/')"
+            where = f"{column} like 'file:%/{ARTIFACTS}' or {column} like 'file:%/{ARTIFACTS}/%'"
+            connection.execute(f"update {table} set {column} = '{RELATIVE}' || {rest} where {where}")
+    connection.close()
+
+
+def _remove(database: Path, artifacts: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)
+    shutil.rmtree(artifacts, ignore_errors=True)
+
+
+def _command(store: Store, words: str) -> str:
+    return f"MLFLOW_TRACKING_URI={store.uri} .envs/driver/bin/mlflow experiments {words}"
 
 
 def _sqlite_file(tracking_uri: str) -> Path | None:
