@@ -45,8 +45,9 @@ def step_seconds(size: str, tokens: float) -> float:
     lengths = Lengths(round(tokens / 3), round(tokens / 6), round(tokens * 2 / 3))
     group = image(shape, lengths.visual) + prompt(shape, lengths.prompt) + ROWS * response(shape, lengths)
     speeds = Speeds()
-    training = 5 * PROBLEMS * group / speeds.training  # three of an update, the reference, the old log-probabilities
-    return (training + sampling(shape, lengths, PROBLEMS, ROWS).sampling_flops / speeds.sampling) / (GPUS * speeds.peak)
+    shares = speeds.shares(shape.total)
+    training = 5 * PROBLEMS * group / shares[0]  # three of an update, the reference, the old log-probabilities
+    return (training + sampling(shape, lengths, PROBLEMS, ROWS).sampling_flops / shares[1]) / (GPUS * speeds.peak)
 
 
 def compare(results: Path, recipe: str) -> None:

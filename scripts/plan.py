@@ -48,8 +48,13 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     add("--response-tokens", type=int, default=lengths.response, help="mean of a response")
     add("--conversation-tokens", type=int, default=lengths.conversation, help="mean of a conversation of SFT")
     add("--peak", type=float, default=speeds.peak / 1e12, help="TFLOP/s of one GPU, dense bf16 (default: an H100's)")
-    add("--training", type=float, default=speeds.training, help="share of it that training reaches")
-    add("--sampling", type=float, default=speeds.sampling, help="share of it that sampling reaches")
+    add(
+        "--training",
+        type=float,
+        default=speeds.training,
+        help="share of it that training reaches (default: by size)",
+    )
+    add("--sampling", type=float, default=speeds.sampling, help="share of it that sampling reaches (default: by size)")
     add("--gpu-memory", type=float, default=GPU_BYTES / 2**30, help="GiB of one GPU: an engine takes its share")
     add("--cpu", type=float, default=speeds.cpu / 1e9, help="GFLOP/s of one thread, where there are no GPUs")
     return parser.parse_known_args()

@@ -66,6 +66,7 @@ def _planned(
         memory=peak(stage, planner.recipe.resolve(model, run), shape, gpus, nodes, device_bytes) if shape else 0,
         after=[_name(other) for other in dag.dependencies[job]],
         due=bool(dag.needrun(job)),
+        weights=shape.total if shape else 0,
     )
 
 

@@ -9,19 +9,29 @@ from mmr1.plan.work import Work
 ORDER = ("sft", "passes", "training", "evaluation", "other")
 TITLES = {"sft": "cold start", "passes": "VPS passes", "training": "GRPO", "evaluation": "evaluation", "other": "other"}
 
+# Shares of the peak in training and in sampling. EasyR1 (assets/baselines.md) says 8.1% of an actor's training for 3B
+# and 16 to 23% for 7B; an update of 18 of 3B's layers reached 15 to 31% on an H100 (docs/performance.md). Sampling is
+# bound by memory and, in a small model, by launching kernels: estimates.
+BELOW = 5e9  # weights
+SMALL, LARGE = (0.1, 0.06), (0.2, 0.12)
+
 
 @dataclass(frozen=True)
 class Speeds:
-    """What hardware makes of FLOPs. `peak` is one GPU's dense bf16 FLOP/s; shares are of it.
+    """What hardware makes of FLOPs. `peak` is one GPU's dense bf16 FLOP/s; shares are of it, by model where not stated.
 
-    Training: peers publish 8 to 23% for 3B and 7B (EasyR1, assets/baselines.md). Sampling is bound by memory: an
-    estimate for 7B on H100. `cpu` is FLOP/s per thread, for recipes without GPUs: what the digits recipe reaches.
+    `cpu` is FLOP/s per thread, for recipes without GPUs: what the digits recipe reaches.
     """
 
     peak: float = 989e12
-    training: float = 0.2
-    sampling: float = 0.12
+    training: float | None = None
+    sampling: float | None = None
     cpu: float = 5e9
+
+    def shares(self, weights: float) -> tuple[float, float]:
+        """The shares of the peak that training and sampling of a model of so many weights reach."""
+        training, sampling = SMALL if weights < BELOW else LARGE
+        return self.training or training, self.sampling or sampling
 
 
 @dataclass(frozen=True)
@@ -40,12 +50,14 @@ class PlannedJob:
     after: Sequence[str] = field(default=())  # the jobs whose files it reads
     due: bool = True
     memory: int = 0  # bytes that each rank needs, of a training
+    weights: float = 0  # of its model
 
     def hours(self, speeds: Speeds) -> float:
         """How long it should take, at stated speeds; its reading, loading and saving count nothing."""
         if self.gpus:
-            seconds = self.work.training_flops / (self.gpus * speeds.peak * speeds.training)
-            seconds += self.work.sampling_flops / (self.gpus * speeds.peak * speeds.sampling)
+            training, sampling = speeds.shares(self.weights)
+            seconds = self.work.training_flops / (self.gpus * speeds.peak * training)
+            seconds += self.work.sampling_flops / (self.gpus * speeds.peak * sampling)
         else:
             seconds = (self.work.training_flops + self.work.sampling_flops) / (self.threads * speeds.cpu)
         return seconds / 3600

@@ -14,7 +14,8 @@ def table(jobs: Sequence[PlannedJob], speeds: Speeds, lengths: Lengths, recipe: 
     lines = [
         f"{recipe}: prompts of {lengths.prompt} tokens ({lengths.visual} of them visual), responses of "
         f"{lengths.response}, conversations of {lengths.conversation}, or half of the recipe's bound; training at "
-        f"{speeds.training:.0%} and sampling at {speeds.sampling:.0%} of {speeds.peak / 1e12:,.0f} TFLOP/s a GPU",
+        f"{of_peak(jobs, speeds, 0)} and sampling at {of_peak(jobs, speeds, 1)} of {speeds.peak / 1e12:,.0f} "
+        "TFLOP/s a GPU",
         "",
     ]
     body = [
@@ -52,3 +53,9 @@ def millions(number: float) -> str:
     if not number:
         return "-"
     return f"{number / 1e9:,.1f}B" if number >= 1e9 else f"{number / 1e6:,.1f}M"
+
+
+def of_peak(jobs: Sequence[PlannedJob], speeds: Speeds, which: int) -> str:
+    """The shares that jobs with a model reach, smallest first: "10 to 20%"."""
+    found = sorted({speeds.shares(job.weights)[which] for job in jobs if job.weights}) or [speeds.shares(0)[which]]
+    return " to ".join(f"{share:.0%}" for share in found).replace("% to", " to")
