@@ -79,6 +79,7 @@ COMPUTES = {
     "rewards",
     "rollout",
     "sft",
+    "study",
     "training",
     "vas",
 }

@@ -17,11 +17,13 @@ first subject solves and one that only the second does (Bonett and Price 2012, f
 interval over problems on which the subjects never differ would have no width.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from mmr1.plumbing.errors import UserError
 from mmr1.seeds import generator
@@ -51,7 +53,8 @@ class Paired:
 class Difference:
     """A paired difference of accuracy in [-1, 1], its 95% interval, and over how many seeds and problems it was taken.
 
-    `differing` counts the pairs of seed and problem in which the two subjects did unlike.
+    `differing` counts the pairs of seed and problem in which the two subjects did unlike. `p` is two-sided: twice the
+    share of resamples on the rarer side of 0, and at least 1 / RESAMPLES; where it is asked for (NaN elsewhere).
     """
 
     mean: float
@@ -60,6 +63,7 @@ class Difference:
     seeds: int
     problems: int
     differing: int
+    p: float = math.nan
 
     @property
     def over_seeds(self) -> bool:
@@ -115,7 +119,8 @@ def difference(benchmarks: Mapping[str, Paired]) -> Difference:
     tables = [_only(benchmarks[name], common) for name in names]
     of_seeds = np.mean([np.average(table.values, axis=1, weights=table.items) for table in tables], axis=0)
     over_problems = np.mean([_over_problems(name, one) for name, one in zip(names, tables, strict=True)], axis=0)
-    low, high = np.quantile(over_problems + _deviations_of_seeds(of_seeds), [0.025, 0.975])
+    resampled = over_problems + _deviations_of_seeds(of_seeds)
+    low, high = np.quantile(resampled, [0.025, 0.975])
     return Difference(
         mean=float(of_seeds.mean()),
         low=float(low),
@@ -123,7 +128,28 @@ def difference(benchmarks: Mapping[str, Paired]) -> Difference:
         seeds=len(of_seeds),
         problems=sum(table.values.shape[1] for table in tables),
         differing=sum(int((table.values != 0).sum()) for table in tables),
+        p=_two_sided(resampled),
     )
+
+
+def difference_of_seeds(values: Floats) -> Difference:
+    """The mean of what paired seeds differ by in a quantity of which each has one value, with Student's t interval.
+
+    `values` float64 [seeds], in any unit. One seed has no interval: its bounds are infinite, and its p is 1.
+    """
+    seeds, mean = len(values), float(np.mean(values))
+    differing = int((values != 0).sum())
+    if seeds == 1:
+        return Difference(mean, -math.inf, math.inf, seeds, 0, differing, 1.0)
+    error = float(np.std(values, ddof=1)) / math.sqrt(seeds)
+    half = float(student.ppf(0.975, seeds - 1)) * error
+    p = 2 * float(student.sf(abs(mean) / error, seeds - 1)) if error else float(mean == 0)
+    return Difference(mean, mean - half, mean + half, seeds, 0, differing, p)
+
+
+def _two_sided(resampled: Floats) -> float:
+    rarer = min(float((resampled <= 0).mean()), float((resampled >= 0).mean()))
+    return min(1.0, max(2 * rarer, 1 / len(resampled)))
 
 
 def _over_problems(name: str, table: Paired) -> Floats:

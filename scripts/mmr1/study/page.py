@@ -1,0 +1,219 @@
+"""`docs/study/results.md` and its figures: written from what is kept, and from nothing else."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from mmr1.report import figures
+from mmr1.report.figures import Drawing, Look, Palette
+from mmr1.report.results import Series
+from mmr1.study.claims import NAMES, Measure
+from mmr1.study.kept import Floats, Kept
+from mmr1.study.profiles import interquartile_mean, profile, scores
+from mmr1.study.verdicts import (
+    Study,
+    Trained,
+    Verdict,
+    by_rollouts,
+    by_step,
+    common_seeds,
+    pass_rate_difference,
+    payoff,
+    study_of,
+    verdicts,
+)
+
+PERCENT: tuple[Measure, ...] = (
+    "pass_rate", "speed_by_step", "speed_by_rollouts", "varying_share", "gradient_norm", "clip_fraction",
+)  # fmt: skip
+FAMILIES = {"paper": "Claims of the paper", "ours": "Per rollout, and rivals", "ablation": "Ablations"}
+THRESHOLDS = np.arange(0, 100, 2)
+GRID = 40  # points of a curve by rollouts
+
+
+def results_page(kept: Sequence[Kept], planned: int) -> str:
+    """The page. `planned` is how many blocks the recipe has."""
+    study = study_of(kept)
+    found = verdicts(study)
+    parts = [
+        "# The study: results",
+        "Written by `make study` from the files beside this page, by the rules of [plan.md](plan.md). "
+        "`tests/test_study.py` computes every number of a verdict again.",
+        _state(kept, planned),
+        *_verdict_tables(found),
+        "## Arms",
+        "Means over seeds ± their standard deviation. IQM: interquartile mean over seeds, kinds of question and counts "
+        "of digits. Differences of test pass rate are in points, with their 95% intervals.",
+        _arms_table(study),
+        "## Do the scores pay?",
+        "q and q_w: shares of varying groups among uniform and weighted draws; c: rollouts for scores over those of "
+        "training; c* = λ(q_w/q - 1), the most that c may be at equal rollouts "
+        "([docs/report.md](../report.md#do-the-scores-pay)).",
+        _payoff_table(study),
+        "## What is bought",
+        _bought(study),
+        "## Figures",
+        *(f"![{title}]({name}.png)" for name, (title, _) in pictures(study).items()),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def pictures(study: Study) -> dict[str, tuple[str, Drawing]]:
+    """The figures by file name, with their titles."""
+    arms = list(study)
+    palette, labels = Palette(arms), {arm: arm for arm in arms}
+    of_steps = [_series(arm, seed, by_step(one.arm)) for arm, seeds in study.items() for seed, one in seeds.items()]
+    spent = [_on_grid(arm, seed, by_rollouts(one.arm)) for arm, seeds in study.items() for seed, one in seeds.items()]
+    shares = [
+        Series(arm, 0, THRESHOLDS, profile(scores(list(seeds.values())), THRESHOLDS / 100), ())
+        for arm, seeds in study.items()
+    ]
+    look = {"percent": True, "smooth": False}
+    drawn = {
+        "validation-by-step": ("Validation accuracy by step", of_steps, "step"),
+        "validation-by-rollouts": ("Validation accuracy by rollouts", spent, "rollouts"),
+        "profiles": ("Performance profiles: share of tasks and seeds above a pass rate", shares, "pass rate, %"),
+    }
+    return {
+        name: (title, figures.curves(series, palette, labels, Look(title, xlabel=x, **look), "uniform"))  # type: ignore[arg-type]
+        for name, (title, series, x) in drawn.items()
+    }
+
+
+def _series(arm: str, seed: int, curve: Sequence[tuple[float, float]]) -> Series:
+    places, values = (np.array(column) for column in zip(*curve, strict=True))
+    return Series(arm, seed, places, values, ())
+
+
+def _on_grid(arm: str, seed: int, curve: Sequence[tuple[float, float]]) -> Series:
+    """A curve at round numbers of rollouts, so that seeds of unlike cost have a mean."""
+    places, values = (np.array(column, dtype=np.float64) for column in zip(*curve, strict=True))
+    step = max(1, round(places[-1] / GRID, -2))
+    grid = np.arange(0, places[-1] + 1, step)
+    return Series(arm, seed, grid, np.interp(grid, places, values), ())
+
+
+def _state(kept: Sequence[Kept], planned: int) -> str:
+    seeds: dict[str, list[str]] = {}
+    for one in kept:
+        seeds.setdefault(one.summary.group, []).append(str(one.summary.seed))
+    done = "; ".join(f"{group}: seeds {', '.join(of)}" for group, of in seeds.items())
+    cut = f" Time ran out: {len(kept)} of {planned} blocks." if len(kept) < planned else ""
+    checkpoints = len({one.summary.sft for one in kept})
+    shared = "One SFT checkpoint." if checkpoints == 1 else f"{checkpoints} SFT checkpoints, one per block."
+    return f"Done: {done or 'nothing yet'}.{cut} {shared}"
+
+
+def _verdict_tables(found: Sequence[Verdict]) -> list[str]:
+    parts = []
+    for family, title in FAMILIES.items():
+        rows = [_verdict_row(one) for one in found if one.claim.family == family]
+        header = ["claim", "arms", "measure", "difference [95%]", "seeds", "p (Holm)", "verdict"]
+        parts += [f"## {title}", table(header, rows)]
+    return parts
+
+
+def _verdict_row(one: Verdict) -> list[str]:
+    words = ", ".join(word for word in (one.word, "provisional" if one.provisional else "", one.note) if word)
+    if one.difference is None:
+        return [one.claim.text, one.claim.between, NAMES[one.claim.measure], "–", "–", "–", words]
+    scale = 100 if one.claim.measure in PERCENT else 1
+    return [
+        one.claim.text,
+        one.claim.between,
+        NAMES[one.claim.measure],
+        interval(one.difference.mean, one.difference.low, one.difference.high, scale),
+        str(one.difference.seeds),
+        f"{one.holm:.3f}",
+        f"**{one.word}**{words.removeprefix(one.word)}",
+    ]
+
+
+def _arms_table(study: Study) -> str:
+    header = [
+        "arm", "seeds", "rollouts: training", "scores", "test pass rate, %", "IQM, %", "varying groups, %",
+        "gradient norm", "clip fraction, ‰", "less `uniform`", "less `uniform-equal`",
+    ]  # fmt: skip
+    rows = []
+    for arm, seeds in study.items():
+        trained = list(seeds.values())
+        rows.append(
+            [
+                f"`{arm}`",
+                str(len(trained)),
+                f"{np.mean([one.arm.training_rollouts for one in trained]):,.0f}",
+                f"{np.mean([one.arm.pass_rollouts for one in trained]):,.0f}",
+                spread([100 * one.rates.mean() for one in trained], 1),
+                f"{100 * interquartile_mean(scores(trained)):.1f}",
+                spread([100 * (1 - _mean(one, "zero_variance_share")) for one in trained], 1),
+                spread([_mean(one, "gradient_norm") for one in trained], 3),
+                spread([1000 * _mean(one, "clip_fraction") for one in trained], 2),
+                _less(study, arm, "uniform"),
+                _less(study, arm, "uniform-equal"),
+            ]
+        )
+    return table(header, rows)
+
+
+def _less(study: Study, arm: str, other: str) -> str:
+    seeds = common_seeds(study, (arm, other))
+    if arm == other or not seeds:
+        return "–"
+    one = pass_rate_difference(study, (arm,), (other,), seeds)
+    return interval(one.mean, one.low, one.high, 100)
+
+
+def _payoff_table(study: Study) -> str:
+    rows = []
+    for arm, seeds in study.items():
+        found = [pays for one in seeds.values() if (pays := payoff(one.arm)) is not None]
+        if found:
+            shares = [one.arm.effective_share for one in seeds.values() if one.arm.effective_share is not None]
+            rows.append(
+                [
+                    f"`{arm}`",
+                    *(spread([100 * getattr(pays, name) for pays in found], 1) for name in ("uniform", "weighted")),
+                    spread(shares, 2) if shares else "–",
+                    *(spread([getattr(pays, name) for pays in found], 2) for name in ("cost", "break_even")),
+                ]
+            )
+    return table(["arm", "q, %", "q_w, %", "effective sample size", "c", "c*"], rows)
+
+
+def _bought(study: Study) -> str:
+    """Whether arms that train on more varying groups end higher: rank correlation over arms, within each seed."""
+    found = []
+    for seed in common_seeds(study, study):
+        groups, rates = zip(*((of[seed].arm.groups, of[seed].rates.mean()) for of in study.values()), strict=True)
+        found.append(float(spearmanr(groups, rates).statistic))
+    if not found or np.isnan(found).any():
+        return "No seed has all arms yet."
+    return (
+        "Rank correlation over arms between the number of varying groups that an arm drew and its test pass rate, "
+        f"within a seed: {spread(found, 2)} over {len(found)} seeds and {len(study)} arms."
+    )
+
+
+def _mean(one: Trained, metric: str) -> float:
+    return float(np.nanmean(one.steps[metric]))
+
+
+def spread(values: Sequence[float] | Floats, digits: int) -> str:
+    """A mean, and the standard deviation of several."""
+    several = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{several}"
+
+
+def interval(mean: float, low: float, high: float, scale: float) -> str:
+    """A difference with its interval."""
+    digits = 1 if scale == 100 else 2
+    return f"{scale * mean:+.{digits}f} [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; nothing where it has no rows."""
+    if not rows:
+        return ""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,220 @@
+"""From what is kept to a verdict on each claim, by the rules of docs/study/plan.md."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmr1.report.answer import DEARER, FEW_SEEDS
+from mmr1.report.bootstrap import Difference, Paired, difference, difference_of_seeds
+from mmr1.study.claims import CLAIMS, Claim, Measure
+from mmr1.study.kept import Arm, Floats, Items, Kept
+
+LEVEL = 0.05
+EQUAL_ROLLOUTS = {("vas", "dapo-equal")}  # how many rollouts the second takes is only known afterwards
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One arm under one seed, with all that is kept of it."""
+
+    arm: Arm
+    items: Items
+    rates: Floats
+    steps: Mapping[str, Floats]
+
+
+Study = Mapping[str, Mapping[int, Trained]]  # by arm and seed
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out of a claim. `holm` is its p-value after Holm's correction in its family; None where nothing did."""
+
+    claim: Claim
+    difference: Difference | None
+    holm: float | None
+    word: str
+    note: str = ""
+
+    @property
+    def provisional(self) -> bool:
+        """Whether there are too few seeds to tell how much they differ."""
+        return self.difference is not None and self.difference.seeds < FEW_SEEDS
+
+
+def study_of(kept: Iterable[Kept]) -> Study:
+    """What is kept, by arm and seed; an arm of several groups has the first."""
+    found: dict[str, dict[int, Trained]] = {}
+    for one in kept:
+        for name, arm in one.summary.arms.items():
+            trained = Trained(arm, one.items, one.items.rates(name), one.steps[name])
+            found.setdefault(name, {}).setdefault(one.summary.seed, trained)
+    return found
+
+
+def verdicts(study: Study, claims: Sequence[Claim] = CLAIMS) -> list[Verdict]:
+    """A verdict on every claim, in their order."""
+    found = [(claim, measured(study, claim)) for claim in claims]
+    by_family: dict[str, list[float]] = {}
+    for claim, one in found:
+        if isinstance(one, Difference):
+            by_family.setdefault(claim.family, []).append(one.p)
+    corrected = {family: iter(holm(values)) for family, values in by_family.items()}
+    results = []
+    for claim, one in found:
+        if isinstance(one, str):
+            results.append(Verdict(claim, None, None, "not measured", one))
+        else:
+            results.append(judged(claim, one, next(corrected[claim.family])))
+    return results
+
+
+def judged(claim: Claim, one: Difference, holm_p: float) -> Verdict:
+    """The verdict on a measured claim."""
+    if one.high < claim.smallest:
+        note = "the effect is there, and too small to matter" if one.low > 0 else ""
+        note = "the opposite is shown" if one.high < 0 else note
+        return Verdict(claim, one, holm_p, "not supported", note)
+    if one.low > 0 and holm_p <= LEVEL:
+        return Verdict(claim, one, holm_p, "supported")
+    return Verdict(claim, one, holm_p, "undecided", "not after Holm's correction" if one.low > 0 else "")
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """P-values after Holm's step-down correction (1979), in the order given."""
+    order = np.argsort(values, kind="stable")
+    scaled = np.array(values)[order] * (len(values) - np.arange(len(values)))
+    corrected = np.empty(len(values))
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(scaled))
+    return [float(value) for value in corrected]
+
+
+def measured(study: Study, claim: Claim) -> Difference | str:
+    """What a claim's arms differ by; in words, why that is not known."""
+    seeds = common_seeds(study, (*claim.first, *claim.second))
+    if not seeds:
+        missing = [arm for arm in (*claim.first, *claim.second) if not study.get(arm)]
+        return f"no seeds of {', '.join(missing)}" if missing else "no seed in common"
+    if claim.measure == "pass_rate":
+        if (pair := (claim.first[0], claim.second[0])) in EQUAL_ROLLOUTS:
+            first, second = (np.mean([study[arm][seed].arm.rollouts for seed in seeds]) for arm in pair)
+            if max(first, second) > DEARER * min(first, second):
+                return f"{first:,.0f} rollouts against {second:,.0f}: more than 5% apart"
+        return pass_rate_difference(study, claim.first, claim.second, seeds)
+    of_pair = OF_SEED[claim.measure]
+    values = [of_pair([study[a][seed] for a in claim.first], [study[a][seed] for a in claim.second]) for seed in seeds]
+    if any(value is None for value in values):
+        return "some seed has no value"
+    return difference_of_seeds(np.array(values, dtype=np.float64))
+
+
+def common_seeds(study: Study, arms: Iterable[str]) -> list[int]:
+    """The seeds that all of some arms have, in order."""
+    return sorted(set.intersection(*(set(study.get(arm, {})) for arm in arms)))
+
+
+def pass_rate_difference(study: Study, first: Sequence[str], second: Sequence[str], seeds: Sequence[int]) -> Difference:
+    """The paired difference of mean pass rates of some arms, over seeds and problems."""
+
+    def mean(arms: Sequence[str], seed: int) -> Floats:
+        return np.mean([study[arm][seed].rates for arm in arms], axis=0)
+
+    values = np.array([mean(first, seed) - mean(second, seed) for seed in seeds])
+    return difference({"test": Paired(tuple(seeds), values, np.ones(values.shape[1]))})
+
+
+def area(curve: Sequence[tuple[float, float]], end: float) -> float:
+    """The mean height of a curve of (place, value) from its first place to `end`, by trapezoids."""
+    places, values = (np.array(column, dtype=np.float64) for column in zip(*curve, strict=True))
+    inside = places < end
+    x = np.append(places[inside], end)
+    y = np.append(values[inside], np.interp(end, places, values))
+    return float(np.trapezoid(y, x) / (end - places[0]))
+
+
+def by_step(arm: Arm) -> list[tuple[float, float]]:
+    """Validation accuracy by step."""
+    return [(step, value) for step, _, value in arm.validation]
+
+
+def by_rollouts(arm: Arm) -> list[tuple[float, float]]:
+    """Validation accuracy by rollouts spent: flat while scores are made."""
+    points: list[tuple[float, float]] = []
+    passes = dict(arm.passes)
+    for step, spent, value in arm.validation:
+        points.append((spent, value))
+        if step in passes:
+            points.append((spent + passes[step], value))
+    return points
+
+
+def _speed_by_step(first: Sequence[Trained], second: Sequence[Trained]) -> float:
+    curves = [[by_step(one.arm) for one in side] for side in (first, second)]
+    end = min(curve[-1][0] for side in curves for curve in side)
+    one, other = (float(np.mean([area(curve, end) for curve in side])) for side in curves)
+    return one - other
+
+
+def _speed_by_rollouts(first: Sequence[Trained], second: Sequence[Trained]) -> float:
+    curves = [[by_rollouts(one.arm) for one in side] for side in (first, second)]
+    end = min(curve[-1][0] for side in curves for curve in side)
+    one, other = (float(np.mean([area(curve, end) for curve in side])) for side in curves)
+    return one - other
+
+
+def _varying_share(first: Sequence[Trained], second: Sequence[Trained]) -> float:
+    one, other = (float(np.mean([np.mean(t.steps["zero_variance_share"]) for t in side])) for side in (first, second))
+    return other - one
+
+
+def _relative(metric: str) -> Callable[[Sequence[Trained], Sequence[Trained]], float | None]:
+    """How far a metric's mean over steps is from that of the second, as a share of it."""
+
+    def relative(first: Sequence[Trained], second: Sequence[Trained]) -> float | None:
+        one, other = (float(np.mean([np.nanmean(t.steps[metric]) for t in side])) for side in (first, second))
+        return one / other - 1 if other else None
+
+    return relative
+
+
+def _settling(first: Sequence[Trained], second: Sequence[Trained]) -> float | None:
+    moves = first[0].arm.moves
+    if len(moves) < 2 or moves[0] is None or moves[-1] is None:
+        return None
+    return moves[-1] - moves[0]
+
+
+def _margin(first: Sequence[Trained], second: Sequence[Trained]) -> float | None:
+    pays = payoff(first[0].arm)
+    return None if pays is None else pays.break_even - pays.cost
+
+
+@dataclass(frozen=True)
+class Payoff:
+    """c, q_w, q and c* = λ(q_w/q - 1) of one training (docs/report.md)."""
+
+    cost: float
+    weighted: float
+    uniform: float
+    break_even: float
+
+
+def payoff(arm: Arm) -> Payoff | None:
+    """What an arm's scores cost and bought; None without weighted or without uniform draws."""
+    if not arm.weighted[1] or not arm.uniform[0]:
+        return None
+    weighted, uniform = arm.weighted[0] / arm.weighted[1], arm.uniform[0] / arm.uniform[1]
+    share = arm.weighted[1] / (arm.weighted[1] + arm.uniform[1])
+    return Payoff(arm.pass_rollouts / arm.training_rollouts, weighted, uniform, share * (weighted / uniform - 1))
+
+
+OF_SEED: dict[Measure, Callable[[Sequence[Trained], Sequence[Trained]], float | None]] = {
+    "speed_by_step": _speed_by_step,
+    "speed_by_rollouts": _speed_by_rollouts,
+    "varying_share": _varying_share,
+    "gradient_norm": _relative("gradient_norm"),
+    "clip_fraction": _relative("clip_fraction"),
+    "settling": _settling,
+    "margin_over_break_even": _margin,
+}

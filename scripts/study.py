@@ -1,0 +1,78 @@
+"""Train the study of docs/study block by block, keep what each block found, and write its pages.
+
+    python scripts/study.py --seeds 8 -- .envs/driver/bin/python scripts/call.py --profile workflow/profiles/local
+    python scripts/study.py --pages
+
+A block is all arms of a group under one seed. One that lies in docs/study is not trained again. What comes after `--`
+calls Snakemake; recipe and files are put behind it. A call that was killed goes on where it was.
+"""
+
+import argparse
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from mmr1.plumbing.errors import UserError, run
+from mmr1.plumbing.files import atomic
+from mmr1.plumbing.progress import log
+from mmr1.provenance.ledger import read_records
+from mmr1.recipe import Recipe, load_recipe, read_recipe
+from mmr1.study import kept as kept_files
+from mmr1.study.blocks import Block, blocks, targets
+from mmr1.study.collect import collect
+from mmr1.study.page import pictures, results_page
+from mmr1.study.verdicts import study_of
+
+
+def main() -> None:
+    args = parse_arguments()
+    recipe = load_recipe(read_recipe(args.recipe))
+    results = Path("results") / recipe.folder
+    due = [] if args.pages else blocks(recipe, args.seeds, args.arms)
+    for block in due:
+        if not kept_files.path_of(args.out, block).exists():
+            train(args, recipe, results, block)
+            kept_files.write(args.out, collect(results, recipe, block, read_records(results)))
+            log(f"{block}: kept in {args.out}")
+            write_pages(args.out, recipe)
+    write_pages(args.out, recipe)
+
+
+def train(args: argparse.Namespace, recipe: Recipe, results: Path, block: Block) -> None:
+    """Have Snakemake make a block's files. Raises UserError where it does not."""
+    files = targets(PurePosixPath(results), recipe, block)
+    words = [*args.call, "--configfile", str(args.recipe), "--", *files]
+    log(f"{block}: {len(block.arms)} arms")
+    if subprocess.run(words, check=False).returncode:
+        raise UserError(f"{block}: Snakemake did not finish; the same call goes on where it was")
+
+
+def write_pages(out: Path, recipe: Recipe) -> None:
+    """Write results.md and its figures from all blocks that are kept."""
+    kept = kept_files.read_all(out)
+    if not kept:
+        return
+    for name, (_, drawing) in pictures(study_of(kept)).items():
+        for suffix, content in (("svg", drawing.svg.encode()), ("png", drawing.png())):
+            with atomic(out / f"{name}.{suffix}") as path:
+                path.write_bytes(content)
+    with atomic(out / "results.md") as path:
+        path.write_text(results_page(kept, len(blocks(recipe))))
+
+
+def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, default=Path("config/study.yaml"))
+    parser.add_argument("--out", type=Path, default=Path("docs/study"), help="where blocks are kept")
+    parser.add_argument("--seeds", type=int, help="at most so many seeds of each group (default: all of the recipe)")
+    parser.add_argument("--arms", nargs="+", default=(), help="only these (default: all)")
+    parser.add_argument("--pages", action="store_true", help="train nothing, write the pages again")
+    parser.add_argument("call", nargs="*", help="after --: the words that call Snakemake")
+    args = parser.parse_args(words)
+    if not args.pages and not args.call:
+        parser.error("expected, after --, the words that call Snakemake")
+    return args
+
+
+if __name__ == "__main__":
+    run(main)
