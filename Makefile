@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help env conda-pins demo plan status difference test test-slurm lint format bench compare lock mlflow adopt audit freeze clean move
+.PHONY: help env conda-pins demo study plan status difference test test-slurm lint format bench compare lock mlflow adopt audit freeze clean move
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -27,6 +27,9 @@ env: ## make the local environments from their locks (PYTHON=/path/to/python3.11
 demo: env ## the whole pipeline on handwritten digits, on two cores (ARGS= go to Snakemake)
 	@$(DRIVER)/python scripts/call.py --profile "$(PROFILE)" $(ARGS) -- $(TARGET)
 	@printf '\nreport:  %s\nMLflow:  make mlflow\n' "$(CURDIR)/$(RESULTS)/report.html"
+
+study: env ## the study of docs/study, seed by seed; one that lies there is not trained again (SEEDS=2, ARMS="uniform vas")
+	@$(CPU)/python scripts/study.py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ARMS),--arms $(ARMS)) -- $(DRIVER)/python scripts/call.py --profile "$(PROFILE)" $(ARGS)
 
 plan: env ## what a recipe will cost, nothing is computed (RECIPE=config/mmr1.yaml; ARGS="--response-tokens 1500")
 	@$(DRIVER)/python scripts/plan.py $(ARGS) --configfile "$(RECIPE)" --profile "$(PROFILE)" -- $(TARGET)
