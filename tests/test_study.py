@@ -253,8 +253,8 @@ def test_a_block_is_collected_from_a_results_folder(tmp_path: Path) -> None:
 
 def test_a_block_that_is_kept_is_not_trained_again(tmp_path: Path) -> None:
     """What follows `--` would fail if it were called."""
-    for group, names in (("main", ["uniform", "vas"]), ("ablation", ["self-bleu"])):
-        one = block(0, dict.fromkeys(names, 0.0))
+    for group, arms in (("main", ["uniform", "vas"]), ("ablation", ["self-bleu"])):
+        one = block(0, dict.fromkeys(arms, 0.0))
         kept_files.write(tmp_path, Kept(one.summary.model_copy(update={"group": group}), one.items, one.steps))
     program = [sys.executable, ROOT / "scripts/study.py", "--out", tmp_path, "--seeds", "1", "--", "false"]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
