@@ -53,9 +53,8 @@ def write_pages(out: Path, recipe: Recipe) -> None:
     if not kept:
         return
     for name, (_, drawing) in pictures(study_of(kept)).items():
-        for suffix, content in (("svg", drawing.svg.encode()), ("png", drawing.png())):
-            with atomic(out / f"{name}.{suffix}") as path:
-                path.write_bytes(content)
+        with atomic(out / f"{name}.svg") as path:
+            path.write_text(drawing.svg)
     with atomic(out / "results.md") as path:
         path.write_text(results_page(kept, len(blocks(recipe))))
 

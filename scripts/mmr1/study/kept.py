@@ -126,12 +126,13 @@ def path_of(folder: Path, block: Block | str) -> Path:
 
 
 def read_all(folder: Path) -> list[Kept]:
-    """Every block that lies in a folder, in order of names. Raises UserError naming file and field of a broken one."""
+    """Every block that lies in a folder, main seeds first. Raises UserError naming file and field of a broken one."""
     return list(_blocks(folder))
 
 
 def _blocks(folder: Path) -> Iterator[Kept]:
-    for path in sorted(folder.glob("*-seed*.json"), key=lambda one: (one.stem.partition("-seed")[0], _seed(one))):
+    main_first = sorted(folder.glob("*-seed*.json"), key=lambda one: (not one.stem.startswith("main"), _seed(one)))
+    for path in main_first:
         summary = read_settings(path, Summary)
         items = _items(path.with_suffix(".items.parquet"), list(summary.arms))
         yield Kept(summary, items, _steps(path.with_suffix(".steps.parquet"), list(summary.arms)))

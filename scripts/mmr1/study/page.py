@@ -54,7 +54,7 @@ def results_page(kept: Sequence[Kept], planned: int) -> str:
         "## What is bought",
         _bought(study),
         "## Figures",
-        *(f"![{title}]({name}.png)" for name, (title, _) in pictures(study).items()),
+        *(f"![{title}]({name}.svg)" for name, (title, _) in pictures(study).items()),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -99,7 +99,7 @@ def _state(kept: Sequence[Kept], planned: int) -> str:
     for one in kept:
         seeds.setdefault(one.summary.group, []).append(str(one.summary.seed))
     done = "; ".join(f"{group}: seeds {', '.join(of)}" for group, of in seeds.items())
-    cut = f" Time ran out: {len(kept)} of {planned} blocks." if len(kept) < planned else ""
+    cut = f" {len(kept)} of {planned} blocks: the others are not trained yet." if len(kept) < planned else ""
     checkpoints = len({one.summary.sft for one in kept})
     shared = "One SFT checkpoint." if checkpoints == 1 else f"{checkpoints} SFT checkpoints, one per block."
     return f"Done: {done or 'nothing yet'}.{cut} {shared}"
@@ -186,8 +186,9 @@ def _bought(study: Study) -> str:
     found = []
     for seed in common_seeds(study, study):
         groups, rates = zip(*((of[seed].arm.groups, of[seed].rates.mean()) for of in study.values()), strict=True)
-        found.append(float(spearmanr(groups, rates).statistic))
-    if not found or np.isnan(found).any():
+        if min(len(set(groups)), len(set(rates))) > 1:
+            found.append(float(spearmanr(groups, rates).statistic))
+    if not found:
         return "No seed has all arms yet."
     return (
         "Rank correlation over arms between the number of varying groups that an arm drew and its test pass rate, "
@@ -206,8 +207,10 @@ def spread(values: Sequence[float] | Floats, digits: int) -> str:
 
 
 def interval(mean: float, low: float, high: float, scale: float) -> str:
-    """A difference with its interval."""
+    """A difference with its interval, if it has one."""
     digits = 1 if scale == 100 else 2
+    if not np.isfinite(high):
+        return f"{scale * mean:+.{digits}f}"
     return f"{scale * mean:+.{digits}f} [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
 
 
