@@ -77,5 +77,26 @@ rule tables:
     localrule: True
 
 
+# The paper's tables and figures, each with what it needs alone.
+for number in ("2", "3", "4"):
+
+    rule:
+        name:
+            f"table{number}"
+        input:
+            table_outputs(number),
+        localrule: True
+
+
+for number in ("2", "3"):
+
+    rule:
+        name:
+            f"figure{number}"
+        input:
+            figure_outputs(number),
+        localrule: True
+
+
 # Last, because it goes over all rules.
 complete(workflow.rules)

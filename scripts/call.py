@@ -16,7 +16,8 @@ from snakemake.exceptions import CliException
 from mmr1.plumbing.errors import UserError, run
 from mmr1.recipe import read_recipe
 
-TARGETS = ("all", "downloads", "train", "evaluate", "tables")
+PRINTED = ("table2", "table3", "table4", "figure2", "figure3")
+TARGETS = ("all", "downloads", "train", "evaluate", "tables", *PRINTED)
 
 
 def main() -> None:

@@ -1,4 +1,6 @@
-# What the tables and the report are made from, as indices of files. No rule here.
+# What tables, figures and the report are made from, as indices of files. No rule here.
+from mmr1.report.figures_index import FigureIndex
+from mmr1.report.paper_rows import PAPER_ROWS
 
 
 def round_files(model, run, seed, r):
@@ -90,14 +92,8 @@ def report_files(wildcards):
 
 
 FORMATS = {"markdown": "md", "csv": "csv", "latex": "tex", "html": "html"}
-TABLES = [
-    "accuracy",
-    *(
-        ["2", "3", "4"]
-        if set(RECIPE.evaluation.benchmarks) >= set(PAPER_BENCHMARKS)
-        else []
-    ),
-]
+HAS_PAPERS_BENCHMARKS = set(RECIPE.evaluation.benchmarks) >= set(PAPER_BENCHMARKS)
+TABLES = ["accuracy", *(["2", "3", "4"] if HAS_PAPERS_BENCHMARKS else [])]
 
 
 def evaluation_settings(sections):
@@ -136,13 +132,15 @@ def tables_index(wildcards):
     evaluations = [
         {name: value for name, value in one.items() if name in kept}
         | tables_row(model, subject)
-        for model, subject in SUBJECTS
+        for model, subject in table_subjects(wildcards.table)
         for one in (
             evaluation_files(model, subject, name)
             for name in RECIPE.evaluation.benchmarks
         )
     ]
+    elsewhere = wildcards.table != "accuracy" and not HAS_PAPERS_BENCHMARKS
     index = tables.Index(
+        paper_rows=rows_elsewhere(wildcards.table) if elsewhere else {},
         evaluations=evaluations,
         benchmarks={
             name: benchmark_problems(name) for name in RECIPE.evaluation.benchmarks
@@ -150,6 +148,164 @@ def tables_index(wildcards):
         settings=evaluation_settings(RECIPE),
     )
     return as_json(numbers(index))
+
+
+def vas_settings(model, run):
+    """What tells one way of VAS from another; None of a run that draws uniformly, or by no scores."""
+    sections = resolved(model, run)
+    if not needs_scores(sections):
+        return None
+    rest = sections.model_dump(exclude={"resources": True, "vas": {"mix"}})
+    weights = f"{sections.vas.outcome_weight}/{sections.vas.diversity_weight}"
+    for key in ("outcome_weight", "diversity_weight", "samples"):
+        rest["vas"].pop(key)
+    rest["schedule"].pop("update_every")
+    return {
+        "mix": sections.vas.mix,
+        "update": sections.schedule.update_every,
+        "rollouts": sections.vas.samples,
+        "weights": weights,
+        "rest": rest,
+    }
+
+
+def paper_like():
+    """The first model's runs that stand for the paper's: uniform draws, VAS, and VAS at other settings, by what differs.
+
+    VAS is the first run with scores. None where nothing is trained with scores.
+    """
+    model = next(iter(RECIPE.rl_models()), None)
+    runs = [
+        run
+        for run in RECIPE.runs
+        if (model, run) in {one[:2] for one in RECIPE.trained()}
+    ]
+    settings = {run: found for run in runs if (found := vas_settings(model, run))}
+    if not settings:
+        return None
+    reference, usual = next(iter(settings.items()))
+    differing = {
+        run: [name for name in usual if found[name] != usual[name]]
+        for run, found in settings.items()
+    }
+    ablations = {run: names[0] for run, names in differing.items() if len(names) == 1}
+    uniform = RECIPE.baselines(model)[reference]
+    return {
+        "model": model,
+        "vas": reference,
+        "uniform": uniform,
+        "settings": settings,
+        "ablations": {run: name for run, name in ablations.items() if name != "rest"},
+    }
+
+
+PAPER_LIKE = paper_like()
+
+
+def rows_elsewhere(table):
+    """Which of our runs stands beside which rows of a table of the paper, on benchmarks that are not the paper's."""
+    if PAPER_LIKE is None:
+        return {}
+    model, vas, uniform = (PAPER_LIKE[name] for name in ("model", "vas", "uniform"))
+    if table == "4":
+        settings = PAPER_LIKE["settings"]
+        parts = {vas: ["mix", "update", "rollouts", "weights"]}
+        parts |= {run: [name] for run, name in PAPER_LIKE["ablations"].items()}
+        return {
+            f"{model}/{run}": [f"{name}={settings[run][name]}" for name in names]
+            for run, names in parts.items()
+        }
+    subjects = {"2": {vas: "MMR1-3B"}, "3": {"sft": "+Cold-start", vas: "+VAS"}}[table]
+    if (model, "base") in SUBJECTS:
+        subjects |= {"base": {"2": "Qwen2.5-VL-7B", "3": "Qwen2.5-VL-3B"}[table]}
+    if table == "3" and uniform:
+        subjects |= {uniform: "+GRPO"}
+    return {f"{model}/{subject}": [row] for subject, row in subjects.items()}
+
+
+def trained_subject(subject):
+    """The run of a subject, without its seed."""
+    return re.sub(r"-seed\d+$", "", subject)
+
+
+def table_subjects(table):
+    """The subjects that have a row in a table: all of them in the one of accuracies."""
+    if table == "accuracy":
+        return list(SUBJECTS)
+    if HAS_PAPERS_BENCHMARKS:
+        found = [
+            (model, subject)
+            for model, subject in SUBJECTS
+            if (table, model, trained_subject(subject)) in PAPER_ROWS
+            or (table == "2" and subject in RECIPE.runs)
+        ]
+    else:
+        rows = rows_elsewhere(table)
+        found = [
+            one for one in SUBJECTS if f"{one[0]}/{trained_subject(one[1])}" in rows
+        ]
+    if not found:
+        refuse(f"table {table}: expected a run that stands for a row of it, found none")
+    return found
+
+
+def table_files(name):
+    """A function of wildcards that gives a file of every evaluation that a table shows."""
+    return lambda wildcards: [
+        f"{EVAL}/{name}".format(model=model, subject=subject, benchmark=benchmark)
+        for model, subject in table_subjects(wildcards.table)
+        for benchmark in RECIPE.evaluation.benchmarks
+    ]
+
+
+def figure_trainings(figure):
+    """The trainings of a figure of the paper: VAS at any λ and uniform draws (Figure 2), VAS alone (Figure 3)."""
+    if PAPER_LIKE is None:
+        refuse(f"figure {figure}: expected a run with scores, found none")
+    model, vas, uniform = (PAPER_LIKE[name] for name in ("model", "vas", "uniform"))
+    others = [run for run, name in PAPER_LIKE["ablations"].items() if name == "mix"]
+    chosen = [vas] if figure == "3" else [*([uniform] if uniform else []), vas, *others]
+    return [
+        {
+            "model": model,
+            "run": run,
+            "seed": seed,
+            "rounds": [
+                round_files(model, run, seed, r) for r in range(rounds(model, run))
+            ],
+        }
+        for run in chosen
+        for of, name, seed in RECIPE.trained()
+        if (of, name) == (model, run)
+    ]
+
+
+def figure_index(wildcards):
+    """The index of a figure as JSON."""
+    index = FigureIndex(trainings=figure_trainings(wildcards.figure))
+    return as_json(numbers(index))
+
+
+def figure_files(wildcards):
+    """The files that a figure is drawn from."""
+    names = ("metrics", "validation") if wildcards.figure == "2" else ("scores",)
+    return [
+        one[name]
+        for training in figure_trainings(wildcards.figure)
+        for one in training["rounds"]
+        for name in names
+        if name in one
+    ]
+
+
+def table_outputs(table):
+    """A function that gives a table of the paper in every format."""
+    return [f"{R}/tables/{table}.{ending}" for ending in FORMATS.values()]
+
+
+def figure_outputs(figure):
+    """A figure of the paper as SVG and PNG, and its numbers."""
+    return [f"{R}/paper_figures/{figure}.{ending}" for ending in ("svg", "png", "csv")]
 
 
 def all_tables(wildcards):

@@ -3,8 +3,8 @@
 
 rule make_tables:
     input:
-        scores=all_scores,
-        verdicts=evaluated("items.parquet"),
+        scores=table_files("scores.json"),
+        verdicts=table_files("items.parquet"),
         problems=[benchmark_problems(name) for name in RECIPE.evaluation.benchmarks],
         paper="config/paper_tables.csv",
     output:
@@ -22,6 +22,26 @@ rule make_tables:
             "make_tables",
             "--index - --table {wildcards.table} --paper {input.paper}"
             " --markdown {output.markdown} --csv {output.csv} --latex {output.latex} --html {output.html}",
+        )
+
+
+rule make_figures:
+    input:
+        files=figure_files,
+    output:
+        svg=f"{R}/paper_figures/{{figure}}.svg",
+        png=f"{R}/paper_figures/{{figure}}.png",
+        csv=f"{R}/paper_figures/{{figure}}.csv",
+        record=run_record("make_figures", "{figure}"),
+    localrule: True
+    params:
+        **program("make_figures"),
+        settings=figure_index,
+    shell:
+        command(
+            "make_figures",
+            "--index - --figure {wildcards.figure}"
+            " --svg {output.svg} --png {output.png} --csv {output.csv}",
         )
 
 

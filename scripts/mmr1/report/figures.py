@@ -168,6 +168,50 @@ def curves(
         return _drawing(figure)
 
 
+def side_by_side(
+    parts: Sequence[tuple[Look, Sequence[Series]]], palette: Palette, labels: Mapping[str, str]
+) -> Drawing:
+    """Several quantities by step in a row, each as `curves` draws it: the paper's Figure 2."""
+    with _figure((3.1 * len(parts), 2.9)) as figure:
+        for axes, (look, series) in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
+            for run in dict.fromkeys(one.run for one in series):
+                _curve(axes, [one for one in series if one.run == run], palette, run, look, labels[run])
+            axes.set_title(look.title)
+            _finish(axes, look.xlabel, look.unit, look.percent, ticks=5)
+        _legend(figure, max(figure.axes, key=lambda axes: len(axes.lines)))
+        return _drawing(figure)
+
+
+def vps_rounds(shares: np.ndarray, moves: np.ndarray, edges: np.ndarray, colour: str) -> Drawing:
+    """How VPS is distributed in every round, and where its problems go: the paper's Figure 3.
+
+    `shares` float [seeds, rounds, 10] are of problems by bin: bars are means, lines span the seeds. `moves` float
+    [rounds - 1, 10, 10] are shares of a row's problems, from bin (row) to bin (column).
+    """
+    rounds = shares.shape[1]
+    with _figure((2.2 * max(2, rounds), 4.4)) as figure:
+        grid = figure.subplots(2, rounds, squeeze=False)
+        for number, axes in enumerate(grid[0]):
+            of_round, widths = shares[:, number], np.diff(edges)
+            axes.bar(edges[:-1], of_round.mean(axis=0), 0.94 * widths, align="edge", color=colour)
+            if len(of_round) > 1:
+                axes.vlines(edges[:-1] + widths / 2, of_round.min(axis=0), of_round.max(axis=0), color=INK, linewidth=1)
+            axes.set_ylim(0, min(1.0, 1.08 * float(shares.max())))
+            axes.set_title(f"round {number}", fontsize=9)
+            _finish(axes, "VPS", "problems" if number == 0 else "", percent=True)
+        for number, axes in enumerate(grid[1]):
+            if number == len(moves):
+                axes.set_visible(False)
+                continue
+            axes.grid(False)
+            axes.imshow(moves[number], vmin=0, vmax=1, cmap="Blues", extent=(edges[0], edges[-1], edges[-1], edges[0]))
+            axes.set_title(f"round {number} → {number + 1}", fontsize=9)
+            axes.set_xlabel("VPS after")
+            axes.set_ylabel("VPS before" if number == 0 else "")
+            axes.tick_params(length=0)
+        return _drawing(figure)
+
+
 def accuracy_by_rollouts(
     points: Mapping[str, tuple[float, Accuracy]], palette: Palette, labels: Mapping[str, str]
 ) -> Drawing:

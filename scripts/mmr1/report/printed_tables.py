@@ -17,31 +17,13 @@ from mmr1.benchmarks.settings import PAPER_BENCHMARKS as COLUMNS
 from mmr1.plugins import load
 from mmr1.plumbing.errors import UserError
 from mmr1.report.accuracy import accuracy_of, read_scores
+from mmr1.report.paper_rows import PAPER_ROWS
 from mmr1.report.tables_index import Evaluation, Index
 
 AVERAGE = "average"
 SCORES = ("reader", "official", "judge")  # in the order of a row's lines; docs/evaluation.md says what each is
 Name = Literal["2", "3", "4", "accuracy"]
 
-# (table, model, subject) -> rows of the paper. Another checkpoint stands in Table 2 if its subject is named like a row.
-# The four parts of Table 4 share one run: that of the recipe's `ablation`.
-PAPER_ROWS: dict[tuple[str, str, str], tuple[str, ...]] = {
-    ("2", "3b", "vas"): ("MMR1-3B",),
-    ("2", "7b", "vas"): ("MMR1-7B",),
-    ("2", "7b", "base"): ("Qwen2.5-VL-7B",),
-    ("3", "3b", "base"): ("Qwen2.5-VL-3B",),
-    ("3", "3b", "sft"): ("+Cold-start",),
-    ("3", "3b", "grpo"): ("+GRPO",),
-    ("3", "3b", "vas"): ("+VAS",),
-    ("4", "3b", "ablation"): ("mix=0.5", "update=28", "rollouts=8", "weights=0.5/0.5"),
-    **{("4", "3b", f"mix-{mix}"): (f"mix={mix}",) for mix in ("0.2", "0.8", "1.0")},
-    **{("4", "3b", f"update-{steps}"): (f"update={steps}",) for steps in (4, 7, 14, 35, 56)},
-    **{("4", "3b", f"samples-{samples}"): (f"rollouts={samples}",) for samples in (16, 32)},
-    **{
-        ("4", "3b", f"weights-{outcome}-{diversity}"): (f"weights={outcome}/{diversity}",)
-        for outcome, diversity in (("0.0", "1.0"), ("0.2", "0.8"), ("0.8", "0.2"), ("1.0", "0.0"))
-    },
-}
 # The same model under two names: where the tables disagree, a note says so.
 SAME = (("2", "MMR1-3B"), ("3", "+VAS"))
 
@@ -117,7 +99,8 @@ def our_rows(index: Index, table: Name) -> list[Ours]:
     rows = []
     for (model, subject), evaluations in groups.items():
         chosen = index.paper_rows.get(f"{model}/{subject}")
-        beside = (chosen,) if chosen else PAPER_ROWS.get((table, model, subject), (subject,))
+        chosen = (chosen,) if isinstance(chosen, str) else chosen
+        beside = chosen or PAPER_ROWS.get((table, model, subject), (subject,))
         named = f"{index.label(model)} {index.label(subject)}" if several else index.label(subject)
         first = evaluations[0]
         checkpoints = tuple(dict.fromkeys(one.checkpoint for one in evaluations if one.checkpoint))
@@ -128,8 +111,13 @@ def our_rows(index: Index, table: Name) -> list[Ours]:
 
 
 def make(table: Name, index: Index, paper: Paper) -> Table:
-    """Table "2", "3" or "4" beside the paper's, or "accuracy": our rows only, over whatever benchmarks there are."""
+    """Table "2", "3" or "4" beside the paper's, or "accuracy": our rows only, over whatever benchmarks there are.
+
+    Where none of the paper's benchmarks was answered, our columns are our benchmarks, and the paper's is its average.
+    """
     limited = _limited(index)
+    if table != "accuracy" and not {one.benchmark for one in index.evaluations} & {*COLUMNS}:
+        return _elsewhere(table, index, paper, limited)
     rows = our_rows(index, table)
     columns = list(COLUMNS) if table != "accuracy" else _benchmarks(index)
     if table != "accuracy":
@@ -161,6 +149,33 @@ def make(table: Name, index: Index, paper: Paper) -> Table:
     for record in records:
         record["note"] = _paper_note(table, record, paper)
     return Table(title, header, lines, notes, records)
+
+
+def _elsewhere(table: Name, index: Index, paper: Paper, limited: list[str]) -> Table:
+    """The paper's rows with ours on benchmarks of our own: numbers stand beside each other, and are not compared."""
+    columns, rows = _benchmarks(index), our_rows(index, table)
+    lines: list[list[str]] = []
+    records: list[dict[str, Any]] = []
+    places = {name: number for number, (of, name) in enumerate(paper) if of == table}
+    for row in sorted(rows, key=lambda row: places.get(row.paper_row or "", len(places))):
+        name = row.paper_row or row.label
+        printed = paper.get((table, name), {}).get(AVERAGE)
+        cells = row.cells.get("reader", {})
+        lines.append([f"{name}: {row.label}", *(_cell_text(cells.get(one)) for one in columns), _text(printed)])
+        records += _records(table, row, columns, {}, index.settings)
+        records.append(_record(table, row.label, "paper", AVERAGE, paper=printed, beside=name))
+    matched = {row.paper_row for row in rows}
+    for name in (name for name in places if name not in matched):
+        printed = paper[table, name][AVERAGE]
+        lines.append([f"{name} (paper)", *("–" for _ in columns), _text(printed)])
+        records.append(_record(table, name, "paper", AVERAGE, paper=printed))
+    header = ["row", *(index.label(name) for name in columns), "paper: average of its five"]
+    notes = [
+        *limited,
+        "The paper's numbers are of other models on other benchmarks: compare differences between rows, not rows.",
+        *_settings(index, rows, columns),
+    ]
+    return Table(f"Table {table}, on benchmarks of our own", header, lines, notes, records)
 
 
 def paper_notes(table: str, paper: Paper) -> list[str]:

@@ -25,8 +25,8 @@ class Index(BaseModel):
     """What a table is made from.
 
     `benchmarks` maps a name to its problems, `labels` rename models, subjects and benchmarks, `settings` (prompt,
-    sampling, …) are printed under the table as they are; `paper_rows` maps "model/subject" to a row of the paper, over
-    the built-in map.
+    sampling, …) are printed under the table as they are; `paper_rows` maps "model/subject" to a row of the paper or to
+    several, over the built-in map.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,7 +35,7 @@ class Index(BaseModel):
     benchmarks: dict[str, Path] = {}
     labels: dict[str, str] = {}
     settings: Settings = {}
-    paper_rows: dict[str, str] = {}
+    paper_rows: dict[str, str | tuple[str, ...]] = {}
 
     def label(self, name: str) -> str:
         """How a model, subject or benchmark is called."""
