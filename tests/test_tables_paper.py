@@ -14,6 +14,8 @@ import yaml
 
 from mmr1.plumbing.errors import UserError
 from mmr1.report import results
+from mmr1.report.figures_index import FigureIndex
+from mmr1.report.printed_figures import make as make_figure
 from mmr1.report.printed_tables import AVERAGE, COLUMNS, Cell, average, make, paper_notes, read_paper
 from mmr1.report.table_formats import comma_separated, html_fragment, latex, markdown
 from mmr1.report.tables_index import Index
@@ -244,3 +246,60 @@ def tables_index(made: SyntheticResults) -> Index:
     kept = {"model", "subject", "seed", "benchmark", "scores", "items"}
     evaluations = [one.model_dump(include=kept) for one in made.index.evaluations]
     return Index.model_validate({"evaluations": evaluations, "benchmarks": made.index.benchmarks})
+
+
+def test_on_benchmarks_of_our_own_the_papers_average_stands_beside(
+    tmp_path: Path,
+) -> None:
+    rows = {("tiny", "vas", 0): 0.6, ("tiny", "uniform", 0): 0.5, ("tiny", "sft", None): 0.4}
+    beside = {"tiny/vas": ["+VAS"], "tiny/uniform": ["+GRPO"], "tiny/sft": ["+Cold-start"]}
+    made = index(tmp_path, rows, ["digits"]).model_copy(update={"paper_rows": beside})
+    table = make("3", made, PAPER)
+    assert table.header == ["row", "Digits", "paper: average of its five"]
+    assert table.rows == [
+        ["+Cold-start: SFT", "40.0 [38.0, 42.0]", "48.7"],
+        ["+GRPO: uniform", "50.0 [48.0, 52.0]", "51.8"],
+        ["+VAS: vas", "60.0 [58.0, 62.0]", "52.9"],
+        ["Qwen2.5-VL-3B (paper)", "–", "48.7"],
+    ]
+    assert "compare differences between rows" in markdown(table)
+    papers = {one["paper_row"] or one["row"]: one["paper"] for one in table.records if one["score"] == "paper"}
+    assert papers["+VAS"] == Decimal("52.9")
+
+
+def test_a_run_of_our_own_may_be_several_rows_of_table_4_and_one_that_the_paper_lacks(tmp_path: Path) -> None:
+    rows = {("tiny", "vas", 0): 0.6, ("tiny", "update-5", 0): 0.5}
+    beside = {"tiny/vas": ["mix=0.5", "update=20"], "tiny/update-5": ["update=5"]}
+    table = make("4", index(tmp_path, rows, ["digits"]).model_copy(update={"paper_rows": beside}), PAPER)
+    shown = {row[0]: row[1:] for row in table.rows}
+    assert shown["mix=0.5: vas"] == ["60.0 [58.0, 62.0]", "51.7"]
+    assert shown["update=20: vas"][1] == shown["update=5: update-5"][1] == "–"
+    assert shown["mix=0.2 (paper)"] == ["–", "51.5"]
+
+
+def test_figures_2_and_3_are_drawn_with_their_numbers(tmp_path: Path) -> None:
+    trainings = SyntheticResults(tmp_path / "made", rounds=3, seeds=(0, 1)).index.trainings
+    of_vas = [one for one in trainings if one.run == "vas"]
+    for figure, chosen, quantities in (
+        ("2", trainings, {"gradient_norm", "clip_fraction", "accuracy"}),
+        ("3", of_vas, {"share", "moved"}),
+    ):
+        (tmp_path / "index.json").write_text(FigureIndex(trainings=tuple(chosen)).model_dump_json())
+        outputs = {ending: tmp_path / f"{figure}.{ending}" for ending in ("svg", "png", "csv")}
+        words = [word for ending, path in outputs.items() for word in (f"--{ending}", path)]
+        program = [sys.executable, ROOT / "scripts/make_figures.py", "--index", tmp_path / "index.json"]
+        done = subprocess.run([*program, "--figure", figure, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        rows = list(csv.DictReader(outputs["csv"].open()))
+        assert {one["quantity"] for one in rows} == quantities
+        assert {one["seed"] for one in rows} == {"0", "1"}
+        assert outputs["png"].read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in outputs["svg"].read_text()
+    assert sum(float(one["value"]) for one in rows if one["quantity"] == "share") == pytest.approx(2 * 3)
+
+
+def test_a_figure_of_scores_that_nobody_has_is_told(tmp_path: Path) -> None:
+    trainings = SyntheticResults(tmp_path, rounds=1).index.trainings
+    uniform = tuple(one for one in trainings if one.run == "grpo")
+    with pytest.raises(UserError, match="figure 3: expected a run with scores"):
+        make_figure("3", FigureIndex(trainings=uniform))

@@ -153,7 +153,8 @@ def make(table: Name, index: Index, paper: Paper) -> Table:
 
 def _elsewhere(table: Name, index: Index, paper: Paper, limited: list[str]) -> Table:
     """The paper's rows with ours on benchmarks of our own: numbers stand beside each other, and are not compared."""
-    columns, rows = _benchmarks(index), our_rows(index, table)
+    mapped = [one for one in index.evaluations if f"{one.model}/{one.subject}" in index.paper_rows]
+    columns, rows = _benchmarks(index), our_rows(index.model_copy(update={"evaluations": mapped}), table)
     lines: list[list[str]] = []
     records: list[dict[str, Any]] = []
     places = {name: number for number, (of, name) in enumerate(paper) if of == table}
