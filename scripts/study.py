@@ -20,6 +20,7 @@ from mmr1.recipe import Recipe, load_recipe, read_recipe
 from mmr1.study import kept as kept_files
 from mmr1.study.blocks import Block, blocks, targets
 from mmr1.study.collect import collect
+from mmr1.study.findings import findings_page
 from mmr1.study.page import pictures, results_page
 from mmr1.study.verdicts import study_of
 
@@ -34,8 +35,8 @@ def main() -> None:
             train(args, recipe, results, block)
             kept_files.write(args.out, collect(results, recipe, block, read_records(results)))
             log(f"{block}: kept in {args.out}")
-            write_pages(args.out, recipe)
-    write_pages(args.out, recipe)
+            write_pages(args.out, args.findings, recipe)
+    write_pages(args.out, args.findings, recipe)
 
 
 def train(args: argparse.Namespace, recipe: Recipe, results: Path, block: Block) -> None:
@@ -47,22 +48,23 @@ def train(args: argparse.Namespace, recipe: Recipe, results: Path, block: Block)
         raise UserError(f"{block}: Snakemake did not finish; the same call goes on where it was")
 
 
-def write_pages(out: Path, recipe: Recipe) -> None:
-    """Write results.md and its figures from all blocks that are kept."""
+def write_pages(out: Path, findings: Path, recipe: Recipe) -> None:
+    """Write results.md, its figures, and findings.md above it, from all blocks that are kept."""
     kept = kept_files.read_all(out)
-    if not kept:
-        return
     for name, (_, drawing) in pictures(study_of(kept)).items():
         with atomic(out / f"{name}.svg") as path:
             path.write_text(drawing.svg)
-    with atomic(out / "results.md") as path:
-        path.write_text(results_page(kept, len(blocks(recipe))))
+    planned = len(blocks(recipe))
+    for page, text in ((out / "results.md", results_page(kept, planned)), (findings, findings_page(kept, planned))):
+        with atomic(page) as path:
+            path.write_text(text)
 
 
 def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=Path("config/study.yaml"))
     parser.add_argument("--out", type=Path, default=Path("docs/study"), help="where blocks are kept")
+    parser.add_argument("--findings", type=Path, default=Path("docs/findings.md"), help="the page that is read first")
     parser.add_argument("--seeds", type=int, help="at most so many seeds of each group (default: all of the recipe)")
     parser.add_argument("--arms", nargs="+", default=(), help="only these (default: all)")
     parser.add_argument("--pages", action="store_true", help="train nothing, write the pages again")

@@ -22,6 +22,7 @@ from mmr1.study import kept as kept_files
 from mmr1.study.blocks import blocks
 from mmr1.study.claims import CLAIMS, Claim
 from mmr1.study.collect import collect
+from mmr1.study.findings import fair_comparison, findings_page
 from mmr1.study.kept import Arm, Items, Kept, Summary
 from mmr1.study.moves import corrected_correlation, halves
 from mmr1.study.page import results_page
@@ -144,6 +145,15 @@ def test_the_rule_of_the_plan(low: float, high: float, p: float, word: str, note
     assert (found.word, found.note) == (word, note)
 
 
+def test_the_page_that_is_read_first_says_what_came_out(folder: Path) -> None:
+    page = findings_page(kept_files.read_all(folder), 12)
+    assert "- the end is better (`vas` - `uniform`): **supported**; +" in page
+    assert "6 of 12 blocks: the others are not trained yet." in page
+    assert "spends c = 0.40 ± 0.00 rollouts on scores for each of training" in page
+    study = study_of(kept_files.read_all(folder))
+    assert (fair_comparison(study, "vas"), fair_comparison(study, "uniform")) == ("uniform", None)
+
+
 def test_few_seeds_make_a_verdict_provisional(tmp_path: Path) -> None:
     for seed in range(4):
         kept_files.write(tmp_path, block(seed, GAINS))
@@ -256,11 +266,12 @@ def test_a_block_that_is_kept_is_not_trained_again(tmp_path: Path) -> None:
     for group, arms in (("main", ["uniform", "vas"]), ("ablation", ["self-bleu"])):
         one = block(0, dict.fromkeys(arms, 0.0))
         kept_files.write(tmp_path, Kept(one.summary.model_copy(update={"group": group}), one.items, one.steps))
-    program = [sys.executable, ROOT / "scripts/study.py", "--out", tmp_path, "--seeds", "1", "--", "false"]
+    pages = ["--out", tmp_path, "--findings", tmp_path / "findings.md"]
+    program = [sys.executable, ROOT / "scripts/study.py", "--seeds", "1", *pages, "--", "false"]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "results.md").read_text().startswith("# The study: results")
-    again = subprocess.run([*program[:5], "2", *program[6:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    again = subprocess.run([*program[:3], "2", *program[4:]], cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert "main-seed1: Snakemake did not finish; the same call goes on where it was" in again.stderr
 
@@ -272,9 +283,10 @@ def committed() -> list[Kept]:
     return kept_files.read_all(COMMITTED)
 
 
-def test_the_committed_page_follows_from_the_committed_records() -> None:
-    if kept := committed():
-        assert (COMMITTED / "results.md").read_text() == results_page(kept, len(blocks(RECIPE)))
+def test_the_committed_pages_follow_from_the_committed_records() -> None:
+    kept, planned = committed(), len(blocks(RECIPE))
+    assert (COMMITTED / "results.md").read_text() == results_page(kept, planned)
+    assert (ROOT / "docs/findings.md").read_text() == findings_page(kept, planned)
 
 
 @pytest.mark.parametrize("claim", [one for one in CLAIMS if one.measure == "pass_rate"], ids=lambda one: one.text)

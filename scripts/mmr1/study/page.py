@@ -40,7 +40,7 @@ def results_page(kept: Sequence[Kept], planned: int) -> str:
         "# The study: results",
         "Written by `make study` from the files beside this page, by the rules of [plan.md](plan.md). "
         "`tests/test_study.py` computes every number of a verdict again.",
-        _state(kept, planned),
+        results_state(kept, planned),
         *_verdict_tables(found),
         "## Arms",
         "Means over seeds ± their standard deviation. IQM: interquartile mean over seeds, kinds of question and counts "
@@ -53,14 +53,16 @@ def results_page(kept: Sequence[Kept], planned: int) -> str:
         _payoff_table(study),
         "## What is bought",
         _bought(study),
-        "## Figures",
+        "## Figures" if kept else "",
         *(f"![{title}]({name}.svg)" for name, (title, _) in pictures(study).items()),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def pictures(study: Study) -> dict[str, tuple[str, Drawing]]:
-    """The figures by file name, with their titles."""
+    """The figures by file name, with their titles; none of an empty study."""
+    if not study:
+        return {}
     arms = list(study)
     palette, labels = Palette(arms), {arm: arm for arm in arms}
     of_steps = [_series(arm, seed, by_step(one.arm)) for arm, seeds in study.items() for seed, one in seeds.items()]
@@ -94,15 +96,18 @@ def _on_grid(arm: str, seed: int, curve: Sequence[tuple[float, float]]) -> Serie
     return Series(arm, seed, grid, np.interp(grid, places, values), ())
 
 
-def _state(kept: Sequence[Kept], planned: int) -> str:
+def results_state(kept: Sequence[Kept], planned: int) -> str:
+    """Which seeds are done, in words."""
     seeds: dict[str, list[str]] = {}
     for one in kept:
         seeds.setdefault(one.summary.group, []).append(str(one.summary.seed))
     done = "; ".join(f"{group}: seeds {', '.join(of)}" for group, of in seeds.items())
     cut = f" {len(kept)} of {planned} blocks: the others are not trained yet." if len(kept) < planned else ""
+    if not kept:
+        return "No block is done yet."
     checkpoints = len({one.summary.sft for one in kept})
     shared = "One SFT checkpoint." if checkpoints == 1 else f"{checkpoints} SFT checkpoints, one per block."
-    return f"Done: {done or 'nothing yet'}.{cut} {shared}"
+    return f"Done: {done}.{cut} {shared}"
 
 
 def _verdict_tables(found: Sequence[Verdict]) -> list[str]:
@@ -184,7 +189,7 @@ def _payoff_table(study: Study) -> str:
 def _bought(study: Study) -> str:
     """Whether arms that train on more varying groups end higher: rank correlation over arms, within each seed."""
     found = []
-    for seed in common_seeds(study, study):
+    for seed in common_seeds(study, study) if study else []:
         groups, rates = zip(*((of[seed].arm.groups, of[seed].rates.mean()) for of in study.values()), strict=True)
         if min(len(set(groups)), len(set(rates))) > 1:
             found.append(float(spearmanr(groups, rates).statistic))

@@ -1,0 +1,128 @@
+"""`docs/findings.md`: what a researcher reads first. Every number in it is computed from what is kept of the study."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmr1.report.bootstrap import Difference
+from mmr1.study.kept import Kept
+from mmr1.study.page import PERCENT, interval, results_state, spread, table
+from mmr1.study.verdicts import (
+    Study,
+    Verdict,
+    common_seeds,
+    pass_rate_difference,
+    payoff,
+    study_of,
+    verdicts,
+)
+
+ANSWERS = (
+    ("Per step", ("the end is better", "training is faster per step", "fewer groups are without variance")),
+    ("Per rollout", ("VAS pays per rollout", "VAS is faster per rollout", "the scores earn what they cost")),
+    ("Why", ("gradient norm is higher", "clip fraction is higher", "TDS adds to OVS", "the sign of self-BLEU matters")),
+)
+INTRODUCTION = (
+    "Does variance-aware sampling (VAS) pay, when, and what to use instead? One task (handwritten digits), one small "
+    "model, RL from one SFT checkpoint: nothing here is about the paper's own models. What was claimed beforehand and "
+    "how it is judged: [the plan](study/plan.md). All numbers: [the results](study/results.md). One command writes "
+    "both from the study's records."
+)
+GENERAL = (
+    "Scores pay at equal rollouts only if c is below c* = λ(q_w/q - 1): many groups without variance, cheap scores, "
+    "and a policy that moves little between two passes ([how it is computed](report.md#do-the-scores-pay))."
+)
+COMMANDS = """```
+make study                # trains what is not kept yet, seed by seed, and writes this page
+make study SEEDS=1        # one seed of each group
+make demo                 # the same task: uniform draws beside VAS, in minutes
+snakemake --profile workflow/profiles/local --configfile config/study.yaml -- table4 figure2 figure3
+```"""
+
+
+def findings_page(kept: Sequence[Kept], planned: int) -> str:
+    """The page. `planned` is how many blocks the study has."""
+    study = study_of(kept)
+    found = verdicts(study)
+    parts = [
+        "# Findings",
+        INTRODUCTION,
+        results_state(kept, planned),
+        *_answers(found),
+        "## What to use instead",
+        _instead(study),
+        "## When it pays",
+        _when(study),
+        *(["![Validation accuracy by rollouts](study/validation-by-rollouts.svg)"] if study else []),
+        "## Again",
+        COMMANDS,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _answers(found: Sequence[Verdict]) -> list[str]:
+    parts = []
+    for title, texts in ANSWERS:
+        lines = [_sentence(one) for text in texts for one in found if one.claim.text == text]
+        parts += [f"## {title}", "\n".join(lines)]
+    return parts
+
+
+def _sentence(one: Verdict) -> str:
+    claim, words = one.claim, f"**{one.word}**" + (", provisional" if one.provisional else "")
+    note = f" ({one.note})" if one.note else ""
+    if one.difference is None:
+        return f"- {claim.text} ({claim.between}): {words}{note}."
+    scale = 100 if claim.measure in PERCENT else 1
+    shown = interval(one.difference.mean, one.difference.low, one.difference.high, scale)
+    unit = {"gradient_norm": "%", "clip_fraction": "%", "settling": "", "margin_over_break_even": ""}
+    return (
+        f"- {claim.text} ({claim.between}): {words}{note}; {shown} {unit.get(claim.measure, 'points')}".rstrip() + "."
+    )
+
+
+def _instead(study: Study) -> str:
+    """Every arm at its fair comparison, best first."""
+    rows = []
+    for arm in study:
+        against = fair_comparison(study, arm)
+        seeds = common_seeds(study, (arm, against)) if against else []
+        if seeds:
+            one = pass_rate_difference(study, (arm,), (against,), seeds)  # type: ignore[arg-type]
+            spent, others = (np.mean([study[name][seed].arm.rollouts for seed in seeds]) for name in (arm, against))
+            rows.append((one, arm, against, spent / others))
+    rows.sort(key=lambda row: -row[0].mean)
+    lines = [
+        [f"`{arm}`", f"`{against}`", f"{times:.2f}", _shown(one), str(one.seeds)] for one, arm, against, times in rows
+    ]
+    header = ["arm", "beside", "its rollouts over the other's", "test pass rate, points [95%]", "seeds"]
+    return table(header, lines) or "No seed is done yet."
+
+
+def _shown(one: Difference) -> str:
+    return interval(one.mean, one.low, one.high, 100)
+
+
+def fair_comparison(study: Study, arm: str) -> str | None:
+    """The uniform arm of as many rollouts: the longer one for an arm that spends more than the shorter."""
+    names = ("uniform", "uniform-equal")
+    if arm == "uniform" or any(not study.get(name) for name in names):
+        return None
+    spent = {name: np.mean([one.arm.rollouts for one in study[name].values()]) for name in (*names, arm)}
+    nearest = min(names, key=lambda name: abs(spent[name] - spent[arm]))
+    return nearest if nearest != arm else "uniform"
+
+
+def _when(study: Study) -> str:
+    """The break-even of each arm with scores, in words."""
+    lines = []
+    for arm, seeds in study.items():
+        pays = [one for trained in seeds.values() if (one := payoff(trained.arm)) is not None]
+        if pays and any(one.cost for one in pays):
+            cost, limit = (spread([getattr(one, name) for one in pays], 2) for name in ("cost", "break_even"))
+            q, weighted = (spread([100 * getattr(one, name) for one in pays], 1) for name in ("uniform", "weighted"))
+            lines.append(
+                f"- `{arm}` spends c = {cost} rollouts on scores for each of training; {q}% of uniform and {weighted}% "
+                f"of weighted groups vary, so that it may spend c* = {limit}."
+            )
+    return "\n\n".join([GENERAL, "\n".join(lines)] if lines else [GENERAL])
