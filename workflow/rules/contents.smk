@@ -229,7 +229,7 @@ def trained_subject(subject):
 
 
 def table_subjects(table):
-    """The subjects that have a row in a table: all of them in the one of accuracies."""
+    """The subjects that have a row in a table: all of them in the one of accuracies, and where none has a row."""
     if table == "accuracy":
         return list(SUBJECTS)
     if HAS_PAPERS_BENCHMARKS:
@@ -239,13 +239,11 @@ def table_subjects(table):
             if (table, model, trained_subject(subject)) in PAPER_ROWS
             or (table == "2" and subject in RECIPE.runs)
         ]
-    else:
-        rows = rows_elsewhere(table)
-        found = [
-            one for one in SUBJECTS if f"{one[0]}/{trained_subject(one[1])}" in rows
-        ]
+        return found or list(SUBJECTS)
+    rows = rows_elsewhere(table)
+    found = [one for one in SUBJECTS if f"{one[0]}/{trained_subject(one[1])}" in rows]
     if not found:
-        refuse(f"table {table}: expected a run that stands for a row of it, found none")
+        refuse(f"table{table}: expected a run that is trained with scores, found none")
     return found
 
 
@@ -261,7 +259,7 @@ def table_files(name):
 def figure_trainings(figure):
     """The trainings of a figure of the paper: VAS at any λ and uniform draws (Figure 2), VAS alone (Figure 3)."""
     if PAPER_LIKE is None:
-        refuse(f"figure {figure}: expected a run with scores, found none")
+        refuse(f"figure{figure}: expected a run that is trained with scores, found none")
     model, vas, uniform = (PAPER_LIKE[name] for name in ("model", "vas", "uniform"))
     others = [run for run, name in PAPER_LIKE["ablations"].items() if name == "mix"]
     chosen = [vas] if figure == "3" else [*([uniform] if uniform else []), vas, *others]

@@ -9,7 +9,7 @@ from typing import Literal
 Family = Literal["paper", "ours", "ablation"]
 Measure = Literal[
     "pass_rate", "speed_by_step", "speed_by_rollouts", "varying_share",
-    "gradient_norm", "clip_fraction", "settling", "margin_over_break_even",
+    "gradient_norm", "clip_fraction", "middle", "settling", "margin_over_break_even",
 ]  # fmt: skip
 
 POINT = 0.01
@@ -20,6 +20,7 @@ SMALLEST: dict[Measure, float] = {
     "varying_share": 2 * POINT,
     "gradient_norm": 0.05,  # of the second arm's
     "clip_fraction": 0.05,  # of the second arm's
+    "middle": 2 * POINT,
     "settling": 0.05,
     "margin_over_break_even": 0.0,
 }
@@ -30,6 +31,7 @@ NAMES: dict[Measure, str] = {
     "varying_share": "share of varying groups, points",
     "gradient_norm": "gradient norm, %",
     "clip_fraction": "clip fraction, %",
+    "middle": "problems of middle VPS, last round less first, points",
     "settling": "correlation of p(1-p) between rounds",
     "margin_over_break_even": "c* - c",
 }
@@ -69,6 +71,7 @@ CLAIMS = (
     *_of_both("training is faster per step", "speed_by_step"),
     *_of_both("the end is better", "pass_rate"),
     Claim("paper", "TDS adds to OVS", "pass_rate", ("vas",), ("ovs",)),
+    Claim("paper", "VPS moves to the middle", "middle", ("vas",)),
     Claim("paper", "problems settle: transitions go to the diagonal", "settling", ("vas",)),
     Claim("ours", "VAS pays per rollout", "pass_rate", ("vas",), ("uniform-equal",)),
     Claim("ours", "VAS is faster per rollout", "speed_by_rollouts", ("vas",), ("uniform-equal",)),

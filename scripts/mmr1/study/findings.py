@@ -36,7 +36,6 @@ COMMANDS = """```
 make study                # trains what is not kept yet, seed by seed, and writes this page
 make study SEEDS=1        # one seed of each group
 make demo                 # the same task: uniform draws beside VAS, in minutes
-snakemake --profile workflow/profiles/local --configfile config/study.yaml -- table4 figure2 figure3
 ```"""
 
 

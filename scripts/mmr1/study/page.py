@@ -25,7 +25,7 @@ from mmr1.study.verdicts import (
 )
 
 PERCENT: tuple[Measure, ...] = (
-    "pass_rate", "speed_by_step", "speed_by_rollouts", "varying_share", "gradient_norm", "clip_fraction",
+    "pass_rate", "speed_by_step", "speed_by_rollouts", "varying_share", "gradient_norm", "clip_fraction", "middle",
 )  # fmt: skip
 FAMILIES = {"paper": "Claims of the paper", "ours": "Per rollout, and rivals", "ablation": "Ablations"}
 THRESHOLDS = np.arange(0, 100, 2)

@@ -178,6 +178,15 @@ def _relative(metric: str) -> Callable[[Sequence[Trained], Sequence[Trained]], f
     return relative
 
 
+def _middle(first: Sequence[Trained], second: Sequence[Trained]) -> float | None:
+    rounds = np.array(first[0].arm.histograms, dtype=np.float64)
+    if len(rounds) < 2:
+        return None
+    quarter = rounds.shape[1] // 3
+    shares = rounds[:, quarter:-quarter].sum(axis=1) / rounds.sum(axis=1)
+    return float(shares[-1] - shares[0])
+
+
 def _settling(first: Sequence[Trained], second: Sequence[Trained]) -> float | None:
     moves = first[0].arm.moves
     if len(moves) < 2 or moves[0] is None or moves[-1] is None:
@@ -215,6 +224,7 @@ OF_SEED: dict[Measure, Callable[[Sequence[Trained], Sequence[Trained]], float | 
     "varying_share": _varying_share,
     "gradient_norm": _relative("gradient_norm"),
     "clip_fraction": _relative("clip_fraction"),
+    "middle": _middle,
     "settling": _settling,
     "margin_over_break_even": _margin,
 }
