@@ -22,7 +22,7 @@ from mmr1.study import moves
 from mmr1.study.blocks import Block, evaluation_folder, model_of, round_folder
 from mmr1.study.kept import STEP_METRICS, Arm, Floats, Items, Kept, Summary
 
-HISTOGRAM_BINS, LARGEST_VPS = 10, 0.45  # of OVS at most .25, and of TDS at most 1 at a weight of .2
+HISTOGRAM_BINS, LARGEST_VPS = 10, 0.4  # OVS is at most .25, at a weight of .8, and TDS 1, at .2
 
 
 def collect(results_folder: Path, recipe: Recipe, block: Block, records: list[Record]) -> Kept:

@@ -182,8 +182,8 @@ def _middle(first: Sequence[Trained], second: Sequence[Trained]) -> float | None
     rounds = np.array(first[0].arm.histograms, dtype=np.float64)
     if len(rounds) < 2:
         return None
-    quarter = rounds.shape[1] // 3
-    shares = rounds[:, quarter:-quarter].sum(axis=1) / rounds.sum(axis=1)
+    outer = rounds.shape[1] // 3  # three of ten bins on each side
+    shares = rounds[:, outer:-outer].sum(axis=1) / rounds.sum(axis=1)
     return float(shares[-1] - shares[0])
 
 
