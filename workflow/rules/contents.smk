@@ -259,7 +259,9 @@ def table_files(name):
 def figure_trainings(figure):
     """The trainings of a figure of the paper: VAS at any λ and uniform draws (Figure 2), VAS alone (Figure 3)."""
     if PAPER_LIKE is None:
-        refuse(f"figure{figure}: expected a run that is trained with scores, found none")
+        refuse(
+            f"figure{figure}: expected a run that is trained with scores, found none"
+        )
     model, vas, uniform = (PAPER_LIKE[name] for name in ("model", "vas", "uniform"))
     others = [run for run, name in PAPER_LIKE["ablations"].items() if name == "mix"]
     chosen = [vas] if figure == "3" else [*([uniform] if uniform else []), vas, *others]
