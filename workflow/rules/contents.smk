@@ -225,7 +225,7 @@ def rows_elsewhere(table):
 
 def trained_subject(subject):
     """The run of a subject, without its seed."""
-    return re.sub(r"-seed\d+$", "", subject)
+    return subject.rpartition("-seed")[0] or subject
 
 
 def table_subjects(table):
