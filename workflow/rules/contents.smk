@@ -1,6 +1,6 @@
 # What tables, figures and the report are made from, as indices of files. No rule here.
 from mmr1.report.figures_index import FigureIndex
-from mmr1.report.paper_rows import PAPER_ROWS
+from mmr1.report.paper_rows import PAPER_ROWS, PARTS
 
 
 def round_files(model, run, seed, r):
@@ -215,12 +215,12 @@ def rows_elsewhere(table):
             f"{model}/{run}": [f"{name}={settings[run][name]}" for name in names]
             for run, names in parts.items()
         }
-    subjects = {"2": {vas: "MMR1-3B"}, "3": {"sft": "+Cold-start", vas: "+VAS"}}[table]
-    if (model, "base") in SUBJECTS:
-        subjects |= {"base": {"2": "Qwen2.5-VL-7B", "3": "Qwen2.5-VL-3B"}[table]}
-    if table == "3" and uniform:
-        subjects |= {uniform: "+GRPO"}
-    return {f"{model}/{subject}": [row] for subject, row in subjects.items()}
+    ours = {"base": "base", "sft": "sft", "uniform": uniform, "vas": vas}
+    return {
+        f"{model}/{ours[part]}": [row]
+        for part, row in PARTS[table].items()
+        if ours[part] is not None
+    }
 
 
 def trained_subject(subject):

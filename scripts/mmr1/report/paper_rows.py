@@ -19,3 +19,8 @@ PAPER_ROWS: dict[tuple[str, str, str], tuple[str, ...]] = {
         for outcome, diversity in (("0.0", "1.0"), ("0.2", "0.8"), ("0.8", "0.2"), ("1.0", "0.0"))
     },
 }
+# What has a row in Tables 2 and 3 on benchmarks of our own: before RL, RL with uniform draws, and VAS.
+PARTS = {
+    "2": {"base": "Qwen2.5-VL-7B", "vas": "MMR1-3B"},
+    "3": {"base": "Qwen2.5-VL-3B", "sft": "+Cold-start", "uniform": "+GRPO", "vas": "+VAS"},
+}
