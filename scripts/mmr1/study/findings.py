@@ -85,9 +85,10 @@ def _instead(study: Study) -> str:
     rows = []
     for arm in study:
         against = fair_comparison(study, arm)
-        seeds = common_seeds(study, (arm, against)) if against else []
-        if seeds:
-            one = pass_rate_difference(study, (arm,), (against,), seeds)  # type: ignore[arg-type]
+        if against is None:
+            continue
+        if seeds := common_seeds(study, (arm, against)):
+            one = pass_rate_difference(study, (arm,), (against,), seeds)
             spent, others = (np.mean([study[name][seed].arm.rollouts for seed in seeds]) for name in (arm, against))
             rows.append((one, arm, against, spent / others))
     rows.sort(key=lambda row: -row[0].mean)
