@@ -3,13 +3,15 @@
     python scripts/study.py --seeds 8 -- .envs/driver/bin/python scripts/call.py --profile workflow/profiles/local
     python scripts/study.py --pages
 
-A block is all arms of a group under one seed. One that lies in docs/study is not trained again. What comes after `--`
-calls Snakemake; recipe and files are put behind it. A call that was killed goes on where it was.
+A block is all arms of a group under one seed. An arm that lies in docs/study is not trained again; one that is new in
+the recipe is added to its blocks. What comes after `--` calls Snakemake; recipe and files are put behind it. A call that
+was killed goes on where it was.
 """
 
 import argparse
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from mmr1.plumbing.errors import UserError, run
@@ -31,9 +33,13 @@ def main() -> None:
     results = Path("results") / recipe.folder
     due = [] if args.pages else blocks(recipe, args.seeds, args.arms)
     for block in due:
-        if not kept_files.path_of(args.out, block).exists():
-            train(args, recipe, results, block)
-            kept_files.write(args.out, collect(results, recipe, block, read_records(results)))
+        kept = kept_files.read_block(args.out, block)
+        missing = tuple(arm for arm in block.arms if kept is None or arm not in kept.summary.arms)
+        if missing:
+            more = replace(block, arms=missing)
+            train(args, recipe, results, more)
+            found = collect(results, recipe, more, read_records(results))
+            kept_files.write(args.out, kept_files.merged(kept, found, list(recipe.runs)))
             log(f"{block}: kept in {args.out}")
             write_pages(args.out, args.findings, recipe)
     write_pages(args.out, args.findings, recipe)

@@ -261,19 +261,39 @@ def test_a_block_is_collected_from_a_results_folder(tmp_path: Path) -> None:
     assert len(found.steps["vas"]["gradient_norm"]) == 12
 
 
-def test_a_block_that_is_kept_is_not_trained_again(tmp_path: Path) -> None:
-    """What follows `--` would fail if it were called."""
-    for group, arms in (("main", ["uniform", "vas"]), ("ablation", ["self-bleu"])):
-        one = block(0, dict.fromkeys(arms, 0.0))
-        kept_files.write(tmp_path, Kept(one.summary.model_copy(update={"group": group}), one.items, one.steps))
-    pages = ["--out", tmp_path, "--findings", tmp_path / "findings.md"]
-    program = [sys.executable, ROOT / "scripts/study.py", "--seeds", "1", *pages, "--", "false"]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_what_is_kept_is_not_trained_again(tmp_path: Path) -> None:
+    """What follows `--` would fail if it were called; it is for an arm that is missing, and for another seed."""
+    few = ("uniform", "vas", "self-bleu")
+    for one in blocks(RECIPE, most_seeds=1, arms=few):
+        synthetic = block(0, dict.fromkeys(one.arms, 0.0))
+        summary = synthetic.summary.model_copy(update={"group": one.group})
+        kept_files.write(tmp_path, Kept(summary, synthetic.items, synthetic.steps))
+    assert study(tmp_path, "--seeds", "1", "--arms", *few).returncode == 0
     assert (tmp_path / "results.md").read_text().startswith("# The study: results")
-    again = subprocess.run([*program[:3], "2", *program[4:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (tmp_path / "findings.md").read_text().startswith("# Findings")
+    again = study(tmp_path, "--seeds", "2", "--arms", "uniform", "vas")
     assert again.returncode == 2
+    assert "main-seed1: 2 arms" in again.stderr
     assert "main-seed1: Snakemake did not finish; the same call goes on where it was" in again.stderr
+
+
+def study(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    pages = ["--out", folder, "--findings", folder / "findings.md"]
+    program = [sys.executable, ROOT / "scripts/study.py", *words, *pages, "--", "false"]
+    return subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_an_arm_that_comes_later_is_added_to_its_block(tmp_path: Path) -> None:
+    first, later = block(0, {"uniform": 0.0, "pool": 0.1}), block(0, {"vas": 0.1})
+    whole = kept_files.merged(first, later, ["uniform", "vas", "pool"])
+    kept_files.write(tmp_path, whole)
+    found = kept_files.read_block(tmp_path, "main-seed0")
+    assert found is not None
+    assert list(found.summary.arms) == list(found.items.right) == list(found.steps) == ["uniform", "vas", "pool"]
+    assert (found.items.right["pool"] == first.items.right["pool"]).all()
+    other = Kept(later.summary.model_copy(update={"sft": "d" * 64}), later.items, later.steps)
+    with pytest.raises(UserError, match=r"main-seed0: sft: expected aaa.*, as the arms that are kept have, found ddd"):
+        kept_files.merged(first, other, [])
 
 
 # The committed study.

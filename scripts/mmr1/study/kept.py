@@ -7,8 +7,8 @@ step.
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +125,38 @@ def path_of(folder: Path, block: Block | str) -> Path:
     return folder / f"{block}.json"
 
 
+def merged(kept: Kept | None, more: Kept, arms: Sequence[str]) -> Kept:
+    """A block with arms that were trained later, in the order of `arms`; their commit is that of the later ones.
+
+    Raises UserError unless all start from one checkpoint and answered the same problems.
+    """
+    if kept is None:
+        return more
+    name = f"{more.summary.group}-seed{more.summary.seed}"
+    for what in ("sft", "test"):
+        before, now = getattr(kept.summary, what), getattr(more.summary, what)
+        if before != now:
+            raise UserError(f"{name}: {what}: expected {before}, as the arms that are kept have, found {now}")
+    of_arms = kept.summary.arms | more.summary.arms
+    right, steps = {**kept.items.right, **more.items.right}, {**kept.steps, **more.steps}
+    ordered = [arm for arm in dict.fromkeys([*arms, *of_arms]) if arm in of_arms]
+    return Kept(
+        more.summary.model_copy(update={"arms": {arm: of_arms[arm] for arm in ordered}}),
+        replace(more.items, right={arm: right[arm] for arm in ordered}),
+        {arm: steps[arm] for arm in ordered},
+    )
+
+
+def read_block(folder: Path, block: Block | str) -> Kept | None:
+    """A block, if it lies in a folder. Raises UserError naming file and field of a broken one."""
+    path = path_of(folder, block)
+    if not path.exists():
+        return None
+    summary = read_settings(path, Summary)
+    items = _items(path.with_suffix(".items.parquet"), list(summary.arms))
+    return Kept(summary, items, _steps(path.with_suffix(".steps.parquet"), list(summary.arms)))
+
+
 def read_all(folder: Path) -> list[Kept]:
     """Every block that lies in a folder, main seeds first. Raises UserError naming file and field of a broken one."""
     return list(_blocks(folder))
@@ -133,9 +165,8 @@ def read_all(folder: Path) -> list[Kept]:
 def _blocks(folder: Path) -> Iterator[Kept]:
     main_first = sorted(folder.glob("*-seed*.json"), key=lambda one: (not one.stem.startswith("main"), _seed(one)))
     for path in main_first:
-        summary = read_settings(path, Summary)
-        items = _items(path.with_suffix(".items.parquet"), list(summary.arms))
-        yield Kept(summary, items, _steps(path.with_suffix(".steps.parquet"), list(summary.arms)))
+        if (block := read_block(folder, path.stem)) is not None:
+            yield block
 
 
 def write(folder: Path, kept: Kept) -> None:
