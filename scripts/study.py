@@ -4,8 +4,8 @@
     python scripts/study.py --pages
 
 A block is all arms of a group under one seed. An arm that lies in docs/study is not trained again; one that is new in
-the recipe is added to its blocks. What comes after `--` calls Snakemake; recipe and files are put behind it. A call that
-was killed goes on where it was.
+the recipe is added to its blocks. What comes after `--` calls Snakemake; recipe and files are put behind it. A call
+that was killed goes on where it was.
 """
 
 import argparse
