@@ -3,7 +3,8 @@
 All rollouts of a problem stand together in one file, and the files together hold each problem once, with the same
 number of rollouts. With `--previous` they may hold fewer problems, or be training rollouts (tables with `step` and
 `slot`, where a problem may come again): what they do not touch keeps its score. With no rollouts at all the previous
-scores are combined again under other weights.
+scores are combined again under other weights. A refresh that follows pass rates through training (`--refresh tracked`)
+makes the scores from these rollouts, if any, and from all verdicts so far.
 """
 
 import argparse
@@ -22,47 +23,76 @@ from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import SECONDS_BETWEEN_LINES, log
 from mmr1.plumbing.record import Job, add_job_arguments, job
+from mmr1.vas.evidence import Evidence, add_history_arguments, evidence_of, passes_of
+from mmr1.vas.features import read_rows
 from mmr1.vas.groups import Groups, count_rows, is_training, iter_groups
 from mmr1.vas.read import SCORES, read_golds, read_previous
 from mmr1.vas.scores import Tally, score_table
-from mmr1.vas.settings import ScoreSettings
+from mmr1.vas.settings import ScoringSettings
 from mmr1.vas.verdicts import Verdicts, judged_now, stored
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=Path, required=True, help="problems.parquet: all of the set")
-    parser.add_argument("--rollouts", type=Path, nargs="+", default=[], help="rollouts tables, any number of shards")
+    parser.add_argument("--rollouts", type=Path, nargs="*", default=[], help="rollouts tables, any number of shards")
     parser.add_argument("--out", type=Path, required=True, help="scores.parquet, in the order of the problems")
     parser.add_argument("--rewards", type=Path, help="write each rollout's verdict, extracted answer and reason here")
     parser.add_argument("--rewards-in", type=Path, nargs="+", help="take verdicts from here instead of judging")
     parser.add_argument("--previous", type=Path, help="scores.parquet to keep for problems without rollouts here")
     parser.add_argument("--first-step", type=int, default=0, metavar="T0", help="step whose policy made the rollouts")
-    add_settings_arguments(parser, ScoreSettings)
+    add_history_arguments(parser)
+    add_settings_arguments(parser, ScoringSettings)
     add_job_arguments(parser)
-    args = parser.parse_args()
-    _check_combination(args)
-    return args
+    return parser.parse_args()
 
 
 def main() -> None:
     args = parse_arguments()
-    settings = settings_of(args, ScoreSettings)
-    inputs = {name: getattr(args, name) for name in ("problems", "rollouts", "rewards_in", "previous")}
+    settings = settings_of(args, ScoringSettings)
+    _check_combination(args, settings)
+    names = ("problems", "rollouts", "rewards_in", "previous", "training_rewards", "pass_rewards")
+    inputs = {name: getattr(args, name) for name in names}
     with job(args, inputs=inputs, outputs={"out": args.out, "rewards": args.rewards}, settings=settings) as work:
         golds = read_golds(args.problems)
         previous = None if args.previous is None else read_previous(args.previous, list(golds), settings.diversity.name)
         tally = Tally(list(golds))
         if args.rollouts:
             gather(args, settings, golds, tally, work)
-        scores = score_table(tally, settings, previous)
+        elif args.rewards is not None:
+            contracts.write(args.rewards, contracts.REWARDS.empty_table(), contracts.REWARDS)
+        if settings.refresh is None:
+            scores = score_table(tally, settings, previous)
+        else:
+            scores = followed_scores(args, settings, tally)
         contracts.write(args.out, scores, SCORES)
         work.metrics |= summary(scores, tally)
 
 
-def gather(args: argparse.Namespace, settings: ScoreSettings, golds: dict[str, str], tally: Tally, work: Job) -> None:
+def followed_scores(args: argparse.Namespace, settings: ScoringSettings, tally: Tally) -> pa.Table:
+    """The scores that the refresh makes of the rollouts in `tally` and of all verdicts before."""
+    refresh = settings.refresh
+    new = np.flatnonzero(tally.n)
+    now = Evidence(np.full(len(new), args.first_step), new, tally.passes[new], tally.n[new])
+    evidence = evidence_of(tally.ids, args.training_rewards, passes_of(args), now)
+    belief = refresh.module.follow(refresh.settings, read_rows(args.problems), evidence, args.first_step)
+    columns = [
+        tally.ids,
+        tally.n.astype(np.int32),
+        belief.mean(belief.rate),
+        belief.variance,
+        np.zeros(len(tally.ids)),
+        refresh.module.weigh(refresh.settings, belief),
+        np.full(len(tally.ids), args.first_step, np.int32),
+        [settings.diversity.name] * len(tally.ids),
+    ]
+    return pa.table(columns, schema=SCORES)
+
+
+def gather(args: argparse.Namespace, settings: ScoringSettings, golds: dict[str, str], tally: Tally, work: Job) -> None:
     """Go through the rollouts once and add every group to `tally`."""
     training = [is_training(path) for path in args.rollouts]
+    partial = args.previous is not None or settings.refresh is not None
     if any(training) and not all(training):
         raise UserError(f"{args.rollouts[training.index(False)]}: expected training rollouts like the other files")
     workers = settings.machine.workers or len(os.sched_getaffinity(0))
@@ -82,12 +112,12 @@ def gather(args: argparse.Namespace, settings: ScoreSettings, golds: dict[str, s
     )
     with source as verdicts:
         for groups in progress(args.rollouts, text=args.rewards_in is None):
-            where = check_groups(groups, position, tally, repeated=all(training), partial=args.previous is not None)
+            where = check_groups(groups, position, tally, repeated=all(training), partial=partial)
             passes = np.add.reduceat(verdicts(groups), groups.bounds[:-1])
             tds = settings.diversity.module.diversity(*groups.tokens, groups.bounds, workers)
             scored_at = args.first_step if groups.steps is None else groups.steps
             tally.add(where, np.diff(groups.bounds), passes, tds, scored_at)
-        if args.previous is None:
+        if not partial:
             tally.check_complete()  # before the verdicts get their final name
     work.notes["reasons"] = dict(sorted(reasons.items()))
 
@@ -140,8 +170,11 @@ def summary(scores: pa.Table, tally: Tally) -> dict[str, float]:
     }
 
 
-def _check_combination(args: argparse.Namespace) -> None:
-    if not args.rollouts and (args.previous is None or args.rewards_in or args.rewards):
+def _check_combination(args: argparse.Namespace, settings: ScoringSettings) -> None:
+    followed = settings.refresh is not None
+    if followed and not hasattr(settings.refresh.module, "follow"):
+        raise UserError(f"refresh: expected one that follows pass rates, found {settings.refresh.name}")
+    if not followed and not args.rollouts and (args.previous is None or args.rewards_in or args.rewards):
         raise UserError("--rollouts: expected at least one file (only --previous can do without, and then no rewards)")
     if args.rollouts and args.rewards is None and args.rewards_in is None:
         raise UserError("expected --rewards (judge, and write verdicts there) or --rewards-in (take them from there)")

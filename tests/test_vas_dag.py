@@ -37,6 +37,8 @@ def planned(project: Path, target: str) -> dict[str, int]:
         ("vas", {"draw_schedule": 2, "generate_initial": 2, "generate": 2, "score_vps": 2}),
         ("reuse", {"draw_schedule": 2, "generate_initial": 2, "score_vps": 2}),
         ("stale", {"draw_schedule": 2, "generate_initial": 2, "generate": 2, "score_vps": 2, "select_problems": 1}),
+        ("tracked", {"draw_schedule": 2, "generate_initial": 2, "generate": 2, "score_vps": 2, "select_problems": 1}),
+        ("untouched", {"draw_schedule": 2, "score_vps": 2}),
         ("dapo", {"draw_schedule": 2}),
         ("mopps", {}),
     ],
@@ -49,6 +51,19 @@ def test_a_run_samples_scores_and_draws_what_its_refresh_and_sampler_ask_for(
     names = {"draw_schedule", "generate_initial", "generate", "score_vps", "select_problems"}
     assert {name: count for name, count in found.items() if name in names} == jobs
     assert sum(count for name, count in found.items() if name.startswith("train_grpo")) == 2
+
+
+def test_scores_that_are_followed_are_made_of_all_verdicts_before(server: ForkingServer, project: Path) -> None:
+    folders = {run: f"{RUNS}/{run}/seed0/round1" for run in ("tracked", "untouched")}
+    snakemake(project, "--", *(f"{one}/schedule.parquet" for one in folders.values()), recipe=RECIPE, PATH=server.path)
+    new = {run: contracts.read(project / one / "rewards.parquet", contracts.REWARDS) for run, one in folders.items()}
+    assert {run: len(rows) for run, rows in new.items()} == {"tracked": 8 * 2, "untouched": 0}, (
+        "half of 16 problems, N = 2"
+    )
+    for run, passes in (("tracked", 1), ("untouched", 0)):
+        inputs = read_json(project / f"results/options/records/score_vps/tiny/{run}/seed0/round1.json")["key"]["inputs"]
+        assert len(inputs["training_rewards"]) == 1
+        assert len(inputs.get("pass_rewards") or []) == passes
 
 
 def test_a_run_that_observes_writes_the_schedules_that_it_used(server: ForkingServer, project: Path) -> None:

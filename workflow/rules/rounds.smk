@@ -55,11 +55,42 @@ def refresh(wildcards):
 
 def sampled_problems(wildcards):
     """The problems that are sampled for a round's scores: all, or those that the refresh selects."""
+    module = refresh(wildcards)
     return (
         f"{ROUND}/selected.parquet".format(**wildcards)
-        if hasattr(refresh(wildcards), "select")
+        if hasattr(module, "select") or hasattr(module, "follow")
         else f"{R}/data/problems.parquet"
     )
+
+
+def follows(wildcards):
+    """Whether a round's scores are made from all verdicts so far."""
+    return hasattr(stages(wildcards).vas.refresh.module, "follow")
+
+
+def training_history(wildcards):
+    """The verdicts of all training so far, for scores that are made from them."""
+    return rewards_before(wildcards) if follows(wildcards) else []
+
+
+def pass_history(wildcards):
+    """The verdicts of all passes so far, for scores that are made from them."""
+    if not follows(wildcards) or stages(wildcards).vas.refresh.settings.share == 0:
+        return []
+    return [
+        f"{ROUND}/rewards.parquet".format(**{**wildcards, "r": r})
+        for r in range(int(wildcards.r))
+    ]
+
+
+def history_options(wildcards):
+    """The same, as the programs take them."""
+    every, passes = stages(wildcards).schedule.update_every, pass_history(wildcards)
+    return [
+        *optional("--training-rewards", training_history(wildcards)),
+        *optional("--pass-rewards", passes),
+        *optional("--pass-steps", [every * r for r in range(len(passes))]),
+    ]
 
 
 def rollouts(wildcards):
@@ -67,6 +98,8 @@ def rollouts(wildcards):
     sections = stages(wildcards)
     if refresh(wildcards).ROLLOUTS == "training":
         return [previous(wildcards, "train_rollouts.parquet")]
+    if follows(wildcards) and sections.vas.refresh.settings.share == 0:
+        return []
     if int(wildcards.r) == 0:
         key = initial_key(wildcards.model, wildcards.run)
         folder = INITIAL.format(model=wildcards.model, key=key, seed=wildcards.seed)
@@ -112,6 +145,17 @@ def score_options(wildcards):
         *optional("--previous", previous_scores(wildcards)),
         *optional("--rewards-in", known_verdicts(wildcards)),
         *optional("--first-step", first_step(wildcards)),
+        *history_options(wildcards),
+    ]
+
+
+def selection_options(wildcards):
+    """What problems are selected by: the last scores, or all verdicts so far."""
+    responses = stages(wildcards).vas.samples if follows(wildcards) else []
+    return [
+        *optional("--scores", previous_scores(wildcards)),
+        *history_options(wildcards),
+        *optional("--responses", responses),
     ]
 
 

@@ -4,7 +4,7 @@ from mmr1.data.settings import CardSettings, CurationSettings, SearchSettings
 from mmr1.grpo.settings import TrainerSettings
 from mmr1.rollout.settings import AskSettings, GenerateSettings
 from mmr1.sft.settings import SFTTrainerSettings
-from mmr1.vas.settings import DrawSettings, RefreshSettings, ScoreMachine, ScoreSettings
+from mmr1.vas.settings import DrawSettings, RefreshSettings, ScoreMachine, ScoringSettings
 
 # What every program that computes with a model is told, besides its section.
 DETERMINISTIC = {"deterministic": RECIPE.deterministic}
@@ -20,7 +20,13 @@ def with_deepspeed(section):
 def score_settings(sections):
     """How scores are made, by as many workers as the job has threads where the recipe does not say."""
     workers = sections.vas.machine.workers or sections.stage_resources("score").threads
-    return taken(ScoreSettings, sections.vas, machine=ScoreMachine(workers=workers))
+    refresh = sections.vas.refresh
+    return taken(
+        ScoringSettings,
+        sections.vas,
+        machine=ScoreMachine(workers=workers),
+        refresh=refresh if hasattr(refresh.module, "follow") else None,
+    )
 
 
 def queue_factor(sections):

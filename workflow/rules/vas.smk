@@ -47,6 +47,8 @@ rule select_problems:
     input:
         problems=f"{R}/data/problems.parquet",
         scores=previous_scores,
+        training=training_history,
+        passes=pass_history,
     output:
         problems=f"{ROUND}/selected.parquet",
         record=run_record("select_problems", "{model}/{run}/seed{seed}/round{r}"),
@@ -56,11 +58,12 @@ rule select_problems:
     params:
         **program("select_problems"),
         first_step=first_step,
+        options=selection_options,
     shell:
         command(
             "select_problems",
-            "--problems {input.problems} --scores {input.scores} --out {output.problems}"
-            " --first-step {params.first_step}",
+            "--problems {input.problems} --out {output.problems}"
+            " --first-step {params.first_step} {params.options}",
         )
 
 
@@ -70,6 +73,8 @@ rule score_vps:
         rollouts=rollouts,
         previous=previous_scores,
         verdicts=known_verdicts,
+        training=training_history,
+        passes=pass_history,
     output:
         scores=f"{ROUND}/scores.parquet",
         rewards=f"{ROUND}/rewards.parquet",

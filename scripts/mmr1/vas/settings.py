@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from mmr1.plugins import choice
 from mmr1.plumbing.fields import Share
-from mmr1.plumbing.settings import Machine, Section
+from mmr1.plumbing.settings import Machine, Section, as_before
 
 
 class ScoreMachine(Machine):
@@ -35,6 +35,14 @@ class ScoreSettings(Section):
     momentum: Share = Field(0.0, description="as released: share m of the old score that is kept, m·old + (1-m)·new")
     verify_seconds: float = Field(2.0, gt=0, description="time limit of one verification")
     machine: ScoreMachine = Field(default_factory=lambda: ScoreMachine.model_validate({}))
+
+
+class ScoringSettings(ScoreSettings):
+    """The settings of `score_vps.py`: those, and the refresh where it makes scores of all verdicts so far."""
+
+    refresh: choice("vas/refreshes") | None = as_before(  # type: ignore[valid-type]
+        None, description="a refresh that follows pass rates through training, and makes the scores"
+    )
 
 
 class Mix(Section):

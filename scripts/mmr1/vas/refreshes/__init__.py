@@ -10,5 +10,11 @@
   scores (a table with the columns of `mmr1.vas.read.SCORES`) at the round's first step;
 - `Settings`, if it has any.
 
-A run's first round has no scores to build on, so that all of its problems are sampled whatever the member says.
+A member whose scores are made from all verdicts so far, of training and of earlier passes, defines instead of `select`
+
+- `follow(settings, rows, evidence, step)`: a `mmr1.vas.tracking.Belief` about every problem's pass rate;
+- `weigh(settings, belief)`: the scores (M,), and `choose(settings, belief, responses)`: the mask (M,) of those that get
+  so many new responses; a `share` of 0 in its settings means that nothing is sampled in any round.
+
+A run's first round has no scores to build on, so that all of its problems are sampled whatever else the member says.
 """
