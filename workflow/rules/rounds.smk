@@ -55,10 +55,10 @@ def refresh(wildcards):
 
 def sampled_problems(wildcards):
     """The problems that are sampled for a round's scores: all, or those that the refresh selects."""
-    module = refresh(wildcards)
+    way = refresh(wildcards)
     return (
         f"{ROUND}/selected.parquet".format(**wildcards)
-        if hasattr(module, "select") or hasattr(module, "follow")
+        if hasattr(way, "select") or hasattr(way, "follow")
         else f"{R}/data/problems.parquet"
     )
 
