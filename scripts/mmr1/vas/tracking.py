@@ -4,8 +4,8 @@ Problem i has the logit x_i·b + (t - T)/T · x_i·c + τ·z at step t: what its
 and its own deviation z. Deviations are stationary and fade as the policy moves on: after Δ steps z' = φz + noise of
 variance 1 - φ², φ = 2^(-Δ/half-life). Of a group's n responses Binomial(n, p) are right.
 
-b, c and τ maximise the marginal likelihood of the groups (logistic-normal, Gauss-Hermite quadrature, a ridge on b and
-c), in which recent groups count most. Given these, what is known of z after all groups is exact up to the grid.
+b, c and τ maximise the marginal likelihood of the groups (logistic-normal, a ridge on b and c), in which recent groups
+count most. Given these, what is known of z after all groups is exact up to the grid.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,7 @@ from mmr1.vas.evidence import Evidence
 GRID = np.linspace(-4.0, 4.0, 81)
 SPREAD = 1.5  # τ where nothing is known, and weakly believed elsewhere
 RIDGE = 1.0
-NODES, SHARES = np.polynomial.hermite_e.hermegauss(15)
-SHARES = SHARES / SHARES.sum()
+NODES = GRID[::2]  # for integrals over z; Gauss-Hermite nodes lie too far apart where the spread is large
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def fit(evidence: Evidence, features: Floats, now: int, recent: float) -> Model:
         """Minus the penalised log-likelihood of (b, c, log τ), and its gradient."""
         beta, spread, excess = parameters[:-1], np.exp(parameters[-1]), parameters[-1] - np.log(SPREAD)
         rate = expit((rows @ beta)[:, None] + spread * NODES)
-        log = log_binomial(evidence.right[:, None], evidence.n[:, None], rate) + np.log(SHARES)
+        log = log_binomial(evidence.right[:, None], evidence.n[:, None], rate) + np.log(stationary(NODES))
         share, total = _normalised(log)
         slope = counted[:, None] * share * (evidence.right[:, None] - evidence.n[:, None] * rate)
         gradient = np.append(slope.sum(axis=1) @ rows - penalty * beta, (slope * NODES).sum() * spread - excess)
@@ -106,9 +105,9 @@ def filtered(evidence: Evidence, features: Floats, now: int, model: Model, half_
     return Belief(share, expit(model.mean(features, 0.0)[:, None] + model.spread * GRID))
 
 
-def stationary() -> Floats:
-    """The shares of a standard normal at the grid's points, (K,)."""
-    density = np.exp(-0.5 * GRID**2)
+def stationary(points: Floats = GRID) -> Floats:
+    """The shares of a standard normal at evenly spaced points, (K,)."""
+    density = np.exp(-0.5 * points**2)
     return density / density.sum()
 
 
