@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmr1.data import contracts
+from mmr1.plugins import Plugin
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import SECONDS_BETWEEN_LINES, log
@@ -64,14 +65,13 @@ def main() -> None:
         if settings.refresh is None:
             scores = score_table(tally, settings, previous)
         else:
-            scores = followed_scores(args, settings, tally)
+            scores = followed_scores(args, settings.refresh, settings.diversity.name, tally)
         contracts.write(args.out, scores, SCORES)
         work.metrics |= summary(scores, tally)
 
 
-def followed_scores(args: argparse.Namespace, settings: ScoringSettings, tally: Tally) -> pa.Table:
-    """The scores that the refresh makes of the rollouts in `tally` and of all verdicts before."""
-    refresh = settings.refresh
+def followed_scores(args: argparse.Namespace, refresh: Plugin, diversity: str, tally: Tally) -> pa.Table:
+    """The scores that a refresh makes of the rollouts in `tally` and of all verdicts before; no diversity is in them."""
     new = np.flatnonzero(tally.n)
     now = Evidence(np.full(len(new), args.first_step), new, tally.passes[new], tally.n[new])
     evidence = evidence_of(tally.ids, args.training_rewards, passes_of(args), now)
@@ -84,7 +84,7 @@ def followed_scores(args: argparse.Namespace, settings: ScoringSettings, tally: 
         np.zeros(len(tally.ids)),
         refresh.module.weigh(refresh.settings, belief),
         np.full(len(tally.ids), args.first_step, np.int32),
-        [settings.diversity.name] * len(tally.ids),
+        [diversity] * len(tally.ids),
     ]
     return pa.table(columns, schema=SCORES)
 
@@ -171,10 +171,10 @@ def summary(scores: pa.Table, tally: Tally) -> dict[str, float]:
 
 
 def _check_combination(args: argparse.Namespace, settings: ScoringSettings) -> None:
-    followed = settings.refresh is not None
-    if followed and not hasattr(settings.refresh.module, "follow"):
-        raise UserError(f"refresh: expected one that follows pass rates, found {settings.refresh.name}")
-    if not followed and not args.rollouts and (args.previous is None or args.rewards_in or args.rewards):
+    refresh = settings.refresh
+    if refresh is not None and not hasattr(refresh.module, "follow"):
+        raise UserError(f"refresh: expected one that follows pass rates, found {refresh.name}")
+    if refresh is None and not args.rollouts and (args.previous is None or args.rewards_in or args.rewards):
         raise UserError("--rollouts: expected at least one file (only --previous can do without, and then no rewards)")
     if args.rollouts and args.rewards is None and args.rewards_in is None:
         raise UserError("expected --rewards (judge, and write verdicts there) or --rewards-in (take them from there)")

@@ -70,9 +70,12 @@ def evidence_of(
 def joined(parts: Sequence[Evidence]) -> Evidence:
     """The groups of all parts."""
     if not parts:
-        return Evidence(*(np.zeros(0, kind) for kind in (np.int64, np.int64, np.float64, np.int64)))
-    names = [field.name for field in fields(Evidence)]
-    return Evidence(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        nothing = np.zeros(0, np.int64)
+        return Evidence(nothing, nothing, np.zeros(0), nothing)
+    step, problem, right, n = (
+        np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Evidence)
+    )
+    return Evidence(step, problem, right, n)
 
 
 def _groups(rewards: pa.Table, position: Mapping[str, int]) -> Evidence:

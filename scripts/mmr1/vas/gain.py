@@ -14,16 +14,16 @@ from mmr1.vas.scores import plain_ovs
 from mmr1.vas.thinning import effective_share, thinned
 
 
-def varies(right: Floats, of: Ints | int, n: int) -> Floats:
+def varies(right: Floats, of: Ints, n: int) -> Floats:
     """The unbiased chance (M,) that a group of n varies, from `right` of `of` rollouts of each problem, of ≥ n."""
 
     def alike(count: Floats) -> Floats:
         """C(count, n) / C(of, n), 0 where count is below n."""
         enough = np.maximum(count, n)
-        log = gammaln(enough + 1) - gammaln(enough - n + 1) - gammaln(of + 1) + gammaln(np.asarray(of) - n + 1)
+        log = gammaln(enough + 1) - gammaln(enough - n + 1) - gammaln(of + 1) + gammaln(of - n + 1)
         return np.where(count >= n, np.exp(log), 0.0)
 
-    return 1 - alike(np.asarray(right)) - alike(of - np.asarray(right))
+    return 1 - alike(right) - alike(of - right)
 
 
 @dataclass(frozen=True)

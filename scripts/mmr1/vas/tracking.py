@@ -57,7 +57,7 @@ class Belief:
         value = self.rate * (1 - self.rate)
         after = np.zeros(len(self.share))
         for right in range(responses + 1):
-            joint = self.share * np.exp(log_binomial(np.float64(right), np.int64(responses), self.rate))
+            joint = self.share * np.exp(log_binomial(np.array(float(right)), np.array(responses), self.rate))
             after += np.maximum((joint * (value - threshold)).sum(axis=1), 0)
         return after - np.maximum(self.variance - threshold, 0)
 
