@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def followed_scores(args: argparse.Namespace, refresh: Plugin, diversity: str, tally: Tally) -> pa.Table:
-    """The scores that a refresh makes of the rollouts in `tally` and of all verdicts before; no diversity is in them."""
+    """The scores that a refresh makes of the rollouts in `tally` and of all verdicts before, without diversity."""
     new = np.flatnonzero(tally.n)
     now = Evidence(np.full(len(new), args.first_step), new, tally.passes[new], tally.n[new])
     evidence = evidence_of(tally.ids, args.training_rewards, passes_of(args), now)
