@@ -4,7 +4,12 @@ from mmr1.data.settings import CardSettings, CurationSettings, SearchSettings
 from mmr1.grpo.settings import TrainerSettings
 from mmr1.rollout.settings import AskSettings, GenerateSettings
 from mmr1.sft.settings import SFTTrainerSettings
-from mmr1.vas.settings import DrawSettings, RefreshSettings, ScoreMachine, ScoringSettings
+from mmr1.vas.settings import (
+    DrawSettings,
+    RefreshSettings,
+    ScoreMachine,
+    ScoringSettings,
+)
 
 # What every program that computes with a model is told, besides its section.
 DETERMINISTIC = {"deterministic": RECIPE.deterministic}
