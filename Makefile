@@ -10,6 +10,8 @@ TARGET ?= all
 RECIPE ?= config/digits.yaml
 RESULTS ?= results/digits
 PORT ?= 5000
+# SEEDS=3 trains each run with seeds 0, 1 and 2, in place of the recipe's `seeds`; what is done for one seed stays.
+CONFIG = $(if $(SEEDS),$(if $(findstring --config ,$(ARGS) ),$(error SEEDS=: expected no --config in ARGS beside it))--config "seeds=[$$(seq -s , 0 $$(($(SEEDS) - 1)))]")
 
 DRIVER := .envs/driver/bin
 CPU := .envs/cpu/bin
@@ -24,15 +26,15 @@ help: ## show this list
 env: ## make the local environments from their locks (PYTHON=/path/to/python3.11 chooses the Python)
 	@bash envs/local.sh $(ENVIRONMENTS)
 
-demo: env ## the whole pipeline on handwritten digits, on two cores (ARGS= go to Snakemake)
-	@$(DRIVER)/python scripts/call.py --profile "$(PROFILE)" $(ARGS) -- $(TARGET)
+demo: env ## the whole pipeline on handwritten digits, on two cores (SEEDS=3: with intervals over seeds; ARGS= go to Snakemake)
+	@$(DRIVER)/python scripts/call.py --profile "$(PROFILE)" $(CONFIG) $(ARGS) -- $(TARGET)
 	@printf '\nreport:  %s\nMLflow:  make mlflow\n' "$(CURDIR)/$(RESULTS)/report.html"
 
 study: env ## the study of docs/study, seed by seed; one that lies there is not trained again (SEEDS=2, ARMS="uniform vas")
 	@$(CPU)/python scripts/study.py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ARMS),--arms $(ARMS)) -- $(DRIVER)/python scripts/call.py --profile "$(PROFILE)" $(ARGS)
 
 plan: env ## what a recipe will cost, nothing is computed (RECIPE=config/mmr1.yaml; ARGS="--response-tokens 1500")
-	@$(DRIVER)/python scripts/plan.py $(ARGS) --configfile "$(RECIPE)" --profile "$(PROFILE)" -- $(TARGET)
+	@$(DRIVER)/python scripts/plan.py $(ARGS) --configfile "$(RECIPE)" --profile "$(PROFILE)" $(CONFIG) -- $(TARGET)
 
 status: env ## where the demo's run stands: stages, steps, steps per hour, what failed (RESULTS=results/mmr1)
 	@$(DRIVER)/python scripts/status.py "$(RESULTS)"
@@ -81,7 +83,7 @@ conda-pins: ## write what conda makes of envs/*.yaml, by URL and hash (needs con
 	@bash envs/pins.sh driver cpu gpu
 
 adopt: env ## take over results without Snakemake's notes (.snakemake lost, another checkout) where records agree
-	@$(DRIVER)/python scripts/adopt.py --profile "$(PROFILE)" $(ARGS) -- $(TARGET)
+	@$(DRIVER)/python scripts/adopt.py --profile "$(PROFILE)" $(CONFIG) $(ARGS) -- $(TARGET)
 
 audit: env ## from results to their sources: does all of it agree? (FILE=results/digits/report.html; ARGS=--full)
 	@$(DRIVER)/python scripts/audit.py $(ARGS) "$(or $(FILE),$(RESULTS))"

@@ -154,7 +154,8 @@ class SyntheticResults:
         contracts.write(items, rows, ITEMS)
         share, n = float(right.mean()), len(right)
         half = 1.96 * (share * (1 - share) / n) ** 0.5
-        score = {"correct": int(right.sum()), "accuracy": share, "ci95": [max(0, share - half), share + half], "by": {}}
+        score = {"correct": int(right.sum()), "accuracy": share, "ci95": [max(0, share - half), share + half]}
+        score["by"] = {"task": self._by_task(right)}
         summary = {"benchmark": BENCHMARK, "n": n, "scores": {"official": score, "reader": score}}
         write_json(scores, {**summary, "extraction_failures": 0, "truncated": 0})
         place = f"{MODEL}/{name}/{BENCHMARK}"
@@ -171,6 +172,12 @@ class SyntheticResults:
             items=items,
             predictions=predictions,
         )
+
+    def _by_task(self, right: np.ndarray) -> dict[str, dict[str, float]]:
+        """The share of right answers to the problems of each task."""
+        tasks = np.array([problem.metadata["task"] for problem in self.problems])
+        found = {task: right[tasks == task] for task in sorted({*tasks.tolist()})}
+        return {task: {"n": len(own), "accuracy": float(own.mean())} for task, own in found.items()}
 
     def hashed(self, path: Path) -> dict[str, Any]:
         """A file as records name it: seen from the folder in which the workflow runs."""

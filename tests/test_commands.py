@@ -200,6 +200,16 @@ def test_results_on_another_disk_go_on_as_they_were(checkout: Path, tmp_path: Pa
     assert "expected a name that is not taken" in refused.stderr
 
 
+def test_seeds_of_the_makefile_are_those_of_the_recipe(checkout: Path) -> None:
+    """Two seeds of the checkout's one run of two rounds: what seed 0 has made stays, and so does what seeds share."""
+    planned = called(checkout, "make", "demo", "ARGS=-n", SEEDS="2")
+    trained = re.findall(r"^train_grpo(?:_kept)? +(\d+)$", planned.stdout + planned.stderr, re.MULTILINE)
+    assert sum(map(int, trained)) == 2, planned.stderr
+    assert "train_sft" not in planned.stdout + planned.stderr
+    refused = called(checkout, "make", "demo", "SEEDS=2", "ARGS=-n --config redo=true")
+    assert "SEEDS=: expected no --config in ARGS beside it" in refused.stderr
+
+
 def test_where_slurm_is_not_installed_its_tests_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setenv("PATH", "")

@@ -58,6 +58,20 @@ def collector(engine: ScriptedEngine, model: Path, **changes: object) -> Collect
     return Collector(settings(**changes), engine, encoder, Verifier(1, 2.0), ALONE, 11, no_interruption())
 
 
+def test_validation_is_the_mean_pass_rate_by_what_the_problems_say_of_themselves(
+    tiny_model_dir: Path, digit_problems: list[Problem]
+) -> None:
+    """Four responses to each of eight problems, right for 0, 1, 2, 3, 4, 0, 1 and 2 of them; tasks alternate."""
+    problems = digit_problems[:8]
+    engine = ScriptedEngine({problem.id: place % 5 for place, problem in enumerate(problems)})
+    row = collector(engine, tiny_model_dir, validation={"n": 4, "by": ["task"]}).validate(problems, Stopwatch())
+    assert row == {"accuracy": 13 / 32, "n": 8, "by": {"task": {"max": 7 / 16, "sum": 6 / 16}}}
+    (asked,) = engine.calls
+    assert len({request.seed for request in asked}) == 32
+    without = collector(engine, tiny_model_dir, validation={"n": 4}).validate(problems, Stopwatch())
+    assert without == {"accuracy": 13 / 32, "n": 8}
+
+
 def test_a_problem_drawn_twice_is_two_groups_with_seeds_of_their_own(
     tiny_model_dir: Path, digit_problems: list[Problem]
 ) -> None:

@@ -27,6 +27,7 @@ from mmr1.plumbing.makers import Changed
 from mmr1.provenance.ledger import ChangedInput, read_records
 from mmr1.report import cost, results
 from mmr1.report.accuracy import verdicts
+from mmr1.report.breakdown import breakdowns
 from mmr1.report.figures import Look, Palette, constant, curves, moving_mean
 from mmr1.report.index import Index, read_index
 from mmr1.report.page import build, duration
@@ -138,6 +139,19 @@ def test_the_headline_shows_the_scores(made: SyntheticResults, report: Path) -> 
     seeds = [read_json(made.root / f"tiny/eval/vas-seed{seed}/digits/scores.json") for seed in (0, 1)]
     mean = np.mean([one["scores"]["reader"]["accuracy"] for one in seeds])
     assert f"VAS, λ = 0.5 2 seeds {100 * mean:.1f}" in text
+
+
+def test_accuracy_stands_by_kind_of_problem_too(made: SyntheticResults, report: Path) -> None:
+    """One division of one benchmark: a row per task, a column per subject, the mean over its seeds."""
+    (found,) = breakdowns(made.index, "tiny")
+    assert (found.benchmark, found.name) == ("digits", "task")
+    assert found.subjects == ("base", "sft", "grpo", "vas")
+    of_seeds = [read_json(made.root / f"tiny/eval/vas-seed{seed}/digits/scores.json") for seed in (0, 1)]
+    groups = [one["scores"]["reader"]["by"]["task"] for one in of_seeds]
+    assert {group: (n, cells[-1]) for group, n, cells in found.rows} == {
+        task: (groups[0][task]["n"], np.mean([one[task]["accuracy"] for one in groups])) for task in ("max", "sum")
+    }
+    assert "Digits by task" in Page(report.read_text()).text
 
 
 def test_seeds_that_agree_are_no_more_certain_than_one(made: SyntheticResults, tmp_path: Path) -> None:

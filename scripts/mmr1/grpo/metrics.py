@@ -4,6 +4,7 @@ import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -103,6 +104,26 @@ def group_metrics(groups: Sequence[Group], settings: GRPOSettings) -> dict[str, 
         "truncated_share": sum(rollout.finish_reason == "length" for rollout in rollouts) / len(rollouts),
         "verify_timeouts": float(sum(verdict.texts["reason"] == "timeout" for verdict in judged)),
     }
+
+
+def validation_metrics(groups: Sequence[Group], by: Sequence[str]) -> dict[str, Any]:
+    """The mean pass rate of `n` held-out problems, and under `by` that of each value of some keys of their metadata.
+
+    A problem without a key counts under none of its values.
+    """
+    rates = [(group.entry.problem.metadata, [one.accuracy for one in group.judged]) for group in groups]
+
+    def mean(accuracies: Sequence[Sequence[float]]) -> float:
+        return sum(map(sum, accuracies)) / sum(map(len, accuracies))
+
+    parts = {
+        key: {
+            str(value): mean([own for metadata, own in rates if metadata.get(key) == value])
+            for value in sorted({metadata[key] for metadata, _ in rates if metadata.get(key) is not None})
+        }
+        for key in by
+    }
+    return {"accuracy": mean([own for _, own in rates]), "n": len(groups)} | ({"by": parts} if by else {})
 
 
 def timings(groups: Sequence[Group], prompt_tokens: Sequence[int], watch: Stopwatch, devices: int) -> dict[str, float]:

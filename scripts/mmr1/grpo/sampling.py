@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder, check_prompt_length
@@ -11,6 +12,7 @@ from mmr1.grpo.distributed import Ranks
 from mmr1.grpo.experience import Entry, Group
 from mmr1.grpo.judging import Judged, Preparation, judge
 from mmr1.grpo.loader import processed_ahead
+from mmr1.grpo.metrics import validation_metrics
 from mmr1.grpo.policy import Policy
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.plumbing.interruption import Interruption, Preempted
@@ -68,14 +70,13 @@ class Collector:
             admitted += [group for group in sampled if gate.module.admits(group, gate.settings)]
         return groups, admitted[:wanted]
 
-    def validate(self, problems: Sequence[Problem], watch: Stopwatch) -> dict[str, float]:
-        """Accuracy on held-out problems. Seeds are the same at every step. Raises Preempted."""
+    def validate(self, problems: Sequence[Problem], watch: Stopwatch) -> dict[str, Any]:
+        """Accuracy on held-out problems (`validation_metrics`). Seeds are the same at every step. Raises Preempted."""
         validation = self.settings.validation
         sampling = Sampling(validation.temperature, self.settings.max_response_tokens, validation.top_p)
         entries = [Entry(slot, problem) for slot, problem in enumerate(problems)]
         groups = self._sample(entries, validation.n, ("validation",), sampling, watch)
-        accuracies = [verdict.accuracy for group in groups for verdict in group.judged]
-        return {"accuracy": sum(accuracies) / len(accuracies), "n": len(accuracies)}
+        return validation_metrics(groups, validation.by)
 
     def update_weights(self, policy: Policy) -> None:
         """Give the engine the policy's weights as they are now."""

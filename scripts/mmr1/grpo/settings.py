@@ -24,6 +24,7 @@ class ValidationSettings(Section):
     temperature: float = Field(0.5, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     n: int = Field(1, ge=1, description="responses per problem; accuracy is the mean over all of them")
+    by: list[str] = as_before([], description="keys of a problem's metadata: accuracy of each of their values, too")
 
 
 class GRPOMachine(Machine):

@@ -17,6 +17,7 @@ from mmr1.report import cost, data, figures, pictures, results
 from mmr1.report.accuracy import mean_of
 from mmr1.report.answer import Answer, answers, compared
 from mmr1.report.bootstrap import Difference
+from mmr1.report.breakdown import Breakdown, breakdowns
 from mmr1.report.figures import Drawing, Look
 from mmr1.report.index import BEFORE_RL, Index, Training
 from mmr1.report.payoff import Payoff, payoff
@@ -65,6 +66,7 @@ class ModelSection:
     rows: list[Row]
     answered: list[Answered] = field(default_factory=list)
     lead: Answered | None = None  # the run that the first line is about
+    breakdowns: list[Breakdown] = field(default_factory=list)
     answer_pictures: list[Picture] = field(default_factory=list)
     payoffs: list[tuple[str, str | None, Payoff]] = field(default_factory=list)
     curves: list[Picture] = field(default_factory=list)
@@ -169,6 +171,7 @@ def _section(sources: Sources, model: str) -> ModelSection:
     section = ModelSection(model, index.label(model), _headline(sources, model, [one.answer for one in answered]))
     section.answered = answered
     section.lead = _lead(answered)
+    section.breakdowns = breakdowns(index, model)
     section.answer_pictures = _answer_pictures(sources, model, answered)
     section.payoffs = _payoffs(sources, model)
     section.curves = pictures.sft_loss(index, model, sources.palette) + pictures.drawn_curves(

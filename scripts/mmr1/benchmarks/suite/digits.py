@@ -1,4 +1,4 @@
-"""The embedded benchmark (docs/design.md §6): held-out handwritten digits, their sum or their largest."""
+"""The embedded benchmark (docs/design.md §6): held-out handwritten digits, their largest, their sum, their number."""
 
 from mmr1.answers.response import answer as answer_of
 from mmr1.benchmarks.base import Benchmark, Decision, Response, Row, by, text
@@ -29,12 +29,17 @@ def official(problem: Problem, response: Response) -> Decision:
     return Decision(answer == problem.answer, how, extracted, answer)
 
 
+def _kind(problem: Problem) -> list[str]:
+    """What is asked of how many digits, as in "read 3": the frontier is seen along the count."""
+    return [" ".join(group for key in ("task", "count") for group in by(key)(problem))]
+
+
 BENCHMARK = Benchmark(
     name="digits",
     source=None,
     to_problem=to_problem,
     official=official,
     reader=reader.rule,
-    breakdowns={"task": by("task"), "count": by("count")},
+    breakdowns={"task": by("task"), "count": by("count"), "task and count": _kind},
     official_prompt=lambda row: text(row, "question"),
 )
