@@ -18,6 +18,7 @@ from scipy.stats import binom, multivariate_normal
 
 from mmr1.data import contracts
 from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import read_jsonl
 from mmr1.vas.evidence import Evidence, joined
 from mmr1.vas.features import ROWS, features
 from mmr1.vas.gain import gain_of, varies
@@ -25,7 +26,7 @@ from mmr1.vas.read import SCORES
 from mmr1.vas.refreshes import tracked
 from mmr1.vas.thinning import effective_share, thinned
 from mmr1.vas.tracking import Belief, Model, filtered, fit
-from synthetic_rollouts import rewards_of, rollouts_of, write_rewards, write_rollouts, write_set
+from synthetic_rollouts import rewards_of, rollouts_of, write_rewards, write_rollouts, write_scores, write_set
 
 CONSTANT = np.ones((1, 1))
 
@@ -254,6 +255,29 @@ def test_the_problems_are_sampled_whose_score_responses_would_raise(run: Run) ->
     chosen = contracts.read("o.parquet", contracts.PROBLEMS)["id"].to_pylist()
     assert len(chosen) == math.ceil(6 / 2)
     assert "p2" not in chosen, "sixteen recent responses tell enough"
+
+
+def test_other_weights_are_replayed_on_stored_rollouts(run: Run, tmp_path: Path) -> None:
+    """Truth: p0 to p2 vary, p3 to p5 do not. The last two of twelve rollouts play new responses."""
+    verdicts = ["101010101010", "110110110110", "100100100101", "1" * 12, "0" * 12, "0" * 12]
+    write_rewards(tmp_path / "truth.parquet", *(rewards_of(f"p{i}", one) for i, one in enumerate(verdicts)))
+    write_scores(tmp_path / "good.parquet", {f"p{i}": 1.0 if i < 3 else 0.0 for i in range(6)})
+    write_scores(tmp_path / "flat.parquet", {f"p{i}": 1.0 for i in range(6)})
+    run(
+        "counterfactual",
+        "--problems p.parquet --truth truth.parquet --new 2 --group-size 8 --ess 0.5 --out c.jsonl"
+        f" --scores good=good.parquet flat=flat.parquet {HISTORY}",
+    )
+    rows = {row["weights"]: row for row in read_jsonl(tmp_path / "c.jsonl")}
+    assert rows["good"]["gain"] == pytest.approx(2.0), "all of what varies is half of the set"
+    assert rows["good"]["recovered"] == pytest.approx(1.0, abs=0.1)
+    assert (rows["flat"]["gain"], rows["flat"]["recovered"]) == (pytest.approx(1), pytest.approx(0))
+    assert rows["flat"]["ess_alone"] == pytest.approx(1)
+    assert rows["P(1-P), N = 2"]["cost"] == pytest.approx(2 * 6 / 32), "of 4 groups of 8"
+    assert rows["tracked, 2 to 50%"]["cost"] == pytest.approx(6 / 32)
+    assert rows["tracked, none new"]["cost"] == 0
+    with pytest.raises(UserError, match="truth: expected at least 15 rollouts of each problem, found 12"):
+        run("counterfactual", "--problems p.parquet --truth truth.parquet --new 7 --first-step 4 --out c.jsonl")
 
 
 @pytest.mark.parametrize(
