@@ -33,6 +33,7 @@ include: "workflow/rules/sft.smk"
 include: "workflow/rules/vas.smk"
 include: "workflow/rules/grpo.smk"
 include: "workflow/rules/curate.smk"
+include: "workflow/rules/theorem.smk"
 include: "workflow/rules/eval.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/provenance.smk"
@@ -62,6 +63,12 @@ rule train:
 rule curate:
     input:
         curated,
+    localrule: True
+
+
+rule theorem:
+    input:
+        theorem_summaries,
     localrule: True
 
 

@@ -17,7 +17,7 @@ from mmr1.plumbing.errors import UserError, run
 from mmr1.recipe import read_recipe
 
 PRINTED = ("table2", "table3", "table4", "figure2", "figure3")
-TARGETS = ("all", "downloads", "train", "evaluate", "tables", *PRINTED)
+TARGETS = ("all", "downloads", "train", "theorem", "evaluate", "tables", *PRINTED)
 
 
 def main() -> None:

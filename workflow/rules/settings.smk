@@ -1,7 +1,7 @@
 # What each program reads of a recipe. No rule here.
 from mmr1.benchmarks.settings import Verifying
 from mmr1.data.settings import CardSettings, CurationSettings, SearchSettings
-from mmr1.grpo.settings import TrainerSettings
+from mmr1.grpo.settings import GradientSettings, TrainerSettings
 from mmr1.rollout.settings import AskSettings, GenerateSettings
 from mmr1.sft.settings import SFTTrainerSettings
 from mmr1.vas.settings import (
@@ -162,6 +162,9 @@ SETTINGS = {
     "select_problems": lambda sections: taken(RefreshSettings, sections.vas),
     "train_sft": sft_settings,
     "train_grpo": trainer_settings,
+    "measure_gradients": lambda sections: taken(
+        GradientSettings, sections.grpo, **DETERMINISTIC
+    ),
     "generate": generate_settings,
     "generate_predictions": prediction_settings,
     "ask_endpoint": ask_settings,

@@ -180,6 +180,12 @@ def curated(wildcards):
     return [f"{R}/{model}/curated/problems.parquet" for model in CURATES]
 
 
+def theorem_summaries(wildcards):
+    """What the target `theorem` makes: for each model whose pool was answered."""
+    curated(wildcards)  # refuses where there is no pool
+    return [f"{R}/{model}/theorem/summary.json" for model in CURATES]
+
+
 def curation_rollouts(wildcards):
     """The responses that a pool is divided by, every shard in order."""
     folder = CURATED.format(**wildcards)

@@ -131,6 +131,17 @@ class GRPOSettings(Section):
         return self
 
 
+class GradientSettings(Deterministic):
+    """What `measure_gradients.py` reads of the trainer's settings."""
+
+    temperature: Positive = 0.6
+    micro_batch_tokens: int = Field(16_384, ge=64)
+    share_prompts: bool = False
+    prompt_position: PromptPosition = "system"
+    min_pixels: int | None = Field(7_056, ge=1)
+    max_pixels: int | None = Field(1_048_576, ge=1)
+
+
 class TrainerSettings(GRPOSettings, Deterministic):
     """What `train_grpo.py` reads: RL's settings and, of a sampler that observes, how a step's problems are chosen."""
 
