@@ -116,7 +116,7 @@ def summary(measured: Sequence[Measured]) -> dict[str, Any]:
     return {
         "problems": len(measured),
         "varying": len(varying),
-        "spearman": float(spearmanr(variance, norm).statistic) if len(varying) else None,
+        "spearman": float(spearmanr(variance, norm).statistic) if np.ptp(variance) and np.ptp(norm) else None,
         "slope": _slope(variance[varying], norm[varying]),
         "slope_ci95": [float(bound) for bound in np.quantile(known, [0.025, 0.975])] if known else None,
         "bins": _bins(variance[varying], norm[varying]),
