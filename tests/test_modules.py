@@ -34,6 +34,7 @@ PLUMBING = {
         "folders",
         "gpu_node",
         "interruption",
+        "live",
         "machine",
         "makers",
         "orphan",

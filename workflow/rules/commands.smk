@@ -1,10 +1,12 @@
 # What a rule's params and command are made of: settings, digests of code, quoted words. No rule here.
+import shlex
 from functools import wraps
 from string import Formatter
 
 from snakemake.io import apply_wildcards
 
 from mmr1.plumbing.code import code_digest, code_files
+from mmr1.plumbing.live import has_server
 from mmr1.plumbing.settings import plugin_files
 
 
@@ -78,8 +80,10 @@ def quoted(template):
 
 # What every command ends with: its settings, its record, its start marker, its log. None of it changes a result.
 LIMITED = f" --limited {RECIPE.limited}" if RECIPE.limited else ""
+# A server of MLflow's is shown the steps of trainings by their own jobs.
+LIVE = f" --live {shlex.quote(RECIPE.mlflow)}" if has_server(RECIPE.mlflow) else ""
 ENDING = quoted(
-    f"{LIMITED} --record {{output.record}} --attempt {{log.attempt}} > {{log.text}} 2>&1"
+    f"{LIMITED}{LIVE} --record {{output.record}} --attempt {{log.attempt}} > {{log.text}} 2>&1"
 )
 SETTINGS_ENDING = quoted(" --settings {params.settings} --machine {resources.machine}")
 # An index grows with the recipe, and a word of a command may not: its program reads it as its standard input (`-`).

@@ -1,7 +1,7 @@
 """The training loop: choose, generate, reward, advantages, accumulate, step, sync weights, log, save."""
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mmr1.data.problems import Problem
 from mmr1.grpo.choosing import Sampler
@@ -12,6 +12,7 @@ from mmr1.grpo.policy import Policy
 from mmr1.grpo.sampling import Collector
 from mmr1.grpo.settings import GRPOSettings
 from mmr1.grpo.state import Work
+from mmr1.plumbing import live
 from mmr1.plumbing.interruption import Interrupted, Interruption, Preempted
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.stopwatch import Stopwatch
@@ -39,7 +40,11 @@ def train(
     def validate(step: int, watch: Stopwatch) -> dict[str, float] | None:
         """Accuracy with `step` steps done, if it is due. At a round's first step the round before has done it."""
         due = validation and step % validate_every == 0 and (step > first or step == 0)
-        return {"step": step, **collector.validate(validation, watch)} if due else None
+        if not due:
+            return None
+        row = {"step": step, **collector.validate(validation, watch)}
+        live.tell("validation", row)
+        return row
 
     schema = rewards_schema(settings.rewards)
     collector.update_weights(policy)
@@ -61,7 +66,7 @@ def train(
         if collector.ranks.first:
             tokens = [collector.encoder.length(group.entry.problem) for group in groups]
             metrics = {"step": step, **group_metrics(groups, settings), **learned}
-            logs = {
+            logs: dict[str, Any] = {
                 "metrics": metrics,
                 "timings": {"step": step, **timings(groups, tokens, watch, collector.ranks.size)},
                 "validation": validated,
@@ -69,6 +74,8 @@ def train(
             }
             tables = {"rollouts": rollouts_table(groups, step), "rewards": rewards}
             work.write_step(step, tables | {"schedule": schedule_table(queue, step)}, logs)
+            for name in ("metrics", "timings", "entries"):
+                live.tell(name, logs[name])
             log(_line(metrics, last, watch))
         interruption.took("step", watch.total())
         if (step + 1) % settings.machine.save_every == 0 or step == last:

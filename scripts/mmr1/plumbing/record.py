@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmr1.plumbing import live
 from mmr1.plumbing.attempt import Attempt, kept_marker
 from mmr1.plumbing.code import code_digest, code_files, computing_files, plumbing_files, text_hashes
 from mmr1.plumbing.environment import check_environment, environment, lock_comparison
@@ -59,6 +60,7 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--limited", help="the run that this job is part of takes only the first problems: how it says so"
     )
+    group.add_argument("--live", metavar="URL", help="an MLflow server that is shown a training's steps while it runs")
 
 
 class Job:
@@ -108,7 +110,7 @@ def job(
         work.inputs = {name: _bytes_digest(named_inputs[name], files) for name, files in hashed.items()}
         origins = check_origins(named_inputs, hashed, args.record)
         work.changed_inputs = origins.changed
-        with Usage() as usage:
+        with Usage() as usage, live.showing(*_shown(args, attempt)):
             yield work
         if args.record is None:
             log_sources(origins.sources)
@@ -234,10 +236,19 @@ def _params(args: argparse.Namespace, *named: Mapping[str, list[Path]]) -> dict[
         name: value
         for name, value in sorted(vars(args).items())
         if name not in paths
-        and name not in ("record", "attempt", "limited")
+        and name not in ("record", "attempt", "limited", "live")
         and not name.startswith(PREFIX)
         and not isinstance(value, Path)
     }
+
+
+def _shown(args: argparse.Namespace, attempt: Attempt) -> tuple[str | None, Path, str, str, datetime]:
+    """What `live.showing` has to know; no server for a job without a record, which no export would find again."""
+    if args.record is None:
+        return None, Path(), "", "", attempt.start
+    named = _rule_and_wildcards(args.record)
+    url = getattr(args, "live", None)
+    return url, results_folder(args.record), named["rule"], named["wildcards"], attempt.start
 
 
 def _rule_and_wildcards(record: Path) -> dict[str, str]:

@@ -27,6 +27,7 @@ from mmr1.grpo.distributed import Ranks, join
 from mmr1.models.family import family_file
 from mmr1.models.freezing import freeze
 from mmr1.models.load import load_model, shape_in
+from mmr1.plumbing import live
 from mmr1.plumbing.code import code_digest
 from mmr1.plumbing.errors import SharedError, UserError
 from mmr1.plumbing.files import atomic, write_jsonl
@@ -435,6 +436,8 @@ class _Lines(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero:
             return
+        for row in _metrics(state.log_history[-1:]):
+            live.tell("metrics", row)
         if logs and ("eval_loss" in logs or state.global_step % 10 == 0 or state.global_step == state.max_steps):
             shown = {name: round(float(value), 4) for name, value in logs.items() if "loss" in name or "norm" in name}
             if shown:

@@ -11,11 +11,15 @@ from mmr1.provenance.tracking.experiment import Experiment
 
 @dataclass
 class Existing:
-    """Runs in force by their names (tags `mmr1.name`), and MLflow's model ids by the digest of a checkpoint."""
+    """Runs in force by their names (tags `mmr1.name`), and MLflow's model ids by the digest of a checkpoint.
+
+    `live` are those that a job has begun, by the name of its start: see `mmr1.plumbing.live`.
+    """
 
     parents: dict[str, Run] = field(default_factory=dict)
     records: dict[str, Run] = field(default_factory=dict)
     attempts: dict[str, Run] = field(default_factory=dict)
+    live: dict[str, Run] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
 
 
@@ -37,6 +41,8 @@ def find_existing(experiment: Experiment, current: Mapping[str, str]) -> Existin
         kind, name = run.data.tags.get(tags.KIND), run.data.tags.get(tags.NAME, "")
         if tags.SUPERSEDED in run.data.tags:
             superseded.append(run.info.run_id)
+        elif kind == tags.LIVE_RUN:
+            existing.live[name] = run
         elif run.info.status == "RUNNING" or run.data.tags.get(tags.FORM) != tags.PRESENT_FORM:
             half_written.append(run.info.run_id)
         elif kind == tags.RECORD_RUN and run.data.tags.get(tags.INTEGRITY) != current.get(name):

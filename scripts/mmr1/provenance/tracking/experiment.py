@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import mlflow
-from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, Run, ViewType
+from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, Run, RunTag, ViewType
 from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.models.utils import get_external_mlflow_model_spec
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_IS_EXTERNAL
@@ -57,6 +57,20 @@ class Experiment:
         run = self.client.create_run(self.id, start_time=_milliseconds(start), tags=cut, run_name=self.named(name))
         self.created_runs += 1
         return run.info.run_id
+
+    def adopt_run(self, run: Run, name: str, described: Mapping[str, str]) -> None:
+        """Make a run that its job began one of this export's. It stays RUNNING until `end_run`, as a new one does."""
+        run_id = run.info.run_id
+        self.client.update_run(run_id, "RUNNING", self.named(name))
+        described = {**described, tags.FOLDER: self.store.id, tags.FORM: tags.PRESENT_FORM}
+        cut = [RunTag(allowed_name(key), value[:TAG_LENGTH]) for key, value in described.items()]
+        for batch in _batches(cut, PARAMS_A_BATCH):
+            self.client.log_batch(run_id, tags=batch)
+
+    def points(self, run: Run) -> set[Point]:
+        """Every point of every metric that a run has."""
+        histories = [self.client.get_metric_history(run.info.run_id, name) for name in run.data.metrics]
+        return {Point(one.key, one.value, one.step) for history in histories for one in history}
 
     def named(self, name: str) -> str:
         """A name that says whose the run is, where others' runs stand beside it."""

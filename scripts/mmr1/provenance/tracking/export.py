@@ -5,14 +5,16 @@ nothing, and an export that was killed is finished by the next one. Runs in the 
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
+from mmr1.plumbing.attempt import attempt_name
 from mmr1.provenance.ledger import Attempt, Record, read_attempts, read_records
 from mmr1.provenance.tracking import tags
 from mmr1.provenance.tracking.existing import Existing, delete_all, find_existing
-from mmr1.provenance.tracking.experiment import Experiment
+from mmr1.provenance.tracking.experiment import Experiment, allowed_name
 from mmr1.provenance.tracking.lineage import Lineage
-from mmr1.provenance.tracking.metrics import accuracies, curves, record_metrics
+from mmr1.provenance.tracking.metrics import Point, accuracies, curves, record_metrics
 from mmr1.provenance.tracking.params import common_params, record_params
 from mmr1.provenance.tracking.record_files import artifact_files, checkpoints
 from mmr1.provenance.tracking.runs import SHARED, ParentRun, Unfinished, child_name, parent_runs
@@ -40,13 +42,14 @@ def export(results: Path, tracking_uri: str, anew: bool = False) -> Exported:
     that was deleted or renamed.
     """
     records = exportable(results)
-    attempts = [attempt for attempt in read_attempts(results) if attempt.rule != EXPORTER]
     store = store_at(tracking_uri, results)
     with sole_writer(store):
         experiment = Experiment(open_experiment(store, anew), store)
         if anew:
             delete_all(experiment)
         existing = find_existing(experiment, {record.name: record.integrity for record in records})
+        # After the runs were listed: a job marks its start before it begins a run there.
+        attempts = [attempt for attempt in read_attempts(results) if attempt.rule != EXPORTER]
         return _Export(results, experiment, existing).update(records, attempts)
 
 
@@ -63,6 +66,7 @@ class _Export:
         self.lineage = Lineage(experiment, existing.models)
         self.exported = Exported(experiment.id)
         self.opened: list[ParentRun] = []  # parents that this export created
+        self.live_points: dict[str, set[Point]] = {}  # what the run of a job has that it began itself
 
     def update(self, records: list[Record], attempts: list[Attempt]) -> Exported:
         """Create what is missing and end every run with its status."""
@@ -87,6 +91,7 @@ class _Export:
                 self._show_unfinished(attempt, parent)
             for name, value in tags.of_changed(parent.records).items():
                 self.experiment.set_tag(self.exported.parents[parent.name], name, value)
+        self._settle_live({_name_of(attempt) for attempt in attempts})
         self._show_accuracies(records, {record.name for record, _ in new})
         self._show_report(records)
         for parent in parents:
@@ -129,15 +134,39 @@ class _Export:
     def _create_child(self, record: Record, parent: ParentRun) -> None:
         """Create a record's run and the models it made."""
         described = tags.of_record(record, self.exported.parents[parent.name])
-        run_id = self.experiment.create_run(child_name(record, parent.name), record.execution.start, described)
+        name, start = child_name(record, parent.name), record.execution.start
+        run_id = self._adopted_live(record, name, described) or self.experiment.create_run(name, start, described)
         self.exported.records[record.name] = run_id
         self.lineage.log_outputs(record, run_id)
+
+    def _adopted_live(self, record: Record, name: str, described: tags.Tags) -> str | None:
+        """The run that a finished job began itself, as its record's; None if it began none, or shows what is not so."""
+        live = self.existing.live.pop(_name_of(record), None)
+        if live is None:
+            return None
+        there = self.experiment.points(live)
+        if not there <= {_as_shown(point) for point in record_metrics(record, self.results)}:
+            self.experiment.client.delete_run(live.info.run_id)
+            return None
+        self.live_points[live.info.run_id] = there
+        self.experiment.adopt_run(live, name, described)
+        return str(live.info.run_id)
+
+    def _settle_live(self, known: set[str]) -> None:
+        """End the runs of jobs that nothing is known of any more. Those of jobs that still run stay as they are."""
+        for name, run in self.existing.live.items():
+            if name not in known:
+                if run.info.status == "RUNNING":
+                    self.experiment.end_run(run.info.run_id, "KILLED", datetime.now(UTC))
+                self.experiment.set_tag(run.info.run_id, tags.SUPERSEDED, "true")
 
     def _fill(self, record: Record, parent: ParentRun) -> None:
         """Log what a record says into its run, its curves into its parent run too, and end it."""
         run_id, end = self.exported.records[record.name], record.execution.end
         self.experiment.log_params(run_id, record_params(record))
-        self.experiment.log_metrics(run_id, record_metrics(record, self.results), end)
+        there = self.live_points.get(run_id, set())
+        missing = [point for point in record_metrics(record, self.results) if _as_shown(point) not in there]
+        self.experiment.log_metrics(run_id, missing, end)
         self._show_in_parent(record, parent)
         self.lineage.log_inputs(record, run_id)
         self.experiment.log_artifact(run_id, record.path, "record")
@@ -171,6 +200,24 @@ class _Export:
             return
         attempt = unfinished.attempt
         described = tags.of_unfinished(unfinished, self.exported.parents[parent.name])
-        run_id = self.experiment.create_run(child_name(attempt, parent.name), attempt.start, described)
+        name = child_name(attempt, parent.name)
+        live = self.existing.live.pop(unfinished.digest, None)
+        if live is None:
+            run_id = self.experiment.create_run(name, attempt.start, described)
+        else:
+            self.experiment.adopt_run(live, name, described)
+            run_id = live.info.run_id
         self.experiment.end_run(run_id, unfinished.status, unfinished.end)
         self.exported.attempts[unfinished.digest] = run_id
+
+
+def _name_of(job: Record | Attempt) -> str:
+    """The name of a job's start, by which the run is known that it began itself."""
+    if isinstance(job, Record):
+        execution = job.execution
+        return attempt_name(job.rule, job.key.wildcards, execution.start, execution.host, execution.pid)
+    return attempt_name(job.rule, job.wildcards, job.start, job.host, job.pid)
+
+
+def _as_shown(point: Point) -> Point:
+    return Point(allowed_name(point.name), point.value, point.step)

@@ -14,7 +14,7 @@ FOLDER, KIND, NAME, SUPERSEDED, PARENT = (
 )  # fmt: skip
 CHANGED = "mmr1.changed_inputs"
 INTEGRITY, RECORD = "mmr1.integrity", "mmr1.record"
-PARENT_RUN, RECORD_RUN, ATTEMPT_RUN = "parent", "record", "attempt"  # kinds
+PARENT_RUN, RECORD_RUN, ATTEMPT_RUN, LIVE_RUN = "parent", "record", "attempt", "live"  # kinds
 REPORT = "mmr1.report"
 # How this version shows a record; what another version showed is shown anew.
 FORM, PRESENT_FORM = "mmr1.form", "2"
