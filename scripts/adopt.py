@@ -87,7 +87,7 @@ def planned(job: Any) -> Planned:
     """A job of Snakemake's as it would be started, in words that a record can be compared with."""
     # Values that only fit a machine come from resources; the log is the shell's.
     machine = re.findall(r"(--[\w-]+) \{resources\.", job.rule.shellcmd)
-    ignored = (*machine, "--settings", "--record", "--attempt")
+    ignored = (*machine, "--settings", "--record", "--attempt", "--live")
     command = job.format_wildcards(job.rule.shellcmd.rpartition(" > ")[0])
     words = shlex.split(re.sub(r"\$\{SLURM_JOB_ID:\+[^}]*\}", "", command).partition(".py ")[2])
     settings = getattr(job.params, "settings", None)

@@ -1,5 +1,6 @@
 """A team's MLflow server: several people's results in one experiment, trainings that are shown live, many at once."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,10 +15,13 @@ from typing import Any
 
 import pytest
 
+from forking import ForkingServer
 from mlflow_store import DRIVER, ROOT, Server, Store, needs_driver, rows, runs, serving
+from mmr1.data.problems import Problem, write_problems
 from mmr1.plumbing import live
 from mmr1.plumbing.files import read_json
 from synthetic_results import SyntheticResults
+from trainer_harness import small_setup
 
 pytestmark = needs_driver
 
@@ -25,7 +29,7 @@ RUN = "tiny/vas/seed0"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def mlflow() -> Iterator[Server]:
     with serving() as server:
         yield server
 
@@ -57,28 +61,28 @@ def folder_of(store: Store) -> str:
     return str(read_json(store.results / "id.json")["id"])
 
 
-def test_two_clones_of_one_recipe_show_their_runs_side_by_side(finished: Path, tmp_path: Path, server: Server) -> None:
+def test_two_clones_of_one_recipe_show_their_runs_side_by_side(finished: Path, tmp_path: Path, mlflow: Server) -> None:
     """What either exports again changes nothing of the other's, nor does a run that somebody has there at work."""
     one, two = few(finished, tmp_path / "one"), few(finished, tmp_path / "two")
-    one.exported(server.url)
+    one.exported(mlflow.url)
     experiment = read_json(one.results / "mlflow_runs.json")["experiment_id"]
-    foreign = server.ask("runs/create", experiment_id=experiment, run_name="by hand")["run"]["info"]["run_id"]
-    two.exported(server.url)
-    before = runs(server.database, "record", folder_of(one))
-    assert "0 new runs" in one.exported(server.url)
-    assert "0 new runs" in two.exported(server.url)
-    assert runs(server.database, "record", folder_of(one)) == before
-    both = [runs(server.database, "record", folder_of(store)) for store in (one, two)]
+    foreign = mlflow.ask("runs/create", experiment_id=experiment, run_name="by hand")["run"]["info"]["run_id"]
+    two.exported(mlflow.url)
+    before = runs(mlflow.database, "record", folder_of(one))
+    assert "0 new runs" in one.exported(mlflow.url)
+    assert "0 new runs" in two.exported(mlflow.url)
+    assert runs(mlflow.database, "record", folder_of(one)) == before
+    both = [runs(mlflow.database, "record", folder_of(store)) for store in (one, two)]
     assert set(both[0]) == set(both[1])
     ids = [{run["id"] for run in mine.values()} for mine in both]
     assert ids[0].isdisjoint(ids[1])
     for store, mine in zip((one, two), both, strict=True):
         assert all(run["name"].endswith(f" {folder_of(store)[:4]}]") for run in mine.values())
         assert {run["tags"]["mlflow.user"] for run in mine.values()} == {"user"}
-    assert server.ask(f"runs/get?run_id={foreign}")["run"]["info"]["status"] == "RUNNING"
-    names = [name for (name,) in rows(server.database, "select name from logged_models where name like '%vas%'")]
+    assert mlflow.ask(f"runs/get?run_id={foreign}")["run"]["info"]["status"] == "RUNNING"
+    names = [name for (name,) in rows(mlflow.database, "select name from logged_models where name like '%vas%'")]
     assert {name.rpartition("-")[2] for name in names} == {folder_of(store)[:4] for store in (one, two)}
-    assert list(server.artifacts.rglob("round0.json"))
+    assert list(mlflow.artifacts.rglob("round0.json"))
 
 
 KILLED = """
@@ -106,16 +110,16 @@ export(Path("results/digits"), sys.argv[1])
 
 
 def test_an_export_that_is_killed_is_finished_by_the_next_and_leaves_nothing_running(
-    finished: Path, tmp_path: Path, server: Server
+    finished: Path, tmp_path: Path, mlflow: Server
 ) -> None:
     store = few(finished, tmp_path / "killed")
     there = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
-    killed = subprocess.run([DRIVER, "-c", KILLED, server.url], cwd=store.folder, env=there, timeout=800)
+    killed = subprocess.run([DRIVER, "-c", KILLED, mlflow.url], cwd=store.folder, env=there, timeout=800)
     assert killed.returncode == 9
-    assert "RUNNING" in {run["status"] for run in runs_of(server, store).values()}
-    store.exported(server.url)
-    assert {run["status"] for run in runs_of(server, store).values()} == {"FINISHED"}
-    assert set(runs(server.database, "record", folder_of(store))) == names(store)
+    assert "RUNNING" in {run["status"] for run in runs_of(mlflow, store).values()}
+    store.exported(mlflow.url)
+    assert {run["status"] for run in runs_of(mlflow, store).values()} == {"FINISHED"}
+    assert set(runs(mlflow.database, "record", folder_of(store))) == names(store)
 
 
 # A job as the workflow starts it: a record, a start marker, steps that are told. It dies at a step if it is told to,
@@ -123,6 +127,7 @@ def test_an_export_that_is_killed_is_finished_by_the_next_and_leaves_nothing_run
 JOB = """
 import argparse, os, sys
 from pathlib import Path
+from mmr1.data.problems import Problem, write_problems
 from mmr1.plumbing import live
 from mmr1.plumbing.files import write_jsonl
 from mmr1.plumbing.record import add_job_arguments, job
@@ -163,13 +168,13 @@ def start_job(store: Store, url: str, place: str, *words: Any) -> subprocess.Pop
     return subprocess.Popen(command, cwd=store.folder, env=there, text=True, **pipes)
 
 
-def seen(server: Server, store: Store, metric: str = "reward_mean") -> dict[str, list[tuple[int, float]]]:
+def seen(mlflow: Server, store: Store, metric: str = "reward_mean") -> dict[str, list[tuple[int, float]]]:
     """The steps of the runs that jobs have begun themselves, by wildcards."""
     query = "select step, value from metrics where run_uuid = ? and key = ? order by step"
     if not (store.results / "id.json").exists():
         return {}
-    live_runs = runs(server.database, "live", folder_of(store)).values()
-    return {run["tags"]["mmr1.wildcards"]: rows(server.database, query, run["id"], metric) for run in live_runs}
+    live_runs = runs(mlflow.database, "live", folder_of(store)).values()
+    return {run["tags"]["mmr1.wildcards"]: rows(mlflow.database, query, run["id"], metric) for run in live_runs}
 
 
 def wait_for(condition: Any) -> None:
@@ -180,52 +185,81 @@ def wait_for(condition: Any) -> None:
 
 
 def test_a_training_is_seen_while_it_trains_and_the_next_export_adds_what_is_missing(
-    finished: Path, tmp_path: Path, server: Server
+    finished: Path, tmp_path: Path, mlflow: Server
 ) -> None:
     store, place = few(finished, tmp_path / "live"), f"{RUN}/round7"
-    job = start_job(store, server.url, place, "--steps", 9, "--unheard", 2, 3)
+    job = start_job(store, mlflow.url, place, "--steps", 9, "--unheard", 2, 3)
     heard = [(step, step / 7) for step in range(9) if step not in (2, 3)]
-    wait_for(lambda: seen(server, store) == {place: heard})
-    store.exported(server.url)  # meanwhile
-    (run,) = runs(server.database, "live", folder_of(store)).values()
+    wait_for(lambda: seen(mlflow, store) == {place: heard})
+    store.exported(mlflow.url)  # meanwhile
+    (run,) = runs(mlflow.database, "live", folder_of(store)).values()
     assert run["status"] == "RUNNING"
     output, _ = job.communicate(timeout=300)
     assert job.returncode == 0, output
-    store.exported(server.url)
-    assert seen(server, store) == {}
+    store.exported(mlflow.url)
+    assert seen(mlflow, store) == {}
     record = read_json(store.results / f"records/train_grpo/{place}.json")
-    shown = runs(server.database, "record", folder_of(store))[record["name"]]
+    shown = runs(mlflow.database, "record", folder_of(store))[record["name"]]
     assert (shown["id"], shown["status"]) == (run["id"], "FINISHED")
     assert shown["name"].startswith("train_grpo round7 [")
     query = "select step, value from metrics where run_uuid = ? and key = 'reward_mean' order by step"
-    assert rows(server.database, query, run["id"]) == [(step, step / 7) for step in range(9)]
-    assert "0 new runs" in store.exported(server.url)
+    assert rows(mlflow.database, query, run["id"]) == [(step, step / 7) for step in range(9)]
+    assert "0 new runs" in store.exported(mlflow.url)
 
 
 def test_a_training_that_was_killed_is_shown_as_killed_with_its_steps(
-    finished: Path, tmp_path: Path, server: Server
+    finished: Path, tmp_path: Path, mlflow: Server
 ) -> None:
     store, place = few(finished, tmp_path / "dies"), f"{RUN}/round8"
-    job = start_job(store, server.url, place, "--steps", 9, "--dies-at", 4)
-    wait_for(lambda: len(seen(server, store).get(place, [])) == 4)
+    job = start_job(store, mlflow.url, place, "--steps", 9, "--dies-at", 4)
+    wait_for(lambda: len(seen(mlflow, store).get(place, [])) == 4)
     job.communicate(timeout=300)
     assert job.returncode == -signal.SIGKILL
-    assert {run["status"] for run in runs(server.database, "live", folder_of(store)).values()} == {"RUNNING"}
-    store.exported(server.url)
-    assert seen(server, store) == {}
-    (lost,) = runs(server.database, "attempt", folder_of(store)).values()
+    assert {run["status"] for run in runs(mlflow.database, "live", folder_of(store)).values()} == {"RUNNING"}
+    store.exported(mlflow.url)
+    assert seen(mlflow, store) == {}
+    (lost,) = runs(mlflow.database, "attempt", folder_of(store)).values()
     assert lost["status"] == "KILLED"
     assert lost["tags"]["mlflow.note.content"].startswith("killed")
-    steps = rows(server.database, "select step from metrics where run_uuid = ? and key = 'kl'", lost["id"])
+    steps = rows(mlflow.database, "select step from metrics where run_uuid = ? and key = 'kl'", lost["id"])
     assert sorted(steps) == [(0,), (1,), (2,), (3,)]
-    assert "RUNNING" not in {run["status"] for run in runs_of(server, store).values()}
+    assert "RUNNING" not in {run["status"] for run in runs_of(mlflow, store).values()}
 
 
-def test_sixteen_exports_and_trainings_at_once_lose_nothing(finished: Path, tmp_path: Path, server: Server) -> None:
+def test_the_trainer_of_grpo_tells_what_its_files_say(
+    server: ForkingServer, mlflow: Server, tmp_path: Path, digit_problems: list[Problem]
+) -> None:
+    """The next export finds nothing to add but what a job cost."""
+    setup, store, place = small_setup(tmp_path, digit_problems), Store(tmp_path), f"{RUN}/round0"
+    held_out = tmp_path / "validation.parquet"
+    write_problems(held_out, digit_problems[:2])
+    shown = {
+        "record": store.results / f"records/train_grpo/{place}.json",
+        "attempt": store.results / f"logs/train_grpo/{place}.attempt.json",
+        "validation": held_out,
+        "validation_out": store.results / place / "validation.jsonl",
+        "entries": store.results / place / "entries.jsonl",
+    }
+    schedule = setup.schedule(range(2), size=4)
+    command = setup.arguments(f"results/digits/{place}", setup.settings(), schedule, live=mlflow.url, **shown)
+    assert server.wait(server.start(command, setup.log("live"), cwd=tmp_path)) == 0, setup.log("live").read_text()
+    (run,) = runs(mlflow.database, "live", folder_of(store)).values()
+    assert run["status"] == "FINISHED"
+    query = "select key, step, value from metrics where run_uuid = ? order by key, step"
+    live_points = rows(mlflow.database, query, run["id"])
+    assert [step for key, step, _ in live_points if key == "validation/accuracy"] == [0, 1, 2]
+    store.exported(mlflow.url)
+    (shown_run,) = runs(mlflow.database, "record", folder_of(store)).values()
+    assert shown_run["id"] == run["id"]
+    costs = {"system/seconds", "system/cpu_seconds", "system/system_memory_usage_megabytes"}
+    assert [one for one in rows(mlflow.database, query, run["id"]) if one[0] not in costs] == live_points
+
+
+def test_sixteen_exports_and_trainings_at_once_lose_nothing(finished: Path, tmp_path: Path, mlflow: Server) -> None:
     stores = [few(finished, tmp_path / f"clone{number}") for number in range(5)]
-    jobs = [start_job(stores[0], server.url, f"{RUN}/round{number}", "--steps", 5) for number in range(10, 16)]
+    jobs = [start_job(stores[0], mlflow.url, f"{RUN}/round{number}", "--steps", 5) for number in range(10, 16)]
     exports = [
-        subprocess.Popen(store.command(server.url), cwd=store.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        subprocess.Popen(store.command(mlflow.url), cwd=store.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for store in stores
         for _ in range(2)
     ]
@@ -236,18 +270,39 @@ def test_sixteen_exports_and_trainings_at_once_lose_nothing(finished: Path, tmp_
     for export in exports:
         said, _ = export.communicate(timeout=600)
         assert export.returncode == 0, said
-    stores[0].exported(server.url)
+    stores[0].exported(mlflow.url)
     for store in stores:
-        assert "0 new runs" in store.exported(server.url)
-        shown = runs(server.database, "record", folder_of(store))
+        assert "0 new runs" in store.exported(mlflow.url)
+        shown = runs(mlflow.database, "record", folder_of(store))
         assert set(shown) == names(store)
-        assert {run["status"] for run in runs_of(server, store).values()} == {"FINISHED"}
+        assert {run["status"] for run in runs_of(mlflow, store).values()} == {"FINISHED"}
     for number in range(10, 16):
         record = read_json(stores[0].results / f"records/train_grpo/{RUN}/round{number}.json")
-        run = runs(server.database, "record", folder_of(stores[0]))[record["name"]]
+        run = runs(mlflow.database, "record", folder_of(stores[0]))[record["name"]]
         query = "select step, value from metrics where run_uuid = ? and key = 'reward_mean' order by step"
-        assert rows(server.database, query, run["id"]) == [(step, step / 7) for step in range(5)]
-    assert len(rows(server.database, "select 1 from experiments where name = 'digits'")) == 1
+        assert rows(mlflow.database, query, run["id"]) == [(step, step / 7) for step in range(5)]
+    assert len(rows(mlflow.database, "select 1 from experiments where name = 'digits'")) == 1
+
+
+# What Snakemake, and an audit, would compare of each job.
+ASKED = """
+import json, sys
+sys.path.insert(0, "scripts")
+import adopt
+
+planned = adopt.planned
+adopt.planned = lambda job: (job.rule.name, str(job.output.record), planned(job).words, list(map(repr, job.params)))
+print(json.dumps([sorted(adopt.plan_all(words.split())) for words in sys.argv[1:]]))
+"""
+
+
+def test_a_server_in_the_recipe_makes_nothing_due_but_the_export() -> None:
+    calls = [f"{more} --configfile tests/recipes/tiny.yaml -- all" for more in ("", "--config mlflow=http://host:5000")]
+    asked = subprocess.run([DRIVER, "-c", ASKED, *calls], cwd=ROOT, capture_output=True, text=True, timeout=800)
+    assert asked.returncode == 0, asked.stderr
+    without, with_server = json.loads(asked.stdout.splitlines()[-1])
+    assert len(without) > 20
+    assert {new[0] for old, new in zip(without, with_server, strict=True) if old[2:] != new[2:]} == {"export_mlflow"}
 
 
 def test_a_server_that_never_answers_holds_up_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,22 +334,22 @@ def test_a_server_that_is_gone_is_left_alone_after_a_while_in_one_line(
 
 
 def test_a_server_that_says_no_is_not_asked_again(
-    tmp_path: Path, server: Server, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, mlflow: Server, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """As for want of a password: here there is no such path."""
-    with live.showing(f"{server.url}/nowhere", tmp_path, "train_grpo", RUN, datetime.now(UTC)):
+    with live.showing(f"{mlflow.url}/nowhere", tmp_path, "train_grpo", RUN, datetime.now(UTC)):
         live.tell("metrics", {"step": 0, "kl": 0.5})
         assert live._running is not None
         assert live._running.given_up.wait(300)
     assert "HTTPError" in capfd.readouterr().err
 
 
-def runs_of(server: Server, store: Store) -> dict[str, dict[str, Any]]:
+def runs_of(mlflow: Server, store: Store) -> dict[str, dict[str, Any]]:
     """All runs of a results folder, by kind and name."""
     return {
         f"{kind} {name}": run
         for kind in ("parent", "record", "attempt", "live")
-        for name, run in runs(server.database, kind, folder_of(store)).items()
+        for name, run in runs(mlflow.database, kind, folder_of(store)).items()
     }
 
 

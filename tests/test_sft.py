@@ -25,7 +25,7 @@ from mmr1.data.sources import digits
 from mmr1.models.checkpoints import count_weights
 from mmr1.plumbing.disk import bytes_under
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import digest, read_json, read_jsonl, write_json
+from mmr1.plumbing.files import digest, read_json, read_jsonl, write_json, write_jsonl
 from mmr1.plumbing.interruption import EXIT_CODE, Interrupted, Interruption
 from mmr1.plumbing.work_folder import WorkFolder
 from mmr1.sft.conversations import IGNORED, Collator, Conversations
@@ -81,7 +81,11 @@ def weights(folder: Path) -> bytes:
 @pytest.fixture(scope="module")
 def straight(tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sft")
-    train(tiny_model_dir, pairs, folder)
+    told: list[dict[str, Any]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmr1.plumbing.live.tell", lambda file, row: told.append({"file": file, **row}))
+        train(tiny_model_dir, pairs, folder)
+    write_jsonl(folder / "told.jsonl", told)
     return folder
 
 
@@ -97,6 +101,14 @@ def test_only_the_response_is_learned(tiny_model_dir: Path, pairs: list[tuple[Pr
     assert (batch["labels"][batch["attention_mask"] == 0] == IGNORED).all()
     images = sum(len(pairs[i][0].images) for i in (0, 7))
     assert len(batch["image_grid_thw"]) == int(batch["mm_token_type_ids"].sum()) == images
+
+
+def test_what_is_told_while_it_trains_is_what_stands_in_the_metrics(straight: Path) -> None:
+    steps: dict[int, dict[str, Any]] = {}
+    for row in read_jsonl(straight / "told.jsonl"):
+        assert row.pop("file") == "metrics"
+        steps.setdefault(row["step"], {}).update(row)
+    assert list(steps.values()) == read_jsonl(straight / "metrics.jsonl")
 
 
 def test_the_checkpoint_loads_and_learned_something(straight: Path, tiny_model_dir: Path) -> None:
