@@ -191,7 +191,7 @@ class Recipe(Stages):
     seeds: Seeds = Field([0], description="of RL: each run is done once per seed")
     mlflow: Annotated[str, AfterValidator(_a_tracking_uri)] | None = Field(
         None,
-        description="tracking URI of a server, which is shown trainings while they run; a SQLite file in the results by default",
+        description="tracking URI of a server, which is shown trainings live; a SQLite file in the results by default",
     )
     keep_states: Literal["last_two", "last", "all"] = Field(
         "last_two",
