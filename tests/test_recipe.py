@@ -43,7 +43,7 @@ def test_every_recipe_is_valid(file: Path) -> None:
         ("vas.samples", "many", "vas.samples: Input should be a valid integer"),
         ("grpo.group_size", 1, "grpo.group_size: expected at least 2, found 1"),
         ("sft.cutof", 9, "sft.cutof: no such setting"),
-        ("schedule.batch_size", 5000, "schedule.batch_size: expected at most data.digits.problems (480), found 5000"),
+        ("schedule.batch_size", 5000, "schedule.batch_size: expected at most data.digits.problems (960), found 5000"),
         ("runs.vas", {"vas": {"mix": 2}}, "runs.vas.vas.mix: 2.0 is not in [0, 1]"),
         ("runs.vas", {"models": ["huge"]}, "runs.vas.models: no model huge; there are tiny"),
         ("runs.sft", {}, "runs.sft: this name is taken"),

@@ -30,7 +30,7 @@ LICENCE = "CC BY 4.0 (UCI Machine Learning Repository, Optical Recognition of Ha
 EXAMPLE = """
 data:
   digits:
-    {tasks: [max, sum, read], digits: 8, problems: 480, sft: 12800, sft_validation: 192, validation: 192, test: 480}
+    {tasks: [max, sum, read], digits: 8, problems: 960, sft: 12800, sft_validation: 192, validation: 192, test: 480}
 """
 
 # One digit is one visual token of the tiny model: patch 14 × merge 2. Processors of larger patches scale it up to one.
