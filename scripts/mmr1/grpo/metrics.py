@@ -111,19 +111,19 @@ def validation_metrics(groups: Sequence[Group], by: Sequence[str]) -> dict[str, 
 
     A problem without a key counts under none of its values.
     """
-    rates = [(group.entry.problem.metadata, [one.accuracy for one in group.judged]) for group in groups]
 
-    def mean(accuracies: Sequence[Sequence[float]]) -> float:
-        return sum(map(sum, accuracies)) / sum(map(len, accuracies))
+    def rate(chosen: Sequence[Group]) -> float:
+        accuracies = [verdict.accuracy for group in chosen for verdict in group.judged]
+        return sum(accuracies) / len(accuracies)
 
-    parts = {
-        key: {
-            str(value): mean([own for metadata, own in rates if metadata.get(key) == value])
-            for value in sorted({metadata[key] for metadata, _ in rates if metadata.get(key) is not None})
-        }
-        for key in by
-    }
-    return {"accuracy": mean([own for _, own in rates]), "n": len(groups)} | ({"by": parts} if by else {})
+    parts: dict[str, dict[str, float]] = {}
+    for key in by:
+        values: dict[str, list[Group]] = {}
+        for group in groups:
+            if group.entry.problem.metadata.get(key) is not None:
+                values.setdefault(str(group.entry.problem.metadata[key]), []).append(group)
+        parts[key] = {value: rate(values[value]) for value in sorted(values)}
+    return {"accuracy": rate(groups), "n": len(groups)} | ({"by": parts} if by else {})
 
 
 def timings(groups: Sequence[Group], prompt_tokens: Sequence[int], watch: Stopwatch, devices: int) -> dict[str, float]:
