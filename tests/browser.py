@@ -36,13 +36,13 @@ class Browser:
         return str(self._wait(f"document.body && {json.dumps(expected)}.every(one => document.body.innerText"
                               ".includes(one)) && document.body.innerText", expected))  # fmt: skip
 
-    def click(self, text: str, selector: str = "a, button, [role=tab], [role=row] *, span") -> None:
-        """Click on what shows exactly this text, once it is there."""
+    def click(self, text: str, selector: str = "a") -> None:
+        """Click on what shows exactly this text, once it is there; a link stays in this tab."""
         found = (
             f"[...document.querySelectorAll({json.dumps(selector)})].filter({VISIBLE})"
-            f".filter(one => one.innerText.trim() === {json.dumps(text)}).at(-1)"
+            f".filter(one => (one.innerText ?? '').trim() === {json.dumps(text)}).at(0)"
         )
-        self._wait(f"(one => {{ if (one) one.click(); return !!one }})({found})", text)
+        self._wait(f"(one => {{ if (one) {{ one.target = ''; one.click() }} return !!one }})({found})", text)
 
     def address(self) -> str:
         """The address of the page."""
@@ -86,7 +86,7 @@ class Browser:
 def browsing(profile: Path) -> Iterator[Browser]:
     """A browser without a window, its own files in the folder `profile`."""
     words = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"]
-    command = [CHROMIUM or "", *words, f"--user-data-dir={profile}", "--window-size=1500,1100", "about:blank"]
+    command = [CHROMIUM or "", *words, f"--user-data-dir={profile}", "--window-size=2400,1300", "about:blank"]
     to_read, requests = os.pipe()
     replies, to_write = os.pipe()
 

@@ -188,16 +188,17 @@ def test_a_checkpoint_has_its_accuracies_so_that_models_can_be_ranked(store: Sto
 def test_a_run_says_in_words_what_made_it_and_what_repeats_it(store: Store) -> None:
     said = store.run_of("train_grpo", "tiny/vas/seed0/round1")["tags"]["mlflow.note.content"]
     record = read_json(store.results / "records/train_grpo/tiny/vas/seed0/round1.json")
+    problems = record["key"]["inputs"]["problems"][0]["sha256"]
     for expected in (
         "by user on host",
         "2 × x86_64",
         "Python 3.11.2, torch 2.9.0",
         "commit `aaaaaaaaaaaa`",
-        f"`results/digits/data/problems.parquet` sha256 `{record['key']['inputs']['problems'][0]['sha256'][:12]}`",
-        "| **parent checkpoint** | `results/digits/tiny/vas/seed0/round0/checkpoint` sha256",
+        f"problems: `results/digits/data/problems.parquet` sha256 `{problems[:12]}`",
+        "| **parent checkpoint** | model: `results/digits/tiny/vas/seed0/round0/checkpoint` sha256",
         "| **seed** | 0 |",
         "--forcerun results/digits/records/train_grpo/tiny/vas/seed0/round1.json",
-        "make audit ARGS=--full FILE=results/digits/tiny/vas/seed0/round1/",
+        "make audit ARGS=--full FILE=results/digits/tiny/vas/seed0/round1/checkpoint`",
     ):
         assert expected in said
 

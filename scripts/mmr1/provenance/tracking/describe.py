@@ -1,5 +1,6 @@
 """A record in words, for the first page of its run: what made it, from what, where, and what checks or repeats it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -8,7 +9,7 @@ from mmr1.provenance.tracking.record_files import checkpoints, files_digest
 
 # What a result depends on most; the record has all.
 PACKAGES = ("torch", "transformers", "vllm", "deepspeed", "accelerate", "flash-attn")
-LONGEST_LIST = 6
+LONGEST_LIST = 8
 DIGITS = 12  # of a sha256 that is shown
 
 
@@ -47,13 +48,13 @@ def _rows(record: Record) -> Iterator[tuple[str, str]]:
     yield "environment", environment(execution)
     yield "code", _code(record)
     yield "seed", str(key.params["seed"]) if "seed" in key.params else ""
-    models = {folder: files for files in key.inputs.values() for folder, files in checkpoints({"": files}).items()}
-    inside = {file.path for files in models.values() for file in files}
-    yield "parent checkpoint", _listed([_named(folder, files) for folder, files in models.items()])
-    data = [file for files in key.inputs.values() for file in files if file.path not in inside]
-    yield "data", _listed([_named(file.path, [file]) for file in data])
+    models = {name: files for name, files in key.inputs.items() if checkpoints({name: files})}
+    yield "parent checkpoint", _listed([_input(name, files) for name, files in models.items()])
+    others = [_input(name, files) for name, files in key.inputs.items() if files and name not in models]
+    yield "data", _listed(others)
     yield "made checkpoint", _listed([_named(*made) for made in checkpoints(record.outputs).items()])
-    yield "measured", ", ".join(f"{name} {value:.6g}" for name, value in record.metrics.items() if value is not None)
+    measured = [f"{name} {value:.6g}" for name, value in record.metrics.items() if value is not None]
+    yield "measured", _listed(measured, ", ")
     yield "changed inputs", _listed([f"`{one.path}`" for one in record.changed_inputs])
     place = _place(record)
     yield "record", f"`{place}`, name `{record.name[:DIGITS]}`, digest `{record.integrity[:DIGITS]}`"
@@ -72,12 +73,21 @@ def _named(path: str, files: list[File]) -> str:
     return f"`{path}` sha256 `{files_digest(files)[:DIGITS]}`"
 
 
-def _listed(things: list[str]) -> str:
+def _input(name: str, files: list[File]) -> str:
+    """A named input: a file, or the folder of several."""
+    paths = [file.path for file in files]
+    return f"{name}: {_named(paths[0] if len(paths) == 1 else os.path.commonpath(paths), files)}"
+
+
+def _listed(things: list[str], between: str = "<br>") -> str:
     shown = things[:LONGEST_LIST]
-    return "<br>".join(shown) + (f"<br>and {len(things) - len(shown)} more" if len(things) > len(shown) else "")
+    more = len(things) - len(shown)
+    return between.join(shown) + (f"{between}and {more} more" if more else "")
 
 
 def _first_output(record: Record) -> str:
+    if made := checkpoints(record.outputs):
+        return next(iter(made))
     return next((file.path for files in record.outputs.values() for file in files), _place(record))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import mlflow
-from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Dataset, LoggedModel, LoggedModelStatus, Metric, Param, Run, RunTag, ViewType
 from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.models.utils import get_external_mlflow_model_spec
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_IS_EXTERNAL
@@ -94,11 +94,18 @@ class Experiment:
         for batch in _batches([Param(name, text) for name, text in param_texts(params).items()], PARAMS_A_BATCH):
             self.client.log_batch(run_id, params=batch)
 
-    def log_metrics(self, run_id: str, points: list[Point], time: datetime, model_id: str | None = None) -> None:
-        """Log metrics as measured at `time`, of a model if one is named; what is there already stays as it is."""
+    def log_metrics(
+        self,
+        run_id: str,
+        points: list[Point],
+        time: datetime,
+        model_id: str | None = None,
+        dataset: Dataset | None = None,
+    ) -> None:
+        """Log metrics as measured at `time`, of a model on a data set if they are named; what is there stays."""
+        data = (None, None) if dataset is None else (dataset.name, dataset.digest)
         metrics = [
-            Metric(allowed_name(point.name), point.value, _milliseconds(time), point.step, model_id=model_id)
-            for point in points
+            Metric(allowed_name(one.name), one.value, _milliseconds(time), one.step, model_id, *data) for one in points
         ]
         for batch in _batches(metrics, METRICS_A_BATCH):
             self.client.log_batch(run_id, metrics=batch)

@@ -13,7 +13,7 @@ from mmr1.provenance.ledger import Attempt, Record, read_attempts, read_records
 from mmr1.provenance.tracking import tags
 from mmr1.provenance.tracking.existing import Existing, delete_all, find_existing
 from mmr1.provenance.tracking.experiment import Experiment, allowed_name
-from mmr1.provenance.tracking.lineage import Lineage
+from mmr1.provenance.tracking.lineage import Lineage, datasets
 from mmr1.provenance.tracking.metrics import Point, accuracies, curves, record_metrics
 from mmr1.provenance.tracking.params import common_params, record_params
 from mmr1.provenance.tracking.record_files import artifact_files, checkpoints
@@ -181,7 +181,8 @@ class _Export:
             model = self.lineage.evaluated(record, by_name)
             if model is not None and (record.name in new or model in self.lineage.new):
                 points, run_id = accuracies(record, self.results), self.exported.records[record.name]
-                self.experiment.log_metrics(run_id, points, record.execution.end, model)
+                problems = next(iter(datasets(record)), None)
+                self.experiment.log_metrics(run_id, points, record.execution.end, model, problems)
 
     def _show_report(self, records: list[Record]) -> None:
         """The report among the artifacts of the parent of what runs share, so that nobody has to look for its job."""

@@ -42,14 +42,17 @@ class Lineage:
 
     def log_inputs(self, record: Record, run_id: str) -> None:
         """Log the tables and checkpoints that a record's job read; a checkpoint from outside becomes a model."""
-        datasets, models = [], []
+        models = []
         for name, files in record.key.inputs.items():
             for folder, parts in checkpoints({name: files}).items():
                 known = self.models.get(files_digest(parts)) or self._create(folder, parts, None)
                 models.append(LoggedModelInput(known))
-            datasets += [_dataset(name, file) for file in files if Path(file.path).suffix in DATASET_SUFFIXES]
-        if datasets or models:
-            self.experiment.client.log_inputs(run_id, datasets=datasets or None, models=models or None)
+        read = [
+            DatasetInput(_dataset(file), [InputTag("mlflow.data.context", name), InputTag("sha256", file.sha256)])
+            for name, file in _tables(record)
+        ]
+        if read or models:
+            self.experiment.client.log_inputs(run_id, datasets=read or None, models=models or None)
 
     def evaluated(self, record: Record, by_name: Mapping[str | None, Record]) -> str | None:
         """The model whose answers a record's job judged: the only one that the makers of its inputs read."""
@@ -91,15 +94,24 @@ def _wildcards(record: Record) -> dict[str, str]:
     return dict(zip(("model", "run", "seed", "round"), record.place.parts, strict=False))
 
 
-def _dataset(name: str, file: File) -> DatasetInput:
-    dataset = Dataset(
+def datasets(record: Record) -> list[Dataset]:
+    """The tables that a record's job read."""
+    return [_dataset(file) for _, file in _tables(record)]
+
+
+def _tables(record: Record) -> list[tuple[str, File]]:
+    named = [(name, file) for name, files in record.key.inputs.items() for file in files]
+    return [(name, file) for name, file in named if Path(file.path).suffix in DATASET_SUFFIXES]
+
+
+def _dataset(file: File) -> Dataset:
+    return Dataset(
         name=file.path[-NAME_LENGTH:],
         digest=file.sha256[:DIGEST_LENGTH],
         source_type="local",
         source=json.dumps({"uri": file.path}),
         profile=json.dumps({"bytes": file.bytes}),
     )
-    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", name), InputTag("sha256", file.sha256)])
 
 
 def _last_step(record: Record) -> int:
