@@ -208,6 +208,7 @@ def test_problems_that_do_not_move_correlate_fully_whatever_the_noise() -> None:
 
 def test_too_few_responses_say_nothing_about_moves() -> None:
     assert halves(rewards(np.full(10, 0.5), 2, 1)) is None
+    assert halves(rewards(np.full(10, 0.5), 8, 1)[:0]) is None  # scores that follow training have no responses at all
     assert corrected_correlation(None, None) is None
 
 

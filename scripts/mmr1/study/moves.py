@@ -20,8 +20,10 @@ FEWEST = 4  # responses: two to a half
 def halves(rewards: pa.Table) -> Floats | None:
     """Estimates of p(1-p) from the even and the odd responses: float64 [2, P], problems in the order of their ids.
 
-    None where a problem has fewer than four responses, or another number than others.
+    None where a problem has fewer than four responses, or another number than others, and where there are none.
     """
+    if not len(rewards):
+        return None
     ordered = rewards.sort_by([("problem_id", "ascending"), ("rollout", "ascending")])
     ids = np.array(ordered["problem_id"].to_pylist())
     problems, counts = np.unique(ids, return_counts=True)
