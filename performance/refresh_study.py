@@ -1,14 +1,12 @@
-"""What it costs and keeps to spend fewer rollouts on scores, and VAS beside DAPO's filter: the studies of docs/vas.md.
+"""What weights buy, and what it costs to make them: the studies of docs/vas.md.
 
     snakemake --profile workflow/profiles/local --configfile config/digits-refresh.yaml -- evaluate
     python performance/refresh_study.py [--study digits-epochs] [--write]
 
-Of digits-refresh there are three tables, of digits-epochs the one of what runs spent and came to.
-
-Beside the scores that a round of a run was drawn with, the same policy is sampled once more for every problem, under
-seeds of its own: a full refresh to compare with. For `full` itself that is two full refreshes of one policy, and how
-well these agree is the most that any cheaper way can reach. Kept in RESULTS-reference, and made once: among the results
-themselves nothing is read that has no record.
+Two tables a study. What runs spent and came to. And what weights would have bought (`scripts/counterfactual.py`): after
+each round of the run `grpo`, which draws uniformly, its policy is sampled 56 times for every problem, under seeds of
+its own; 48 are the truth, and 8 play new responses. They are kept in RESULTS-reference, and made once: among the
+results themselves nothing is read that has no record.
 """
 
 import argparse
@@ -19,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,13 +26,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from agreement import rank_correlation, top_overlap  # noqa: E402
 from evaluation_tables import write  # noqa: E402
 from mmr1.data import contracts  # noqa: E402
 from mmr1.recipe import Recipe, load_recipe  # noqa: E402
-from mmr1.vas.refreshes.stale import Settings as StaleSettings  # noqa: E402
-from mmr1.vas.refreshes.stale import pass_rate_deviation  # noqa: E402
-from mmr1.vas.scores import beta_ovs, plain_ovs  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "vas.md"
 MODEL = "tiny"
@@ -111,111 +106,96 @@ def main() -> None:
     parser.add_argument("--study", choices=("digits-refresh", "digits-epochs"), default="digits-refresh")
     parser.add_argument("--results", type=Path, help="results/STUDY by default")
     parser.add_argument("--seeds", type=int, nargs="+", help="those of the recipe by default")
+    parser.add_argument("--tables", choices=("gain", "runs"), nargs="+", default=["gain", "runs"])
     parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
     args = parser.parse_args()
     recipe = load_recipe(yaml.safe_load((ROOT / f"config/{args.study}.yaml").read_text()))
     results, seeds = args.results or ROOT / "results" / args.study, args.seeds or recipe.seeds
-    if not (results / MODEL / "eval").exists():
+    if not (results / MODEL).exists():
         print(f"{results}: no results of config/{args.study}.yaml yet, see --help")
         return
     runs = {run: [Trained(recipe, results, run, seed) for seed in seeds] for run in recipe.runs}
-    tables = {f"{args.study}: runs": runs_table(runs)}
-    if args.study == "digits-refresh":
-        tables |= {
-            f"{args.study}: scores": scores_table(runs),
-            f"{args.study}: criteria": criteria_table(runs["full"]),
-        }
+    made = {"gain": lambda: gain_table(runs["grpo"]), "runs": lambda: runs_table(runs)}
+    tables = {f"{args.study}: {name}": made[name]() for name in args.tables}
     for name, table in tables.items():
         print(f"{name}\n{table}\n")
     if args.write:
         write(DOCUMENT, tables)
 
 
-def scores_table(runs: dict[str, list[Trained]]) -> str:
-    """How well each run's scores agree with a full refresh under the same policy: mean (least to most) over passes.
+# Of the weightings that are replayed: those that the table shows.
+SHOWN = (
+    "perfect P(1-P)",
+    *(f"P(1-P), N = {n}" for n in (2, 4, 8)),
+    "its posterior mean, N = 8",
+    "VPS 0.8 / 0.2 of 8",
+    "tracked, none new",
+    "tracked, 2 to 25%",
+    "tracked, 8 to 25%",
+    "tracked, 1 to 100%",
+    "tracked, 2 to 100%",
+    "tracked, 4 to 100%",
+    "tracked, 8 to 100%",
+)
+TRUTH, NEW = 48, 8
 
-    `beta`: the scores of `full` with the posterior mean of p(1-p) in place of P(1-P), from the same rollouts.
-    """
+
+def gain_table(uniform: Sequence[Trained]) -> str:
+    """What weights would have bought after each round of uniform draws, means over seeds."""
+    found: dict[str, list[list[dict[str, Any]]]] = {}
+    for r in uniform[0].rounds[1:]:
+        rows = [replayed(one, r) for one in uniform]
+        for name in SHOWN:
+            found.setdefault(name, []).append([one[name] for one in rows])
+    header = ["weights", "new rollouts a problem", "cost, %", "gain as drawn (ESS)", "gain at ESS 0.3", "recovered"]
     lines = []
-    for run, trained in runs.items():
-        if not trained[0].recipe.resolve(MODEL, run).vas.mix:
-            continue
-        passes = [(one, r) for one in trained for r in one.rounds[1:]]
-        estimates = ["plain", "beta"] if run == "full" else ["plain"]
-        for estimate in estimates:
-            own = [vps(one, one.round(r) / "scores.parquet", estimate) for one, r in passes]
-            pairs = list(zip(own, [vps(one, reference(one, r)) for one, r in passes], strict=True))
-            correlations = [rank_correlation(ours, theirs) or 0.0 for ours, theirs in pairs]
-            overlaps = [100 * top_overlap(ours, theirs) for ours, theirs in pairs]
-            name = run if estimate == "plain" else f"{run}, {estimate}"
-            lines.append([name, str(len(pairs)), spread(correlations, 2), spread(overlaps, 0)])
-    return markdown(["run", "passes", "rank correlation of VPS", "overlap of the top decile, %"], lines)
+    for name, rounds in found.items():
+        one = rounds[0][0]
+        new, cost = ("" if one[key] is None else one[key] for key in ("new", "cost"))
+        alone = [f"{mean(rows, 'gain_alone'):.2f} ({mean(rows, 'ess_alone'):.2f})" for rows in rounds]
+        thinned, recovered = ([f"{mean(rows, key):.2f}" for rows in rounds] for key in ("gain", "recovered"))
+        spent = "" if cost == "" else ", ".join(f"{100 * mean(rows, 'cost'):.0f}" for rows in rounds)
+        lines.append([name, f"{new:g}" if new != "" else "", spent, *map(", ".join, (alone, thinned, recovered))])
+    return markdown(header, lines)
 
 
-def criteria_table(full: list[Trained]) -> str:
-    """Of the run that renews all: how well half new, half old scores would have agreed, by which half is new."""
-    agreements: dict[str, list[tuple[float, float]]] = {}
-    for one in full:
-        half_life = StaleSettings().half_life
-        for r in one.rounds[1:]:
-            before = contracts.read(one.round(r - 1) / "scores.parquet", contracts.SCORES).sort_by("problem_id")
-            n, passes = before["n"].to_numpy(), before["n"].to_numpy() * before["pass_rate"].to_numpy()
-            old, new = (vps(one, one.round(number) / "scores.parquet") for number in (r - 1, r))
-            truth = vps(one, reference(one, r))
-            age = np.full(len(n), one.recipe.schedule.update_every)
-            urgency = {
-                "none": None,
-                "at random": np.random.default_rng(one.seed).random(len(n)),
-                "most uncertain p(1-p)": ovs_deviation(passes, n, age, half_life),
-                "most uncertain p (`stale`)": pass_rate_deviation(passes, n, age, half_life),
-                "all": np.zeros(len(n)),
-            }
-            for name, values in urgency.items():
-                share = {"none": 0.0, "all": 1.0}.get(name, 0.5)
-                renewed = np.zeros(len(n), bool)
-                if values is not None:
-                    renewed[np.argsort(-values, kind="stable")[: round(share * len(n))]] = True
-                mixed = np.where(renewed, new, old)
-                pair = rank_correlation(mixed, truth) or 0.0, 100 * top_overlap(mixed, truth)
-                agreements.setdefault(name, []).append(pair)
-    header = ["which half is renewed", "passes", "rank correlation of VPS", "overlap of the top decile, %"]
-    return markdown(
-        header,
-        [
-            [name, str(len(pairs)), spread([a for a, _ in pairs], 2), spread([b for _, b in pairs], 0)]
-            for name, pairs in agreements.items()
-        ],
+def mean(rows: Sequence[dict[str, Any]], key: str) -> float:
+    return statistics.fmean(row[key] for row in rows)
+
+
+def replayed(trained: Trained, r: int) -> dict[str, dict[str, Any]]:
+    """What each weighting would have bought for the round r, by name. Cost is over the training of the round before."""
+    folder = reference(trained, r)
+    out = folder / "counterfactual.jsonl"
+    step = r * trained.recipe.schedule.update_every
+    program(
+        "counterfactual",
+        {
+            "problems": trained.results / "data/problems.parquet",
+            "truth": folder / "rewards.parquet",
+            "new": NEW,
+            "scores": f"VPS 0.8 / 0.2 of 8={folder / 'new-scores.parquet'}",
+            "training-rewards": [trained.round(before) / "train_rewards.parquet" for before in range(r)],
+            "first-step": step,
+            "shares": [0.25, 1.0],
+            "group-size": trained.recipe.grpo.group_size,
+            "out": out,
+        },
     )
-
-
-def ovs_deviation(passes: np.ndarray, n: np.ndarray, age: np.ndarray, half_life: float) -> np.ndarray:
-    """The posterior deviation of p(1-p) where `pass_rate_deviation` gives that of p: the choice that was not taken.
-
-    With t = a + b: mean = ab / (t(t+1)), mean of square = a(a+1)b(b+1) / (t(t+1)(t+2)(t+3)).
-    """
-    faded = np.exp2(-age / half_life)
-    a, b = 1 + faded * passes, 1 + faded * (n - passes)
-    t = a + b
-    mean = a * b / (t * (t + 1))
-    return np.sqrt(np.maximum(mean * (a + 1) * (b + 1) / ((t + 2) * (t + 3)) - mean**2, 0))
-
-
-def vps(trained: Trained, path: Path, estimate: str = "plain") -> np.ndarray:
-    """The VPS of a scores file (problems,), in the order of ids, under one estimate of p(1-p)."""
-    weights = trained.recipe.resolve(MODEL, trained.run).vas
-    scores = contracts.read(path, contracts.SCORES).sort_by("problem_id")
-    n = scores["n"].to_numpy()
-    ovs = {"plain": plain_ovs, "beta": beta_ovs}[estimate](scores["pass_rate"].to_numpy() * n, n)
-    return weights.outcome_weight * ovs + weights.diversity_weight * scores["tds"].to_numpy()
+    rows = {row["weights"]: row for row in map(json.loads, out.read_text().splitlines())}
+    for row in rows.values():
+        if row["cost"] is not None:
+            row["cost"] *= r  # of one round of r that were trained
+    return rows
 
 
 def reference(trained: Trained, r: int) -> Path:
-    """Scores of a full refresh by the policy that a round starts from, under seeds of the purpose "eval"."""
+    """The folder of the rollouts by the policy that a round starts from, under seeds of the purpose "eval"."""
     beside = trained.results.with_name(f"{trained.results.name}-reference")
     folder = beside / trained.run / f"seed{trained.seed}" / f"round{r}"
-    scores, rollouts = folder / "scores.parquet", folder / "rollouts.parquet"
+    rollouts, scores = folder / "rollouts.parquet", folder / "new-scores.parquet"
     if scores.exists():
-        return scores
+        return folder
     folder.mkdir(parents=True, exist_ok=True)
     stages = trained.recipe.resolve(MODEL, trained.run)
     engine = stages.rollout.engine
@@ -223,7 +203,7 @@ def reference(trained: Trained, r: int) -> Path:
     sampling = {
         "model": trained.round(r - 1) / "checkpoint",
         "out": rollouts,
-        "n": stages.vas.samples,
+        "n": TRUTH + NEW,
         "temperature": stages.vas.temperature,
         "top-p": stages.vas.top_p,
         "max-tokens": stages.rollout.max_tokens,
@@ -234,15 +214,25 @@ def reference(trained: Trained, r: int) -> Path:
         "round": r,
         "purpose": "eval",
     }
-    program("generate", {"problems": problems, **sampling})
-    weights = {"outcome-weight": stages.vas.outcome_weight, "diversity-weight": stages.vas.diversity_weight}
-    judged = {"rollouts": rollouts, "out": scores, "rewards": folder / "rewards.parquet"}
-    program("score_vps", {"problems": problems, **judged, **weights, "diversity": stages.vas.diversity.name})
-    return scores
+    if not rollouts.exists():
+        program("generate", {"problems": problems, **sampling})
+    judged = {"rollouts": rollouts, "out": folder / "scores.parquet", "rewards": folder / "rewards.parquet"}
+    program("score_vps", {"problems": problems, **judged, "diversity": "distinct_1"})
+    new = folder / "new.parquet"
+    table = contracts.read(rollouts, contracts.ROLLOUTS)
+    contracts.write(new, table.filter(pa.array(table["rollout"].to_numpy() >= TRUTH)), contracts.ROLLOUTS)
+    program(
+        "score_vps", {"problems": problems, "rollouts": new, "out": scores, "rewards": folder / "new-rewards.parquet"}
+    )
+    return folder
 
 
 def program(name: str, options: dict[str, object]) -> None:
-    words = [word for option, value in options.items() for word in (f"--{option}", str(value))]
+    words = [
+        word
+        for option, value in options.items()
+        for word in (f"--{option}", *map(str, value if isinstance(value, list) else [value]))
+    ]
     subprocess.run([sys.executable, str(ROOT / f"scripts/{name}.py"), *words], check=True, cwd=ROOT)
 
 
@@ -284,10 +274,6 @@ def within(curve: Sequence[tuple[int, float]], budget: int) -> float:
 
 def rows(path: Path) -> int:
     return int(contracts.open_any(path).metadata.num_rows)
-
-
-def spread(values: Sequence[float], digits: int) -> str:
-    return f"{statistics.fmean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def deviation(values: Sequence[float]) -> str:

@@ -24,7 +24,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--problems", type=Path, required=True, help="problems.parquet: all of the set")
     parser.add_argument("--scores", type=Path, help="scores.parquet of the last round")
     add_history_arguments(parser)
-    parser.add_argument("--responses", type=int, default=1, metavar="N", help="to be sampled for each, if followed")
     parser.add_argument("--out", type=Path, required=True, help="problems.parquet of those to generate again")
     parser.add_argument("--first-step", type=int, required=True, metavar="T0", help="first step of the coming round")
     add_settings_arguments(parser, RefreshSettings)
@@ -47,7 +46,7 @@ def main() -> None:
         if followed:
             evidence = evidence_of(ids, args.training_rewards, passes_of(args))
             belief = refresh.module.follow(refresh.settings, read_rows(args.problems), evidence, args.first_step)
-            selected = refresh.module.choose(refresh.settings, belief, args.responses)
+            selected = refresh.module.choose(refresh.settings, belief)
         else:
             scores = read_scores(args.scores, ids, SCORES)
             selected = refresh.module.select(refresh.settings, scores, args.first_step)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import binom
 
-from agreement import rank_correlation, top_overlap
 from mmr1.plumbing.errors import UserError
 from mmr1.vas.scores import Tally, beta_ovs, min_max, plain_ovs, score_table
 from mmr1.vas.settings import ScoreSettings
@@ -120,18 +119,6 @@ def test_a_problem_without_any_score_is_refused() -> None:
 def test_a_formula_out_of_range_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         formula(**wrong)
-
-
-def test_scores_are_compared_by_rank_and_by_their_top() -> None:
-    full = np.arange(100.0)
-    assert rank_correlation(full, full**3) == pytest.approx(1)
-    assert rank_correlation(full, -full) == pytest.approx(-1)
-    assert rank_correlation(full, np.ones(100)) is None
-    swapped = full.copy()
-    swapped[[95, 0]] = swapped[[0, 95]]
-    assert top_overlap(full, swapped) == pytest.approx(0.9)
-    assert top_overlap(full, full) == 1
-    assert top_overlap(full[:4], full[:4]) == 1
 
 
 def test_scores_have_the_contracts_types() -> None:

@@ -106,23 +106,13 @@ def test_what_problems_of_a_kind_do_says_what_one_does_that_was_never_tried() ->
     assert rate[2 * size - 1] < 0.25, "of kind B, never tried"
 
 
-def test_the_worth_of_responses_is_the_mean_over_what_they_may_show() -> None:
-    model, before = Model(np.zeros(1), np.zeros(1), 1.7), groups((3, 0, 1, 8))
-    belief = filtered(before, CONSTANT, 9, model, 32.0)
-    expected = 0.0
-    for right in range(3):
-        chance = belief.mean(binom.pmf(right, 2, belief.rate))[0]
-        after = filtered(joined([before, groups((9, 0, right, 2))]), CONSTANT, 9, model, 32.0)
-        expected += chance * max(after.variance[0] - 0.12, 0)
-    assert belief.worth(2, 0.12)[0] == pytest.approx(expected - max(belief.variance[0] - 0.12, 0), abs=1e-9)
-
-
-def test_responses_go_where_they_could_change_a_score() -> None:
+def test_responses_go_where_the_pass_rate_is_least_certain() -> None:
     """Known to be at 1/2, known to be wrong, and unknown: one or the other."""
     rates = np.tile([0.001, 0.5, 0.999], (3, 1))
     belief = Belief(np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.4, 0.2, 0.4]]), rates)
-    assert tracked.choose(tracked.Settings(share=0.1, ess=0.4), belief, 4).tolist() == [False, False, True]
-    assert tracked.choose(tracked.Settings(share=1.0), belief, 4).all()
+    assert belief.deviation == pytest.approx([0, 0, 0.499 * 0.8**0.5])
+    assert tracked.choose(tracked.Settings(share=0.1), belief).tolist() == [False, False, True]
+    assert tracked.choose(tracked.Settings(share=1.0), belief).all()
 
 
 VALUES = arrays(np.float64, st.integers(5, 60), elements=st.floats(0, 0.25), unique=True)
@@ -250,10 +240,10 @@ def test_nothing_need_be_sampled(run: Run) -> None:
     assert max(contracts.read("s.parquet", SCORES).to_pylist(), key=lambda row: row["vps"])["problem_id"] == "p2"
 
 
-def test_the_problems_are_sampled_whose_score_responses_would_raise(run: Run) -> None:
-    run("select_problems", f"--problems p.parquet --out o.parquet --refresh tracked --responses 2 {HISTORY}")
+def test_the_problems_are_sampled_whose_pass_rate_is_least_certain(run: Run) -> None:
+    run("select_problems", f"--problems p.parquet --out o.parquet --refresh tracked {HISTORY}")
     chosen = contracts.read("o.parquet", contracts.PROBLEMS)["id"].to_pylist()
-    assert len(chosen) == math.ceil(6 / 2)
+    assert len(chosen) == math.ceil(6 / 4)
     assert "p2" not in chosen, "sixteen recent responses tell enough"
 
 

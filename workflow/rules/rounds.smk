@@ -68,6 +68,14 @@ def follows(wildcards):
     return hasattr(stages(wildcards).vas.refresh.module, "follow")
 
 
+def samples_nothing(wildcards):
+    """Whether a round has no responses of its own: its scores are made from the training before, if there was any."""
+    if not follows(wildcards):
+        return False
+    settings = stages(wildcards).vas.refresh.settings
+    return settings.share == 0 or (int(wildcards.r) == 0 and not settings.first)
+
+
 def training_history(wildcards):
     """The verdicts of all training so far, for scores that are made from them."""
     return rewards_before(wildcards) if follows(wildcards) else []
@@ -98,7 +106,7 @@ def rollouts(wildcards):
     sections = stages(wildcards)
     if refresh(wildcards).ROLLOUTS == "training":
         return [previous(wildcards, "train_rollouts.parquet")]
-    if follows(wildcards) and sections.vas.refresh.settings.share == 0:
+    if samples_nothing(wildcards):
         return []
     if int(wildcards.r) == 0:
         key = initial_key(wildcards.model, wildcards.run)
@@ -151,11 +159,9 @@ def score_options(wildcards):
 
 def selection_options(wildcards):
     """What problems are selected by: the last scores, or all verdicts so far."""
-    responses = stages(wildcards).vas.samples if follows(wildcards) else []
     return [
         *optional("--scores", previous_scores(wildcards)),
         *history_options(wildcards),
-        *optional("--responses", responses),
     ]
 
 

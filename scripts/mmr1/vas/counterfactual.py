@@ -104,7 +104,7 @@ def followed(
         belief = before
         if responses and share:
             settings = refresh.settings.model_copy(update={"share": share})
-            chosen: NDArray[np.intp] = np.flatnonzero(module.choose(settings, before, responses))
+            chosen: NDArray[np.intp] = np.flatnonzero(module.choose(settings, before))
             right = data.new[chosen, :responses].sum(axis=1)
             now = Evidence(np.full(len(chosen), step), chosen, right, np.full(len(chosen), responses))
             belief = module.follow(refresh.settings, data.rows, joined([evidence, now]), step)

@@ -52,14 +52,10 @@ class Belief:
         """The mean of p(1-p), (M,)."""
         return self.mean(self.rate * (1 - self.rate))
 
-    def worth(self, responses: int, threshold: float) -> Floats:
-        """How much (v - t)+ of each problem, v its variance, would rise on average with `responses` more, (M,)."""
-        value = self.rate * (1 - self.rate)
-        after = np.zeros(len(self.share))
-        for right in range(responses + 1):
-            joint = self.share * np.exp(log_binomial(np.array(float(right)), np.array(responses), self.rate))
-            after += np.maximum((joint * (value - threshold)).sum(axis=1), 0)
-        return after - np.maximum(self.variance - threshold, 0)
+    @property
+    def deviation(self) -> Floats:
+        """The standard deviation of p, (M,)."""
+        return np.sqrt(np.maximum(self.mean(self.rate**2) - self.mean(self.rate) ** 2, 0))
 
 
 def fit(evidence: Evidence, features: Floats, now: int, recent: float) -> Model:

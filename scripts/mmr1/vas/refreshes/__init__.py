@@ -13,8 +13,8 @@
 A member whose scores are made from all verdicts so far, of training and of earlier passes, defines instead of `select`
 
 - `follow(settings, rows, evidence, step)`: a `mmr1.vas.tracking.Belief` about every problem's pass rate;
-- `weigh(settings, belief)`: the scores (M,), and `choose(settings, belief, responses)`: the mask (M,) of those that get
-  so many new responses; a `share` of 0 in its settings means that nothing is sampled in any round.
+- `weigh(settings, belief)`: the scores (M,), and `choose(settings, belief)`: the mask (M,) of those that are sampled;
+- in its settings `share`, 0 if nothing is sampled in any round, and `first`, whether the first round samples.
 
 A run's first round has no scores to build on, so that all of its problems are sampled whatever else the member says.
 """

@@ -5,9 +5,8 @@ far, and from what problems of its kind did (`mmr1.vas.tracking`, `mmr1.vas.feat
 mean of p(1-p) and t such that the effective sample size of the scores is `ess` of the set: of all weights of that size
 these draw the most variance (`mmr1.vas.thinning`). α, β, the diversity, momentum and min-max say nothing here.
 
-New responses, `vas.samples` to each, go to the `share` of problems whose score they would raise most on average. A
-run's first round samples all problems, unless `share` is 0: then nothing is sampled for scores in any round, and the
-first one draws uniformly.
+New responses, `vas.samples` to each, go to the `share` of problems whose pass rate is least certain. A run's first
+round samples all problems, unless `first` is false or `share` is 0: then it samples none and draws uniformly.
 """
 
 import math
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from mmr1.vas.tracking import Belief, Evidence
 
 TITLE = "followed through training"
-EXAMPLE = "vas: {refresh: {name: tracked, share: 0.5}}"
+EXAMPLE = "vas: {refresh: {name: tracked, share: 0.25}}"
 
 ROLLOUTS = "sampled"
 KEEPS_SCORES = False
@@ -35,7 +34,8 @@ KEEPS_SCORES = False
 class Settings(Section):
     """How much is sampled, and how evidence fades; the defaults were measured on digits (docs/vas.md)."""
 
-    share: Share = Field(0.5, description="part of the problems that new responses are sampled for; 0: none, ever")
+    share: Share = Field(0.25, description="part of the problems that new responses are sampled for; 0: none, ever")
+    first: bool = Field(True, description="whether a run's first round samples all problems; else it draws uniformly")
     ess: float = Field(0.3, gt=0, le=1, description="effective sample size of the scores, as a share of the set")
     half_life: float = Field(32.0, gt=0, description="steps after which a problem's own deviation is half gone")
     recent: float = Field(5.0, gt=0, description="steps after which a group counts half for what problems of a kind do")
@@ -57,11 +57,12 @@ def weigh(settings: Settings, belief: "Belief") -> Floats:
     return thinned(belief.variance, settings.ess)[0]
 
 
-def choose(settings: Settings, belief: "Belief", responses: int) -> NDArray[np.bool_]:
-    """The ⌈share·M⌉ problems whose score so many responses would raise most, a mask (M,); equals in the set's order."""
-    from mmr1.vas.thinning import thinned
+def choose(settings: Settings, belief: "Belief") -> NDArray[np.bool_]:
+    """The ⌈share·M⌉ problems whose pass rate is least certain, a mask (M,); equals in the set's order.
 
-    worth = belief.worth(responses, thinned(belief.variance, settings.ess)[1])
-    mask = np.zeros(len(worth), bool)
-    mask[np.argsort(-worth, kind="stable")[: math.ceil(settings.share * len(worth))]] = True
+    Not those whose score new responses would raise most on average: on stored rollouts that choice recovered no more
+    than a random one, since it trusts what the model says of a problem more than it should (docs/vas.md).
+    """
+    mask = np.zeros(len(belief.deviation), bool)
+    mask[np.argsort(-belief.deviation, kind="stable")[: math.ceil(settings.share * len(mask))]] = True
     return mask
