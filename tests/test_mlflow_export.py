@@ -17,6 +17,7 @@ from chat_endpoint import Endpoint, serving
 from mlflow_store import DRIVER, ROOT, Store, needs_driver
 from mmr1.benchmarks.settings import JUDGE_KEY
 from mmr1.data.problems import Problem, write_problems
+from mmr1.plumbing.curves import named_values
 from mmr1.plumbing.files import read_json, read_jsonl, write_json, write_jsonl
 from mmr1.plumbing.makers import Changed
 from mmr1.plumbing.seal import sealed
@@ -175,6 +176,15 @@ def test_no_metric_is_shown_twice_and_single_values_stay_with_their_jobs(store: 
     assert not any(name.startswith(("train_grpo/", "job/")) for name in own)
     generated = store.run_of("generate", "tiny/vas/seed0/round1/0")["id"]
     assert store.metric(generated, "generate/rollouts") != []
+
+
+def test_what_mlflow_refuses_in_a_name_becomes_an_underscore() -> None:
+    """A validation by what the data say: their words are no names of ours."""
+    row = {"step": 5, "accuracy": 0.5, "by": {"source": {"geometry (3%)": 0.25}}}
+    assert named_values("validation", row) == {
+        "validation/accuracy": 0.5,
+        "validation/by.source.geometry _3__": 0.25,
+    }
 
 
 def test_a_checkpoint_has_its_accuracies_so_that_models_can_be_ranked(store: Store) -> None:

@@ -1,5 +1,6 @@
 """What a row of a training's JSON lines (`metrics.jsonl` and the like) is called in MLflow, live and afterwards."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,12 +8,17 @@ from typing import Any
 SYSTEM = "system/"
 # The trainer's own metrics stand under their names, other files' under the file's.
 PREFIXES = {"metrics": "", "timings": f"{SYSTEM}timings/"}
+# What the name of a metric may not hold (`mlflow.utils.validation`).
+REFUSED = re.compile(r"[^/\w.\- :]")
 
 
 def named_values(file: str, row: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a row by their names in MLflow; `file` is its file's name without the suffix."""
+    """The numbers of a row by their names in MLflow; `file` is its file's name without the suffix.
+
+    Names can hold what data say (the values of a problem's metadata): what MLflow refuses in a name becomes `_`.
+    """
     prefix = PREFIXES.get(file, f"{file}/")
-    return {prefix + name: value for name, value in numbers_of(flat(row)) if name != "step"}
+    return {REFUSED.sub("_", prefix + name): value for name, value in numbers_of(flat(row)) if name != "step"}
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:
