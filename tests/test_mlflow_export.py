@@ -224,6 +224,26 @@ def test_a_parent_run_has_its_source_its_models_and_the_report(store: Store) -> 
     assert (store.results / f"mlflow-artifacts/{shared}/artifacts/report/report.html").is_file()
 
 
+COMPARED = """
+import sys
+from pathlib import Path
+from mmr1.provenance.tracking.compare import shown_differently
+from mmr1.provenance.tracking.export import exportable
+
+results = Path("results/digits").absolute()
+for thing, problem in shown_differently(results, f"sqlite:///{results}/mlflow.db", exportable(results)):
+    print(thing, problem, sep=": ")
+"""
+
+
+def test_an_audit_sees_a_report_that_was_changed_in_mlflow_and_nothing_else(copy: Store) -> None:
+    shared = copy.runs("parent")["shared"]["id"]
+    (copy.results / f"mlflow-artifacts/{shared}/artifacts/report/report.html").write_text("other")
+    there = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    asked = subprocess.run([DRIVER, "-c", COMPARED], cwd=copy.folder, env=there, capture_output=True, text=True)
+    assert asked.stdout == "shared: artifact report/report.html: found another\n", asked.stderr
+
+
 def test_after_a_move_the_export_finds_everything_and_writes_where_the_results_are(copy: Store, tmp_path: Path) -> None:
     before = copy.runs("record")
     moved = Store(tmp_path / "elsewhere/deep")

@@ -17,7 +17,7 @@ from mmr1.provenance.tracking import tags
 from mmr1.provenance.tracking.experiment import TAG_LENGTH, Experiment, allowed_name, artifact_folder, param_texts
 from mmr1.provenance.tracking.metrics import Point, accuracies, curves, record_metrics
 from mmr1.provenance.tracking.params import common_params, record_params
-from mmr1.provenance.tracking.record_files import artifact_files
+from mmr1.provenance.tracking.record_files import REPORT_FOLDER, artifact_files, report_files
 from mmr1.provenance.tracking.runs import SHARED, parent_runs
 from mmr1.provenance.tracking.store import Store, find_experiment, store_at
 
@@ -68,6 +68,14 @@ def _compare_parent(
             *_different_metrics(experiment, run, points),
         ]:
             yield name, problem
+    else:
+        with TemporaryDirectory() as temporary:
+            root = _artifacts(run, experiment.store, Path(temporary))
+            for file in [file for record in records for file in report_files(record, results)]:
+                shown = None if root is None else root / REPORT_FOLDER / file.name
+                if shown is None or not shown.is_file() or sha256(shown) != sha256(file):
+                    found = "found no such file" if shown is None or not shown.is_file() else "found another"
+                    yield name, f"artifact {REPORT_FOLDER}/{file.name}: {found}"
 
 
 def _compare_record(experiment: Experiment, results: Path, record: Record, run: Run) -> Iterator[str]:

@@ -16,11 +16,11 @@ from mmr1.provenance.tracking.experiment import Experiment, allowed_name
 from mmr1.provenance.tracking.lineage import Lineage, datasets
 from mmr1.provenance.tracking.metrics import Point, accuracies, curves, record_metrics
 from mmr1.provenance.tracking.params import common_params, record_params
-from mmr1.provenance.tracking.record_files import artifact_files, checkpoints
+from mmr1.provenance.tracking.record_files import REPORT_FOLDER, artifact_files, checkpoints, report_files
 from mmr1.provenance.tracking.runs import SHARED, ParentRun, Unfinished, child_name, parent_runs
 from mmr1.provenance.tracking.store import open_experiment, sole_writer, store_at
 
-EXPORTER, REPORT_RULE = "export_mlflow", "make_report"
+EXPORTER = "export_mlflow"
 
 
 @dataclass
@@ -188,11 +188,10 @@ class _Export:
         """The report among the artifacts of the parent of what runs share, so that nobody has to look for its job."""
         shared = self.exported.parents.get(SHARED)
         for record in records:
-            if record.rule == REPORT_RULE and shared is not None:
-                for _, path in artifact_files(record, self.results):
-                    if path.suffix == ".html" and self.experiment.tag(shared, tags.REPORT) != record.integrity:
-                        self.experiment.log_artifact(shared, path, "report")
-                        self.experiment.set_tag(shared, tags.REPORT, record.integrity)
+            for path in report_files(record, self.results):
+                if shared is not None and self.experiment.tag(shared, tags.REPORT) != record.integrity:
+                    self.experiment.log_artifact(shared, path, REPORT_FOLDER)
+                    self.experiment.set_tag(shared, tags.REPORT, record.integrity)
 
     def _show_unfinished(self, unfinished: Unfinished, parent: ParentRun) -> None:
         """Find or create the run of an attempt that came to nothing."""

@@ -11,6 +11,7 @@ from mmr1.provenance.ledger import File, Record, locate
 # Copied into MLflow whole, so that its pages show them. Anything else is logged by reference and hash.
 ARTIFACT_SUFFIXES = {".csv", ".html", ".json", ".jsonl", ".md", ".png", ".svg", ".tex", ".yaml"}
 ARTIFACT_BYTES = 20_000_000
+REPORT_RULE, REPORT_FOLDER = "make_report", "report"
 
 
 def artifact_files(record: Record, results: Path) -> Iterator[tuple[str, Path]]:
@@ -23,6 +24,13 @@ def artifact_files(record: Record, results: Path) -> Iterator[tuple[str, Path]]:
                 path = locate(file.path, results)
                 if path is not None and sha256(path) == file.sha256:
                     yield name, path
+
+
+def report_files(record: Record, results: Path) -> Iterator[Path]:
+    """The pages of the report, if the record is that of its job: they are shown at the run of what runs share, too."""
+    for _, path in artifact_files(record, results) if record.rule == REPORT_RULE else ():
+        if path.suffix == ".html":
+            yield path
 
 
 def checkpoints(named: Mapping[str, list[File]]) -> dict[str, list[File]]:
