@@ -22,6 +22,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, what in TABLES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, help=f"{what}: the Parquet file to write")
+        rejects = f"the rows that are left out of {name} (mmr1.data.rejects), where the source leaves any out"
+        parser.add_argument(f"--{name.replace('_', '-')}-rejects", type=Path, help=rejects)
     parser.add_argument("--seed", type=int, default=0)
     add_settings_arguments(parser, Preparation)
     add_job_arguments(parser)
@@ -31,10 +33,12 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     data = settings_of(args, Preparation)
-    tables: dict[str, Path] = {name: path for name in TABLES if (path := getattr(args, name)) is not None}
+    known = [*TABLES, *(f"{name}_rejects" for name in TABLES)]
+    tables: dict[str, Path] = {name: path for name in known if (path := getattr(args, name)) is not None}
+    made_by_it = [*data.rows(), *(f"{name}_rejects" for name in data.asked("rejected", []))]
     for name in tables:
-        if name not in data.rows():
-            made = ", ".join(data.rows())
+        if name not in made_by_it:
+            made = ", ".join(made_by_it)
             option = f"--{name.replace('_', '-')}"
             raise UserError(f"{option}: expected one of the tables that the source {data.source.name} makes ({made})")
     with job(args, inputs=data.asked("inputs", {}), outputs=tables, settings=data) as work:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -60,6 +61,7 @@ def prepare(call: Call, folder: Path, files: dict[str, Any], **settings: Any) ->
     """Run the program; every table lies in the folder under its name."""
     values = {"files": {name: str(path) for name, path in files.items()} | settings.pop("more", {})} | settings
     tables = [name for name in files if name != "sft_validation"] + (["sft_validation"] if "sft" in files else [])
+    tables += [f"{name}_rejects" for name in files]
     words = [word for name in tables for word in (f"--{name.replace('_', '-')}", folder / f"{name}.parquet")]
     call(
         "prepare_data", "--settings", json.dumps(values), *words, "--record", folder / "records/prepare_data/data.json"
@@ -136,7 +138,9 @@ def test_each_row_that_breaks_the_contract_is_told_in_a_line(
     with pytest.raises(UserError) as caught:
         prepare(call, tmp_path / "refused", {"problems": path})
     assert str(caught.value).startswith(f"{path}: line 2: question: expected a text, found no such field")
-    assert str(caught.value).endswith(f"({len(BROKEN)} such rows, 0 may be left out)")
+    listed = tmp_path / "refused/problems_rejects.failed.parquet"
+    assert str(caught.value).endswith(f"({len(BROKEN)} such rows, 0 may be left out; {listed} lists them)")
+    assert pq.read_table(listed).num_rows == len(BROKEN)
     told = capsys.readouterr().err
     for number, reason in enumerate(BROKEN, 2):
         assert f"{path}: line {number}: {reason}" in told
@@ -144,8 +148,12 @@ def test_each_row_that_breaks_the_contract_is_told_in_a_line(
 
     prepare(call, tmp_path / "allowed", {"problems": path}, more={"max_dropped": len(BROKEN)})
     assert [one.id for one in read_problems(tmp_path / "allowed/problems.parquet")] == ["good"]
-    noted = read_json(tmp_path / "allowed/records/prepare_data/data.json")["notes"]["dropped"]["problems"]
-    assert len(noted) == len(BROKEN)
+    noted = read_json(tmp_path / "allowed/records/prepare_data/data.json")["notes"]["left_out"]["problems"]
+    assert sum(noted["dropped_by_reason"].values()) == len(BROKEN)
+    rows = pq.read_table(tmp_path / "allowed/problems_rejects.parquet").to_pylist()
+    assert [row["item"] for row in rows] == [*range(1, len(BROKEN) + 1)]
+    for row, reason in zip(rows, BROKEN, strict=True):
+        assert row["detail"].startswith(reason.partition(", found ")[2].strip())
 
 
 def test_conversations_are_held_out_by_number_by_share_or_by_file(call: Call, tmp_path: Path) -> None:

@@ -293,9 +293,10 @@ def test_own_files_leave_broken_pictures_out_and_say_which(call: Call, tmp_path:
     out, record = tmp_path / "problems.parquet", tmp_path / "records" / "prepare_data" / "data.json"
     call("prepare_data", "--source", source, "--problems", out, "--record", record)
     assert [one.id for one in read_problems(out)] == ["rows-00000"]
-    noted = read_json(record)["notes"]["dropped"]["problems"]
-    for line, (number, reason) in zip(noted, enumerate(BROKEN, 2), strict=True):
-        assert line.startswith(f"{path}: line {number}: {reason}")
+    noted = read_json(record)["notes"]["left_out"]["problems"]["dropped"]
+    for line, (number, reason) in zip(noted, enumerate(BROKEN, 1), strict=True):
+        assert line["row"] == number
+        assert line["reason"].startswith(reason)
 
 
 @pytest.mark.parametrize("reason", BROKEN)

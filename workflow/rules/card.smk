@@ -52,7 +52,9 @@ rule describe_data:
             if name in SOURCE_TABLES
         ],
         rejects=[
-            f"{R}/data/{name}_rejects.parquet" for name in TRAINING_TABLES if DATASETS
+            f"{R}/data/{name}_rejects.parquet"
+            for name in TRAINING_TABLES
+            if DATASETS or f"{name}_rejects" in SOURCE_TABLES
         ],
         duplicates=f"{R}/data/duplicates.parquet",
         prompt=prompt_file("training"),

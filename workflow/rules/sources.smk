@@ -101,13 +101,15 @@ def made_table(name):
 
 
 def source_tables():
-    """The tables that the recipe's source of data makes, with their paths; `test` is a benchmark's problems."""
+    """What the recipe's source of data makes, with its paths; `test` is a benchmark's problems."""
     if RECIPE.data is None:
         return {}
     tables = {name: made_table(name) for name in RECIPE.data.rows()}
     if "test" in tables:
         name = RECIPE.data.source.module.BENCHMARK
         tables["test"] = f"{R}/data/benchmarks/{name}.parquet"
+    for name in RECIPE.ask_data("rejected", []):
+        tables[f"{name}_rejects"] = f"{R}/data/{name}_rejects.parquet"
     return tables
 
 

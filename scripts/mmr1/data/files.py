@@ -18,6 +18,7 @@ from mmr1.answers.response import extract_answer
 from mmr1.data import contracts
 from mmr1.data.conversations import conversation_writer
 from mmr1.data.problems import BrokenRow, Problem, problem_rows
+from mmr1.data.rejects import Rejects
 from mmr1.data.rows import file_of, in_blocks, is_null, marked, one_form, text_of, whole
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import parse_json, read_jsonl
@@ -32,20 +33,19 @@ HELD_OUT = 20  # one of so many conversations, where the recipe does not say how
 
 
 class Reader:
-    """The rows of a file or folder, in order, as problems; broken ones are told in a line each, and counted."""
+    """The rows of a file or folder, in order, as problems; broken ones are told in a line each, and are `rejects`."""
 
-    def __init__(self, path: Path | None, max_dropped: int = 0) -> None:
+    def __init__(self, path: Path | None, rejects: Rejects) -> None:
         """Raises UserError for a path that holds no rows of a known kind."""
         assert path is not None  # the source asks for tables whose file is named
         self.path = path
-        self.max_dropped = max_dropped
-        self.broken: list[str] = []
+        self.rejects = rejects
         self.size, self._rows = open_rows(path)
         if not self.size:
             raise UserError(f"{path}: expected at least one row, found none")
 
     def problems(self) -> Iterator[tuple[int, Problem]]:
-        """Each problem with the number of its row, without the broken ones, of which `settle` has the last word."""
+        """Each problem with the number of its row, without the broken ones: `rejects.settle` says if too many."""
         return self._read(lambda row, name: whole(problem(row, name, self._folder)))
 
     def conversations(self) -> Iterator[tuple[int, tuple[Problem, str]]]:
@@ -57,27 +57,21 @@ class Reader:
         return self.path if self.path.is_dir() else self.path.parent
 
     def _read(self, make: Callable[[Row, str], Any]) -> Iterator[tuple[int, Any]]:
-        self.broken.clear()
         seen: dict[str, str] = {}
         for number, (where, row) in enumerate(self._rows()):
+            name = f"{self.path.name.partition('.')[0]}-{number:05d}"
             try:
-                made = make(row, f"{self.path.name.partition('.')[0]}-{number:05d}")
+                made = make(row, name)
                 name = (made[0] if isinstance(made, tuple) else made).id
                 if name in seen:
                     raise BrokenRow(f"id: expected another one than in {seen[name]}, found {name!r}")
             except BrokenRow as reason:
-                self.broken.append(f"{where}: {reason}")
-                if self.max_dropped < len(self.broken) <= self.max_dropped + TOLD:
-                    log(self.broken[-1])
+                self.rejects.add(*where.rsplit(": ", 1), number, name, reason)
+                if self.rejects.limit < self.rejects.broken <= self.rejects.limit + TOLD:
+                    log(f"{where}: {reason}")
             else:
                 seen[name] = where.removeprefix(f"{self.path}: ")
                 yield number, made
-
-    def settle(self) -> None:
-        """Raises UserError if more rows were broken than may be left out."""
-        if len(self.broken) > self.max_dropped:
-            others = f" ({len(self.broken)} such rows, {self.max_dropped} may be left out)" if self.broken[1:] else ""
-            raise UserError(f"{self.broken[0]}{others}")
 
 
 def write_problem_file(reader: Reader, path: Path, limit: int | None, source: str | None) -> int:
@@ -88,7 +82,7 @@ def write_problem_file(reader: Reader, path: Path, limit: int | None, source: st
         for block in in_blocks(islice(problems, limit), ROWS_AT_A_TIME):
             table.write_table(pa.Table.from_pylist(problem_rows(block), schema=contracts.PROBLEMS))
             kept += len(block)
-        reader.settle()
+        reader.rejects.settle()
         if not kept:
             raise UserError(f"{reader.path}: nothing is left of {reader.size} rows")
     return kept
@@ -118,7 +112,7 @@ def write_conversation_files(
                 break
             (hold_out if number in chosen else add)(one, response)
             counts[number in chosen] += 1
-        reader.settle()
+        reader.rejects.settle()
         if 0 in counts:
             raise UserError(f"{reader.path}: nothing is left to train on, or nothing to hold out")
     return counts[0], counts[1]
@@ -131,7 +125,7 @@ def write_all_conversations(reader: Reader, path: Path, limit: int | None) -> in
         for _, (one, response) in islice(reader.conversations(), limit):
             add(one, response)
             kept += 1
-        reader.settle()
+        reader.rejects.settle()
     return kept
 
 

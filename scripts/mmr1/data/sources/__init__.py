@@ -10,6 +10,7 @@
 and where it applies
 
 - `inputs(settings)`: files that it reads, by the key that names them;
+- `rejected(settings)`: tables of which broken rows are left out; each may have a table NAME_rejects of these beside it;
 - `LICENCE`: under which licence it may be used; `OVERLAP`: what is known of its overlap with benchmarks;
 - `BENCHMARK`: the benchmark whose problems its table `test` holds;
 - `benchmarks(settings)`: benchmarks whose problems it needs, as for validation;

@@ -2,10 +2,11 @@
 
 A file is Parquet with the columns of `mmr1.data.contracts`, or JSON lines with images beside them, or a folder: a saved
 Hugging Face data set (`save_to_disk`), or Parquet files. `mmr1.data.files` says what a row may hold. Each row that
-breaks the contract is told in a line; `max_dropped` of each file may be left out.
+breaks the contract is told in a line; `max_dropped` of each file may be left out, and are listed with their reasons.
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Settings(Section):
         "twentieth by default)",
     )
     test: Path | None = Field(None, description="problems for evaluation: those of the benchmark `own`")
-    max_dropped: int = Field(0, ge=0, description="how many broken rows of a file may be left out, each noted")
+    max_dropped: int = Field(0, ge=0, description="how many broken rows of a file may be left out; a table lists each")
 
 
 def rows(settings: Settings) -> dict[str, tuple[str, int | None]]:
@@ -50,25 +51,34 @@ def inputs(settings: Settings) -> dict[str, Path]:
     return {name: path for name, path in values.items() if isinstance(path, Path)}
 
 
+def rejected(settings: Settings) -> list[str]:
+    """The tables whose file may hold broken rows: each has a table of those beside it."""
+    return list(inputs(settings))
+
+
 def write(
     settings: Settings, tables: Mapping[str, Path], seed: int, limits: Mapping[str, int | None]
 ) -> dict[str, Any]:
     """Check every row and write the tables."""
     from mmr1.data.files import Reader, write_conversation_files, write_problem_file
+    from mmr1.data.rejects import reject_table
 
     made: dict[str, Any] = {}
-    dropped: dict[str, list[str]] = {}
-    for name in ("problems", "validation", "test"):
-        if name in tables:
-            reader = Reader(getattr(settings, name), settings.max_dropped)
-            source = BENCHMARK if name == "test" else None
-            made[name] = write_problem_file(reader, tables[name], limits.get(name), source)
-            dropped[name] = reader.broken
-    if "sft" in tables:
-        reader = Reader(settings.sft, settings.max_dropped)
-        paths = tables["sft"], tables["sft_validation"]
-        given = settings.sft_validation
-        held_out = Reader(given, settings.max_dropped) if isinstance(given, Path) else given
-        made["sft"], made["sft_validation"] = write_conversation_files(reader, held_out, paths, seed, limits.get("sft"))
-        dropped["sft"] = reader.broken
-    return made | {"dropped": {name: lines for name, lines in dropped.items() if lines}}
+    with ExitStack() as stack:
+        rejects = {
+            name: stack.enter_context(reject_table(tables.get(f"{name}_rejects"), settings.max_dropped))
+            for name in rejected(settings)
+        }
+        for name in ("problems", "validation", "test"):
+            if name in tables:
+                reader = Reader(getattr(settings, name), rejects[name])
+                source = BENCHMARK if name == "test" else None
+                made[name] = write_problem_file(reader, tables[name], limits.get(name), source)
+        if "sft" in tables:
+            reader = Reader(settings.sft, rejects["sft"])
+            paths = tables["sft"], tables["sft_validation"]
+            given = settings.sft_validation
+            held_out = Reader(given, rejects["sft_validation"]) if isinstance(given, Path) else given
+            sizes = write_conversation_files(reader, held_out, paths, seed, limits.get("sft"))
+            made["sft"], made["sft_validation"] = sizes
+    return made | {"left_out": {name: one.notes() for name, one in rejects.items() if len(one)}}
