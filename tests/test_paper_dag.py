@@ -6,7 +6,6 @@ tiny model with the same architecture, RL problems in Parquet, conversations in 
 
 import io
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from mmr1.data.problems import Problem
 from mmr1.data.sources import digits
 from mmr1.plumbing.files import files_under, read_json, read_jsonl
 from project import ROOT, copy_project, snakemake
+from test_sft_layout import BROKEN, GOOD, TARS, chat, tar
 
 RECIPE = "tests/recipes/paper.yaml"
 R = "results/paper"
@@ -35,7 +35,10 @@ SMALL: dict[str, Any] = {
     "models": {"3b": {"base": {"hub": MODEL, "revision": COMMIT[:9]}}},
     "data": {
         "mmr1": {
-            "sft": {"hub": SFT, "revision": COMMIT[:7], "rows": CONVERSATIONS},
+            "sft": {
+                **{"hub": SFT, "revision": COMMIT[:7], "max_dropped": len(BROKEN)},
+                "rows": CONVERSATIONS + len(GOOD) + len(BROKEN),
+            },
             "sft_validation": 4,
             "rl": {"hub": RL, "revision": COMMIT[:7], "rows": PROBLEMS},
             "validation": "logicvista",
@@ -99,21 +102,19 @@ def rl_files(problems: list[Problem]) -> dict[str, bytes]:
 
 
 def sft_files(problems: list[Problem]) -> dict[str, bytes]:
-    """One JSON list of conversations, and a tar with their images."""
-    items, buffer = [], io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for number, one in enumerate(problems):
-            names = [f"images/{number}-{index}.png" for index in range(len(one.images))]
-            for name, data in zip(names, one.images, strict=True):
-                header = tarfile.TarInfo(name)
-                header.size = len(data)
-                tar.addfile(header, io.BytesIO(data))
-            turns = [
-                {"from": "human", "value": one.question},
-                {"from": "gpt", "value": digits.worked_response(one)},
-            ]
-            items.append({"conversations": turns, "images": names})
-    return {"mmr1_sft.json": json.dumps(items).encode(), "images_0000.tar": buffer.getvalue()}
+    """The set as it really lies (`test_sft_layout.py`): its odd items, good and broken, and conversations of digits.
+
+    Those have the images in a third tar under a source's folder, and name them with another prefix and by another key.
+    """
+    images, items = {}, []
+    for number, one in enumerate(problems):
+        names = [f"digits/images/{number}-{index}.png" for index in range(len(one.images))]
+        images |= dict(zip(names, one.images, strict=True))
+        named = [f"/mnt/data/sft/{name}" for name in names]
+        key = {"image": named[0]} if len(named) == 1 else {"images": named}
+        items.append(chat(one.question, digits.worked_response(one), **key))
+    odd = [*(item for item, _ in GOOD), *(item for item, *_ in BROKEN)]
+    return {"mmr1_sft.json": ("\ufeff" + json.dumps([*items, *odd])).encode(), "images_0000.tar": tar(images), **TARS}
 
 
 def benchmark_files(folder: Path) -> dict[str, bytes]:
@@ -139,7 +140,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> 
             RL: rl_files(digits.make_problems("rl", PROBLEMS, seed=0, digits=drawn)),
             BENCHMARK: benchmark_files(project),
         }
-        hub.large = {"model.safetensors", "images_0000.tar"}
+        hub.large = {"model.safetensors", "images_0000.tar", *TARS}
         snakemake(project, "downloads", recipe=RECIPE, HF_ENDPOINT=url, HF_HOME=str(project / "hub"))
     return project, snakemake(project, "all", recipe=RECIPE, HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="1")
 
@@ -153,6 +154,9 @@ def test_the_recipe_runs_from_downloads_to_report(finished: tuple[Path, str]) ->
     assert rules >= {"generate_predictions", "score_benchmark", "make_tables", "make_report", "export_mlflow"}
     assert (project / R / "report.html").stat().st_size > 100_000
     assert (project / R / "tables/accuracy.md").exists()
+    assert pq.read_table(project / R / "data/sft_rejects.parquet").num_rows == len(BROKEN)
+    said = (project / R / "report.html").read_text()
+    assert "Left out: 4 (expected a file of the tars), " in said, "the data card says it"
 
 
 def test_every_number_leads_to_commits_of_the_hub(finished: tuple[Path, str]) -> None:

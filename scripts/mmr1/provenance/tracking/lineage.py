@@ -35,8 +35,10 @@ class Lineage:
 
     def show_outputs(self, record: Record, run_id: str) -> None:
         """The models that a record's job made, as another run's: its parent's."""
-        known = [self.models.get(files_digest(files)) for files in checkpoints(record.outputs).values()]
-        made = [LoggedModelOutput(one, step=_last_step(record)) for one in known if one is not None]
+        known = {self.models.get(files_digest(files)) for files in checkpoints(record.outputs).values()}
+        outputs = self.experiment.client.get_run(run_id).outputs
+        shown = {one.model_id for one in outputs.model_outputs} if outputs else set()  # a round may change no weight
+        made = [LoggedModelOutput(one, step=_last_step(record)) for one in known - {None, *shown}]
         if made:
             self.experiment.client.log_outputs(run_id, made)
 
