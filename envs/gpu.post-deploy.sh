@@ -3,6 +3,6 @@
 # environment after its text: what is installed stands here by its hash, so that a changed lock makes a new environment.
 set -euo pipefail
 sha256sum --check --quiet <<'HASHES'
-5d87c8949982db10f1c07cd8c28edff3ec812863cad91e4acd59b1d4eb20335b  envs/gpu.lock
+b510878cc4c71b17ed54043ddd84dc9bc7b73e174d5e5b50250299c93e9e5b88  envs/gpu.lock
 HASHES
 exec bash envs/install.sh gpu "$CONDA_PREFIX"

@@ -66,7 +66,8 @@ class Reader:
                 if name in seen:
                     raise BrokenRow(f"id: expected another one than in {seen[name]}, found {name!r}")
             except BrokenRow as reason:
-                self.rejects.add(*where.rsplit(": ", 1), number, name, reason)
+                file, place = where.rsplit(": ", 1)
+                self.rejects.add(file, place, number, name, reason)
                 if self.rejects.limit < self.rejects.broken <= self.rejects.limit + TOLD:
                     log(f"{where}: {reason}")
             else:

@@ -3,8 +3,8 @@
 - **Texts** are the same if their letters and digits are: after Unicode's compatibility form (NFKC), without case,
   spaces, punctuation and image marks. A text alone says nothing below 20 of them ("what is shown?").
 - **Images** are the same if their perceptual hashes differ in at most 4 of 64 bits, and their 32 × 32 grey levels by at
-  most 8 of 255 on average. The hash is defined as `phash` of the library `imagehash`: the signs, against their median,
-  of the 8 × 8 lowest frequencies of the 32 × 32 image's cosine transform. An image of one colour is like none.
+  most 8 of 255 on average. The hash is `phash` of the library `imagehash`: the signs, against their median, of the
+  8 × 8 lowest frequencies of the 32 × 32 image's cosine transform. An image of one colour is like none.
 
 A row is alike in its images if each image of the benchmark's item is like one of its own.
 """
@@ -33,7 +33,7 @@ DUPLICATES = pa.schema(
 )
 SAME, TEXT, IMAGES = "same", "text", "images"
 
-SIDE, LOW = 32, 8
+SIDE, FLAT = 32, 8  # an image with fewer grey levels between its darkest and its lightest is of one colour
 BITS, LEVELS, CHARACTERS = 4, 8.0, 20
 
 
@@ -47,18 +47,16 @@ class Look:
 
 def look(data: bytes) -> Look | None:
     """What an encoded image is compared by; None for one colour, and for what is no image."""
-    from scipy.fft import dctn
+    from imagehash import phash
 
     try:
-        small = open_image(data).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        grey = open_image(data).convert("L")
     except BrokenImage:
         return None
-    grey = np.asarray(small)
-    if int(grey.max()) - int(grey.min()) < LOW:
+    small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    if int(small.max()) - int(small.min()) < FLAT:
         return None
-    low = dctn(grey.astype(np.float64))[:LOW, :LOW]
-    signs = (low > np.median(low)).ravel()
-    return Look(np.packbits(signs).view(np.uint64)[0], grey.ravel())
+    return Look(np.packbits(phash(grey).hash).view(np.uint64)[0], small.ravel())
 
 
 def plain_text(question: str) -> str:
