@@ -10,6 +10,9 @@ if not workflow.configfiles:
     configfile: "config/digits.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 # What rules ask for.
 include: "workflow/rules/common.smk"
 include: "workflow/rules/settings.smk"

@@ -20,7 +20,8 @@ from mmr1.plugins import load
 from mmr1.benchmarks.settings import JUDGE_KEY, PAPER_BENCHMARKS, Endpoint
 from mmr1.provenance.kept_recipe import KeptRecipe, training_values
 from mmr1.recipe import check_files, load_recipe, read_call
-from mmr1.report import index as report, tables_index as tables
+from mmr1.report import tables_index as tables
+from mmr1.report.index import Index as ReportIndex
 
 
 def refuse(message):

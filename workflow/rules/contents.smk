@@ -66,7 +66,7 @@ def report_contents():
 
 def report_index(wildcards):
     """The report's index as JSON."""
-    return as_json(numbers(report.Index.model_validate(report_contents())))
+    return as_json(numbers(ReportIndex.model_validate(report_contents())))
 
 
 def report_files(wildcards):

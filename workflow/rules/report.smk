@@ -11,7 +11,11 @@ rule make_tables:
         markdown=f"{R}/tables/{{table}}.md",
         csv=f"{R}/tables/{{table}}.csv",
         latex=f"{R}/tables/{{table}}.tex",
-        html=f"{R}/tables/{{table}}.html",
+        html=report(
+            f"{R}/tables/{{table}}.html",
+            caption="../report/table.rst",
+            category="Tables",
+        ),
         record=run_record("make_tables", "{table}"),
     localrule: True
     params:
@@ -29,7 +33,11 @@ rule make_figures:
     input:
         files=figure_files,
     output:
-        svg=f"{R}/paper_figures/{{figure}}.svg",
+        svg=report(
+            f"{R}/paper_figures/{{figure}}.svg",
+            caption="../report/paper_figure.rst",
+            category="The paper's figures",
+        ),
         png=f"{R}/paper_figures/{{figure}}.png",
         csv=f"{R}/paper_figures/{{figure}}.csv",
         record=run_record("make_figures", "{figure}"),
@@ -50,8 +58,19 @@ rule make_report:
         files=report_files,
         template="scripts/mmr1/report/page.html",
     output:
-        **folder_output("figures", f"{R}/figures"),
-        report=f"{R}/report.html",
+        **folder_output(
+            "figures",
+            f"{R}/figures",
+            lambda folder: report(
+                folder,
+                patterns=["{name}.svg"],
+                caption="../report/figure.rst",
+                category="Figures",
+            ),
+        ),
+        report=report(
+            f"{R}/report.html", caption="../report/page.rst", category="Report"
+        ),
         record=run_record("make_report", "report"),
     resources:
         **job_resources("report"),
