@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help env conda-pins demo study plan status difference test test-slurm lint format bench compare lock mlflow adopt audit freeze clean move
+.PHONY: help env conda-pins demo study plan status difference test test-slurm lint format bench compare lock mlflow adopt audit freeze export clean move
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -90,6 +90,9 @@ audit: env ## from results to their sources: does all of it agree? (FILE=results
 
 freeze: env ## write records.sha256, the hashes that anchor all of a results folder; commit or sign it (RESULTS=results/digits)
 	@$(DRIVER)/python scripts/audit.py --freeze "$(RESULTS)"
+
+export: env ## pack results for others, an RO-Crate to audit (RESULTS= OUT=digits.zip; ARGS="--largest 10")
+	@$(DRIVER)/python scripts/export_crate.py "$(RESULTS)" --out "$(or $(OUT),$(error OUT=: expected the zip file to write))" $(ARGS)
 
 mlflow: env ## open MLflow on the demo's results, on this machine only (PORT=5000)
 	@test -f "$(RESULTS)/mlflow.db" || { echo "$(RESULTS)/mlflow.db: not there yet; make demo writes it" >&2; exit 2; }

@@ -25,7 +25,7 @@ from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.files import read_json
 from mmr1.plumbing.makers import CALL
 from mmr1.provenance.adoption import Planned, asked_otherwise
-from mmr1.provenance.audit.archive import SHOWN, Archive, Job
+from mmr1.provenance.audit.archive import METADATA, SHOWN, Archive, Job
 from mmr1.provenance.audit.audit import audit, target_of
 from mmr1.provenance.audit.findings import Finding, Verdict, differs, harmless
 from mmr1.provenance.audit.git import restoring
@@ -134,6 +134,9 @@ def ask_mlflow(archive: Archive, jobs: list[Job]) -> Iterator[Finding]:
     uri = read_json(exported)["tracking_uri"]
     if uri.startswith("sqlite:"):  # beside the results, which may have been moved
         uri = f"sqlite:///{archive.results}/mlflow.db"
+        if (archive.results / METADATA).is_file() and not (archive.results / "mlflow.db").is_file():
+            yield harmless("MLflow", "these results came as a crate, without its database")
+            return
     try:
         records = [one for one in read_records(archive.results) if one.key.program != EXPORTER]
     except UserError:

