@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/$(CPU):$(CURDIR)/$(DRIVER):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help env conda-pins demo study plan status difference test test-slurm lint format bench compare lock mlflow adopt audit freeze export clean move
+.PHONY: help env conda-pins demo study plan status difference test test-slurm lint format bench compare lock mlflow adopt audit freeze export release clean move
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -93,6 +93,9 @@ freeze: env ## write records.sha256, the hashes that anchor all of a results fol
 
 export: env ## pack results for others, an RO-Crate to audit (RESULTS= OUT=digits.zip; ARGS="--largest 10")
 	@$(DRIVER)/python scripts/export_crate.py "$(RESULTS)" --out "$(or $(OUT),$(error OUT=: expected the zip file to write))" $(ARGS)
+
+release: env ## a checkpoint to hand on, with hashes and a model card (CHECKPOINT=results/… TO=release)
+	@$(CPU)/python scripts/release_model.py "$(or $(CHECKPOINT),$(error CHECKPOINT=: expected a checkpoint of a results folder))" --to "$(or $(TO),$(error TO=: expected the folder to make))"
 
 mlflow: env ## open MLflow on the demo's results, on this machine only (PORT=5000)
 	@test -f "$(RESULTS)/mlflow.db" || { echo "$(RESULTS)/mlflow.db: not there yet; make demo writes it" >&2; exit 2; }

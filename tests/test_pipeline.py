@@ -11,6 +11,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import ModelCard
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from flipped_bytes import passed_over, readers
@@ -144,6 +146,22 @@ def test_snakemakes_own_report_holds_tables_and_figures_with_captions(project: P
     for name in ("Tables", "Figures", "accuracy.html", "report.html", *figures):
         assert name in text
     assert "Table accuracy: accuracies in per cent" in text
+
+
+def test_a_released_checkpoint_has_its_files_their_hashes_and_a_model_card(project: Path, tmp_path: Path) -> None:
+    checkpoint, released = f"{R}/tiny/vas/seed0/round1/checkpoint", tmp_path / "released"
+    program = [sys.executable, "scripts/release_model.py", checkpoint, "--to", str(released)]
+    subprocess.run(program, cwd=project, env=environment(), check=True, capture_output=True)
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=released, check=True)
+    names = {path.name for path in (project / checkpoint).iterdir()}
+    assert {path.name for path in released.iterdir()} == names | {"SHA256SUMS", "README.md"}
+    card = ModelCard.load(released / "README.md")
+    scores = read_json(project / R / "tiny/eval/vas-seed0/digits/scores.json")["scores"]
+    found = {one.metric_name: one.metric_value for one in card.data.eval_results}
+    assert found == {f"accuracy ({rule})": round(100 * one["accuracy"], 2) for rule, one in scores.items()}
+    record = read_json(project / R / "records/train_grpo/tiny/vas/seed0/round1.json")
+    for said in (record["name"], "CC BY 4.0", "prepare_data data", "95% interval"):
+        assert said in card.content
 
 
 def test_others_unpack_the_exported_crate_beside_the_checkpoints_and_audit_it(
