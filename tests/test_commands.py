@@ -31,6 +31,7 @@ NOT_RUN = {
     r"make test-slurm|make compare .*|make bench": "minutes of their own; CI and reviewers call them",
     r"make lock( .*)?|make env ENVIRONMENTS=.*|git clone .*": "they ask the network, for gigabytes",
     r"make study( .*)?": "trains for hours: tests/test_study.py",
+    r"python performance/frontier\.py( --write)?": "it needs the demo's own size: tests/test_frontier.py",
     r"make mlflow": "serves pages until Ctrl-C",
     r"docker .*|apptainer .*|make conda-pins|apt(-get)? .*": "changes the machine, or needs what is not on it",
     r"python performance/gpu_check\.py": "a GPU's: tests/test_gpu_check.py",
