@@ -179,7 +179,7 @@ def test_300_flipped_bytes_are_each_refused_by_the_next_job_that_reads_the_file(
     """Over every file that a job of a whole results folder reads; tests/test_pipeline.py does it after a real run."""
     SyntheticResults(R)
     assert passed_over(R, 300) == []
-    assert len(readers(R)) == 16
+    assert len(readers(R)) == 22
 
 
 def test_what_no_job_made_is_a_source_with_its_hash() -> None:
