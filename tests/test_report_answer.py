@@ -73,7 +73,7 @@ def test_the_first_line_is_the_paired_difference_with_its_interval(
     )
     text = text_of(made.index, records)
     assert line in text
-    assert text.index(line) < text.index("Percent of held-out problems")
+    assert text.index(line) < text.index("Percent of responses to held-out problems")
     assert "too few to know how much seeds differ" in text
 
 
