@@ -66,9 +66,12 @@ def command(*words: str, recipe: str = TINY) -> list[str]:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The environment's variables as `make` sets them, and some more."""
+    """The environment's variables as `make` sets them, and some more; not what this call of `make` was told."""
     path = f"{ROOT}/.envs/cpu/bin:{ROOT}/.envs/driver/bin:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, **variables}
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS")
+    }
+    return {**inherited, "PATH": path, **variables}
 
 
 @cache
