@@ -25,10 +25,10 @@ def main() -> None:
         raise UserError(f"{args.checkpoint}: expected a checkpoint's folder, found none")
     if args.to.exists():
         raise UserError(f"{args.to}: expected no such file or folder yet")
+    text = model_card(args.checkpoint, SCRIPTS.parent)  # first: a mistake leaves no folder behind
     half = args.to.with_name(f".{args.to.name}.half")
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)
-    text = model_card(args.checkpoint, SCRIPTS.parent)
     sums = []
     for path in files_under(args.checkpoint):
         name = path.relative_to(args.checkpoint)

@@ -96,7 +96,7 @@ def accuracies(results: list[Result]) -> Iterator[str]:
 
 
 def lines(archive: Archive, lineage: list[Job]) -> Iterator[str]:
-    """Each job that the checkpoint comes from, with the settings that decide and the commit that ran it."""
+    """Each job that the checkpoint comes from, with its commit, its lock and its record's name."""
     rows = [
         f"- `{job.name}`: {job.end[:16]}Z, commit {str(job.execution['git'].get('commit'))[:10]}, lock "
         f"{(job.execution.get('lock') or {}).get('name', 'none')}, record name `{job.record['name'][:16]}…`"
