@@ -164,7 +164,8 @@ class Head:
         self._said = Path(path)
         with os.fdopen(file) as out:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", snakemake(), *words],  # it ends with the tests
+                # It ends with the tests, and hears Ctrl-C even where these run in a shell's background, which ignores it.
+                ["setpriv", "--pdeathsig", "KILL", "env", "--default-signal=INT", snakemake(), *words],
                 cwd=folder,
                 env=_environment() | environment,
                 stdout=out,
