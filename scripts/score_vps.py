@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmr1.data import contracts
-from mmr1.plugins import Plugin
+from mmr1.plugins import NoSettings, Plugin
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.program import add_settings_arguments, settings_of
 from mmr1.plumbing.progress import SECONDS_BETWEEN_LINES, log
@@ -96,6 +96,7 @@ def gather(args: argparse.Namespace, settings: ScoringSettings, golds: dict[str,
     if any(training) and not all(training):
         raise UserError(f"{args.rollouts[training.index(False)]}: expected training rollouts like the other files")
     workers = settings.machine.workers or len(os.sched_getaffinity(0))
+    own = () if isinstance(settings.diversity.settings, NoSettings) else (settings.diversity.settings,)
     position = {name: index for index, name in enumerate(golds)}
     reasons: Counter[str] = Counter()
     source: AbstractContextManager[Verdicts] = (
@@ -114,7 +115,7 @@ def gather(args: argparse.Namespace, settings: ScoringSettings, golds: dict[str,
         for groups in progress(args.rollouts, text=args.rewards_in is None):
             where = check_groups(groups, position, tally, repeated=all(training), partial=partial)
             passes = np.add.reduceat(verdicts(groups), groups.bounds[:-1])
-            tds = settings.diversity.module.diversity(*groups.tokens, groups.bounds, workers)
+            tds = settings.diversity.module.diversity(*groups.tokens, groups.bounds, workers, *own)
             scored_at = args.first_step if groups.steps is None else groups.steps
             tally.add(where, np.diff(groups.bounds), passes, tds, scored_at)
         if not partial:

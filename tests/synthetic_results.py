@@ -97,9 +97,7 @@ class SyntheticResults:
         files = {name: folder / f"{name}.jsonl" for name in ("metrics", "timings", "validation", "calibration")}
         write_jsonl(files["metrics"], [_metrics(step, weighted, random) for step in steps])
         write_jsonl(files["timings"], [{"step": s, "seconds_train": 1.5, "tokens_per_second": 900.0} for s in steps])
-        write_jsonl(
-            files["validation"], [{"step": s, "accuracy": 0.45 + s / 200, "n": 40} for s in steps if s % 3 == 0]
-        )
+        write_jsonl(files["validation"], [_validation(step) for step in steps if step % 3 == 0])
         write_jsonl(files["calibration"], [_calibration(step, weighted, random) for step in steps])
         checkpoint = self._checkpoint(folder / "checkpoint", place)
         inputs = {"model": files_under(model), "problems": [problems], **({"scores": [scores]} if scores else {})}
@@ -283,6 +281,11 @@ def _metrics(step: int, weighted: bool, random: np.random.Generator) -> dict[str
         "logprob_ratio_max": 1.2,
         "logprobs_differing": 0.0,
     }
+
+
+def _validation(step: int) -> dict[str, Any]:
+    kinds = {"sum": 0.2, "a/b <max>": 0.7 + step / 100}
+    return {"step": step, "accuracy": 0.45 + step / 200, "n": 40, "by": {"task": kinds}}
 
 
 def _calibration(step: int, weighted: bool, random: np.random.Generator) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What counts as the same value: one line a notation, a unit or a trap."""
 
+import math
 import time
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 
 from generated_answers import answers
 from mmr1.answers.comparison import same
-from mmr1.answers.expressions import formula, leading_number
+from mmr1.answers.decision import Reading, decide
+from mmr1.answers.expressions import as_float, formula, leading_number
 from mmr1.answers.notation import normal
 from mmr1.answers.values import Quantity, Text, read
 
@@ -214,3 +217,31 @@ def test_senseless_answers_are_read_in_no_time() -> None:
         read(text)
     assert time.process_time() - start < 20
     assert read("9" * 5_000) == Text("9" * 5_000)
+
+
+LARGE = [
+    "9" * 350, "-" + "9" * 350, "1e999", "1e-999", "10^{999}", "1/" + "9" * 350, "9" * 350 + "%", "9" * 350 + " km",
+    "9" * 350 + " °F", "9" * 350 + " million", "(1e999, 2e999)", "[-1e999, 2]", "9" * 350 + "x", "10^{999}\\pi",
+    "9^{999}\\cdot" * 20 + "9", "x=1e999", "(" + "9" * 190 + ")^2", "170!\\cdot 170!",
+]  # fmt: skip
+GOLDS = ["5", "1/3", "0.5", "50%", "5 km", "20 °C", "[1,2]", "(1, 2)", "(1/3, 2/3]", "3 million", "x+1", "y=2x", "∞"]
+
+
+@pytest.mark.parametrize("gold", [*GOLDS, *LARGE])
+def test_a_number_that_no_float_holds_is_a_number(gold: str) -> None:
+    for answer in LARGE:
+        readings = [decide(gold, answer), decide(gold, f"The answer is {answer}.")]
+        assert gold in LARGE or not any(reading.right for reading in readings), answer
+        assert all(reading.reason != "error" for reading in readings), answer
+    assert decide(gold, gold).right
+
+
+def test_an_answer_that_the_grammar_trips_over_is_wrong_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmr1.answers.decision.read", lambda text: 1 / 0)
+    assert decide("1", "2") == Reading(False, "error", open=True)
+
+
+def test_large_numbers_are_compared_exactly() -> None:
+    assert decide("10^{999}", "1e999").right
+    assert not decide("10^{999}", "1" + "0" * 300 + "1").right
+    assert as_float(Fraction(-(10**400))) == -math.inf

@@ -25,12 +25,13 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_json, write_json, write_jsonl
 from mmr1.plumbing.makers import Changed
 from mmr1.provenance.ledger import ChangedInput, read_records
-from mmr1.report import cost, results
+from mmr1.report import cost, pictures, results
 from mmr1.report.accuracy import verdicts
 from mmr1.report.breakdown import breakdowns
 from mmr1.report.figures import Look, Palette, constant, curves, moving_mean
 from mmr1.report.index import Index, read_index
 from mmr1.report.page import build, duration
+from mmr1.report.pictures import Sources
 from mmr1.report.results import RoundScores, transition, vps_edges
 from mmr1.report.samples import picture, samples
 from synthetic_results import ITEMS, SyntheticResults
@@ -329,6 +330,16 @@ def test_curves_run_over_rounds_and_leave_out_nulls(made: SyntheticResults) -> N
     assert curve[0].steps.tolist() == list(range(18))
     assert curve[0].round_starts == (0, 6, 12)
     assert {one.run for one in results.series(made.index, "tiny", "calibration", "ovs_correlation")} == {"vas"}
+
+
+def test_validation_has_curves_by_kind_of_problem_whatever_the_kinds_are_called(made: SyntheticResults) -> None:
+    ((division, drawn),) = pictures.validation_by_kind(Sources(made.index, []), "tiny")
+    assert division == "task"
+    assert [one.name for one in drawn] == ["tiny-validation-by-0-0", "tiny-validation-by-0-1"]
+    assert (drawn[0].text, drawn[0].title) == ("20% at every step of every run: nothing to draw.", "task: sum")
+    curve = results.series(made.index, "tiny", "validation", "by.task.a/b <max>")
+    assert curve[0].values.tolist() == pytest.approx([0.7, 0.73, 0.76, 0.79, 0.82, 0.85])
+    assert curve[0].problems is None, "their number is not written down"
 
 
 vps_values = st.lists(st.floats(0, 0.5), min_size=1, max_size=60)

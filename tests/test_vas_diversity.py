@@ -18,8 +18,10 @@ RESPONSE = st.lists(TOKEN, max_size=12)
 GROUPS = st.lists(st.lists(RESPONSE, min_size=2, max_size=6), min_size=1, max_size=4)
 
 
-def diversity(name: str, groups: list[Group], threads: int = 1) -> np.ndarray:
-    return load("vas/diversities", name).diversity(*flat(groups), threads)
+def diversity(name: str, groups: list[Group], threads: int = 1, **own: object) -> np.ndarray:
+    module = load("vas/diversities", name)
+    options = (module.Settings(**own),) if hasattr(module, "Settings") else ()
+    return module.diversity(*flat(groups), threads, *options)
 
 
 def nltk_self_bleu(group: Group) -> list[float]:
@@ -61,6 +63,28 @@ def test_the_default_is_one_minus_the_released_similarity(group: Group) -> None:
     """For responses of three tokens and more there is no other difference."""
     assert one("inverse_self_bleu_123", group) == pytest.approx(1 - one("self_bleu_123", group), abs=1e-12)
     assert one("self_bleu_123", group) == pytest.approx(np.mean(nltk_self_bleu(group)), abs=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(GROUPS, st.integers(1, 14))
+def test_the_released_similarity_of_padded_responses_is_nltks_of_lists_with_the_padding(
+    groups: list[Group], length: int
+) -> None:
+    padded = [[response + [-1] * (length - len(response)) for response in group] for group in groups]
+    expected = [np.mean(nltk_self_bleu(group)) for group in padded]
+    found = diversity("padded_self_bleu_123", groups, length=length)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_padding_measures_how_short_responses_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not whether they say the same; however few groups are padded at once."""
+    draw = np.random.default_rng(0)
+    groups = [[draw.integers(0, 10**6, tokens).tolist() for _ in range(4)] for tokens in (100, 1000, 3000)]
+    whole = diversity("padded_self_bleu_123", groups, length=4096)
+    assert whole.tolist() == pytest.approx([0.98, 0.76, 0.27], abs=0.01)
+    assert diversity("self_bleu_123", groups).max() < 0.01
+    monkeypatch.setattr(load("vas/diversities", "padded_self_bleu_123"), "MOST_TOKENS", 1)
+    assert diversity("padded_self_bleu_123", groups, length=4096).tolist() == whole.tolist()
 
 
 @settings(max_examples=100, deadline=None)

@@ -87,6 +87,9 @@ def test_rescoring_from_stored_verdicts_judges_nothing(
     other = score(run, "--rollouts r1.parquet r0.parquet --rewards-in w.parquet --diversity distinct_2")
     assert [row["ovs"] for row in other] == [row["ovs"] for row in first]
     assert [row["tds"] for row in other] != [row["tds"] for row in first]
+    own = '{"name":"padded_self_bleu_123","length":64}'  # a diversity with a setting of its own
+    padded = score(run, f"--rollouts r1.parquet r0.parquet --rewards-in w.parquet --diversity {own}")
+    assert all(row["tds"] > 0.8 for row in padded)
 
 
 def test_verdicts_may_have_columns_of_further_rewards(run: Run, four: list[str]) -> None:

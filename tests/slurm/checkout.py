@@ -164,7 +164,7 @@ class Head:
         self._said = Path(path)
         with os.fdopen(file) as out:
             self._process = subprocess.Popen(
-                # It ends with the tests, and hears Ctrl-C even where these run in a shell's background, which ignores it.
+                # It ends with the tests, and hears Ctrl-C even where they run in a shell's background.
                 ["setpriv", "--pdeathsig", "KILL", "env", "--default-signal=INT", snakemake(), *words],
                 cwd=folder,
                 env=_environment() | environment,

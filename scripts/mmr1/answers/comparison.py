@@ -126,7 +126,7 @@ def _same_range(gold: Range, answer: Value) -> bool | None:
 
 def _same_ends(gold: Range, answer: Range) -> bool:
     def in_order(some: Range) -> list[tuple[Number, bool, Number, bool]]:
-        return sorted(some.intervals, key=lambda one: (float(one[0]), float(one[2])))
+        return sorted(some.intervals, key=lambda one: (one[0], one[2]))
 
     pairs = list(zip(in_order(gold), in_order(answer), strict=False))
     return len(gold.intervals) == len(answer.intervals) and all(

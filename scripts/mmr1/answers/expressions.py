@@ -22,10 +22,12 @@ Number = Fraction | float
 LONGEST = 400  # characters of a formula
 DEEPEST = 40  # brackets inside brackets
 MOST_BITS = 4_000  # of an exact power
+MOST_BITS_OF_ALL = 12_000  # of a number: Python writes none of more than 4,300 digits
 LARGEST_FACTORIAL = 170
 CLOSE = 1e-6  # relative: between numbers of which one cannot be written as a decimal
 SAME = 1e-9  # relative: between values of one formula, computed in two ways
 POINTS = 12
+LARGEST = 1e150  # of a formula's values that are compared: their products are finite
 
 _NUMBER = rf"(?:\d+(?:\.\d*)?(?:{REPEATED}\d+{REPEATED})?|\.\d+(?:{REPEATED}\d+{REPEATED})?|\.{REPEATED}\d+{REPEATED})"
 _TOKEN = re.compile(
@@ -280,14 +282,30 @@ def _decimal(text: str) -> Fraction:
 def value(tree: Tree) -> Number:
     """The value of a formula without variables: exact where it is rational.
 
-    Raises NoFormula where there is none: a variable, a division by zero, a root of a negative number.
+    Raises NoFormula where there is none: a variable, a division by zero, a root of a negative number. What is rational
+    may be larger than any float is: `as_float` makes one of it.
     """
     result = _value(tree, {})
     if isinstance(result, complex):
         raise NoFormula
     if isinstance(result, float) and math.isnan(result):
         raise NoFormula
+    if isinstance(result, Fraction) and max(map(int.bit_length, result.as_integer_ratio())) > MOST_BITS_OF_ALL:
+        raise NoFormula
     return result
+
+
+def as_float(number: Number) -> float:
+    """A number as a float: infinite where it is larger than any float."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def is_infinite(number: Number) -> bool:
+    """Whether a number is ∞ or -∞, which a large one is not."""
+    return isinstance(number, float) and math.isinf(number)
 
 
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
@@ -385,7 +403,7 @@ def equal_numbers(gold: Number, answer: Number) -> bool:
     """Whether two numbers are the same: exactly, or, where one of them has no end as a decimal, to six digits."""
     if gold == answer:
         return True
-    if math.isinf(gold) or math.isinf(answer) or (_ends(gold) and _ends(answer)):
+    if is_infinite(gold) or is_infinite(answer) or (_ends(gold) and _ends(answer)):
         return False
     return close(gold, answer, CLOSE)
 
@@ -443,11 +461,11 @@ def _values(gold: Tree, answer: Tree, least: int) -> list[tuple[complex, complex
             one, other = (complex(_value(tree, point)) for tree in (gold, answer))
         except (NoFormula, OverflowError):
             continue
-        if cmath.isfinite(one) and cmath.isfinite(other):
+        if all(abs(part) < LARGEST for part in (one.real, one.imag, other.real, other.imag)):
             pairs.append((one, other))
     return pairs if len(pairs) >= least else [(0.0, 1.0)]
 
 
 def rounded(number: Number, places: int) -> Fraction:
     """A number rounded to some decimal places, halves to even."""
-    return round(Fraction(number) if math.isfinite(number) else Fraction(0), places)
+    return round(Fraction(0) if is_infinite(number) else Fraction(number), places)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Any
 
-from mmr1.answers.expressions import Number
+from mmr1.answers.expressions import Number, as_float
 
 # "12 units", "5 square units": whatever the figure measures.
 _WHATEVER = re.compile(r"(?:(?:square|sq\.?|cubic|cu\.?) )?units?(?:\^[23])?", re.IGNORECASE)
@@ -80,8 +80,8 @@ def converted(number: Number, stated: str, asked: str) -> Number | None:
     if one.dimensionality != other.dimensionality:
         return None
     if "degree_Celsius" in (str(one), str(other)) or "degree_Fahrenheit" in (str(one), str(other)):
-        result = _registry().Quantity(float(number), one).to(other).magnitude
+        result = _registry().Quantity(as_float(number), one).to(other).magnitude
     else:
-        result = float(number) * (1 * one).to(other).magnitude
+        result = as_float(number) * (1 * one).to(other).magnitude
     near = Fraction(result).limit_denominator(10**6) if abs(result) < 1e300 else result
     return near if abs(near - result) <= 1e-12 * abs(result) else result

@@ -70,6 +70,7 @@ class ModelSection:
     answer_pictures: list[Picture] = field(default_factory=list)
     payoffs: list[tuple[str, str | None, Payoff]] = field(default_factory=list)
     curves: list[Picture] = field(default_factory=list)
+    by_kind: list[tuple[str, list[Picture]]] = field(default_factory=list)
     vps: list[tuple[str, list[Picture], list[Picture]]] = field(default_factory=list)
     calibration: list[Picture] = field(default_factory=list)
     samples: list[tuple[str, list[Sample]]] = field(default_factory=list)
@@ -88,7 +89,8 @@ class ModelSection:
     def pictures(self) -> list[Picture]:
         """Every figure of the section."""
         shown = [picture for _, histograms, transitions in self.vps for picture in (*histograms, *transitions)]
-        return [*self.answer_pictures, *self.curves, *shown, *self.calibration]
+        by_kind = [picture for _, drawn in self.by_kind for picture in drawn]
+        return [*self.answer_pictures, *self.curves, *by_kind, *shown, *self.calibration]
 
 
 def build(index: Index, records: Sequence[Record], changed: Sequence[Changed] = ()) -> tuple[str, dict[str, Drawing]]:
@@ -177,6 +179,7 @@ def _section(sources: Sources, model: str) -> ModelSection:
     section.curves = pictures.sft_loss(index, model, sources.palette) + pictures.drawn_curves(
         sources, model, pictures.training_curves(index, model)
     )
+    section.by_kind = pictures.validation_by_kind(sources, model)
     for training in pictures.first_seeds(index, model):
         drawn = pictures.vps(training, sources.palette)
         if drawn is not None:

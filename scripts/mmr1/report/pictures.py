@@ -15,6 +15,7 @@ from mmr1.report.index import Index, Training
 from mmr1.report.spending import Rollouts, rollouts
 
 CURVE_BINS = 5  # of calibration.jsonl
+MOST_KINDS = 24  # that get a picture each
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Curve:
     key: str
     look: Look
     note: str
+    name: str = ""  # of its picture, where its key cannot be one
 
 
 CURVES = (
@@ -155,7 +157,7 @@ def drawn_curves(sources: Sources, model: str, wanted: Iterable[Curve]) -> list[
     drawn = []
     for curve in wanted:
         series = results.series(sources.index, model, curve.file, curve.key)
-        name, always = f"{model}-{curve.file}-{curve.key}", figures.constant(series)
+        name, always = f"{model}-{curve.file}-{curve.name or curve.key}", figures.constant(series)
         if always is not None:
             value = f"{100 * always:g}%" if curve.look.percent else f"{always:.4g}"
             text = f"{value} at every step of every run: nothing to draw."
@@ -164,6 +166,28 @@ def drawn_curves(sources: Sources, model: str, wanted: Iterable[Curve]) -> list[
             drawing = figures.curves(series, sources.palette, sources.labels, curve.look, baseline)
             drawn.append(Picture(name, drawing, curve.look.title, curve.note))
     return drawn
+
+
+def validation_by_kind(sources: Sources, model: str) -> list[tuple[str, list[Picture]]]:
+    """Validation accuracy for each kind of problem that `grpo.validation.by` tells apart: by what, and its pictures.
+
+    What problems are divided by, and the kinds, are words of users' data: pictures are named by their places.
+    """
+    kinds: dict[str, dict[str, None]] = {}
+    for training in sources.trainings(model):
+        for row in results.rows(training, "validation"):
+            for division, parts in row.get("by", {}).items():
+                kinds.setdefault(division, {}).update(dict.fromkeys(parts))
+    return [
+        (division, drawn_curves(sources, model, [_of_kind(number, division, *kind) for kind in enumerate(values)]))
+        for number, (division, values) in enumerate(kinds.items())
+        if len(values) <= MOST_KINDS
+    ]
+
+
+def _of_kind(number: int, division: str, place: int, value: str) -> Curve:
+    look = Look(f"{division}: {value}", "accuracy", percent=True, smooth=False)
+    return Curve("validation", f"by.{division}.{value}", look, "", f"by-{number}-{place}")
 
 
 def first_seeds(index: Index, model: str) -> list[Training]:

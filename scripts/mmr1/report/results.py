@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmr1.data import contracts
+from mmr1.plumbing.curves import flat
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import read_jsonl
 from mmr1.report.accuracy import Accuracy, accuracy_of
@@ -52,7 +53,8 @@ def accuracy(index: Index, model: str, subject: str, benchmark: str, kind: str) 
 def series(index: Index, model: str, file: str, key: str) -> list[Series]:
     """One quantity of every run and seed of a model, over all rounds, from a round's `metrics`, `timings`, ….
 
-    A run whose files lack the quantity, or hold only nulls, is left out.
+    What a row nests is named with dots: `by.task.max`. A run whose files lack the quantity, or hold only nulls, is left
+    out.
     """
     return series_of([training for training in index.trainings if training.model == model], file, key)
 
@@ -122,9 +124,10 @@ def _series(training: Training, file: str, key: str) -> Series | None:
     problems = None
     for number, row in _rows(training, file):
         starts[number] = min(starts[number], row["step"])
-        problems = row.get("n", problems)
-        if row.get(key) is not None:
-            points[row["step"]] = float(row[key])
+        problems = None if "." in key else row.get("n", problems)  # `n` is of all kinds together
+        value = flat(row).get(key)
+        if value is not None:
+            points[row["step"]] = float(value)
     if not points:
         return None
     steps = sorted(points)

@@ -65,7 +65,7 @@ def judge(
 ) -> list[Verdict]:
     """Judge the response `texts[i]` against `golds[i]`, for each i; `questions[i]` is what was asked, if it is known.
 
-    Reason "timeout" or "error" means that math-verify came to no verdict: accuracy is 0.
+    Reason "timeout" or "error" means that there is no verdict, nearly always of math-verify: accuracy is 0.
     """
     asked = questions or [""] * len(golds)
     answers = [boxed_answer(text) for text in texts]

@@ -6,6 +6,7 @@ similar choice. An open answer is right if it is, or states in a sentence, the g
 values cannot read is left to math-verify. A refusal, several values and a letter that no choice has are wrong.
 """
 
+import math
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -13,7 +14,7 @@ from functools import partial
 
 from mmr1.answers.comparison import same
 from mmr1.answers.decision import decide, first_letter, letters_in
-from mmr1.answers.expressions import Number, equal_numbers
+from mmr1.answers.expressions import Number, as_float, equal_numbers
 from mmr1.answers.letters import gold_letters, letter, lone_letter, marks_several, rules_out
 from mmr1.answers.notation import normal
 from mmr1.answers.response import answer
@@ -86,7 +87,7 @@ def extraction(problem: Problem, response: Response) -> str:
     if isinstance(value, Quantity) and problem.answer_type in ("integer", "float"):
         whole = isinstance(value.number, Fraction) and value.number.denominator == 1
         decimals = ".0" if whole and re.search(r"\d\.0", normal(stated)) else ""
-        return f"{value.number}{decimals}" if whole else f"{float(value.number):.12g}"
+        return f"{value.number}{decimals}" if whole else f"{as_float(value.number):.12g}"
     return normal(stated)
 
 
@@ -313,13 +314,13 @@ def _nearest(stated: str, choices: tuple[str, ...]) -> Chosen:
 
 
 def _nearest_number(value: Quantity, choices: list[Value]) -> Chosen:
-    number = float(amounts(value)[0])
+    number = as_float(amounts(value)[0])
     distances = [
-        (abs(float(choice.number) - number), index)
+        (abs(as_float(choice.number) - number), index)
         for index, choice in enumerate(choices)
         if isinstance(choice, Quantity)
     ]
-    if not distances or min(distances)[0] > NEAREST_NUMBER * abs(number):
+    if math.isinf(number) or not distances or min(distances)[0] > NEAREST_NUMBER * abs(number):
         return None, "no such choice"
     return min(distances)[1], "nearest choice by number"
 

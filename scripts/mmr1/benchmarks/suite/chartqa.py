@@ -62,7 +62,7 @@ def within_tolerance(problem: Problem, gold: Number, answer: Number) -> bool:
 
 def _is_in_units_of_an_axis(gold: Number) -> bool:
     """Whether a number may be of an axis in thousands or millions, as 10.38 is, and 5 things are not."""
-    return 0 < float(gold) < 1e9 and (float(gold) >= 20 or gold != int(gold))
+    return 0 < gold < 10**9 and (gold >= 20 or gold != int(gold))
 
 
 def _float(text: str) -> float | None:
