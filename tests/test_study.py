@@ -149,8 +149,21 @@ def test_the_page_that_is_read_first_says_what_came_out(folder: Path) -> None:
     assert "- the end is better (`vas` - `uniform`): **supported**; +" in page
     assert "6 of 12 blocks: the others are not trained yet." in page
     assert "spends c = 0.40 ± 0.00 rollouts on scores for each of training" in page
+    assert "- **Per step**, VAS ends better than uniform draws (+" in page
+    assert "uniform draws that train on as many (" in page
+    assert "**Use** uniform draws: at equal rollouts nothing here was shown to be better." in page
     study = study_of(kept_files.read_all(folder))
     assert (fair_comparison(study, "vas"), fair_comparison(study, "uniform")) == ("uniform", None)
+
+
+def test_the_conclusion_names_what_was_shown_to_be_better_at_equal_rollouts(tmp_path: Path) -> None:
+    gains = GAINS | {"tracked": 0.1, "mopps": -0.1}
+    for seed in range(6):
+        kept_files.write(tmp_path, block(seed, gains))
+    page = findings_page(kept_files.read_all(tmp_path), 12)
+    assert "- VAS by tracked scores, without a pass, ends better than uniform draws (+" in page
+    assert "- MoPPS, without a pass, ends worse than uniform draws (-" in page
+    assert "**Use** VAS by tracked scores: no pass for scores" in page
 
 
 def test_few_seeds_make_a_verdict_provisional(tmp_path: Path) -> None:

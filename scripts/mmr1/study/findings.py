@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmr1.report.bootstrap import Difference
+from mmr1.study.claims import CHEAPER
 from mmr1.study.kept import Kept
 from mmr1.study.page import PERCENT, interval, results_state, spread, table
 from mmr1.study.verdicts import (
@@ -17,9 +18,10 @@ from mmr1.study.verdicts import (
     verdicts,
 )
 
+END_IS_BETTER, VAS_PAYS = "the end is better", "VAS pays per rollout"
 ANSWERS = (
-    ("Per step", ("the end is better", "training is faster per step", "fewer groups are without variance")),
-    ("Per rollout", ("VAS pays per rollout", "VAS is faster per rollout", "the scores earn what they cost")),
+    ("Per step", (END_IS_BETTER, "training is faster per step", "fewer groups are without variance")),
+    ("Per rollout", (VAS_PAYS, "VAS is faster per rollout", "the scores earn what they cost")),
     ("Why", ("gradient norm is higher", "clip fraction is higher", "TDS adds to OVS", "the sign of self-BLEU matters")),
 )
 INTRODUCTION = (
@@ -47,6 +49,7 @@ def findings_page(kept: Sequence[Kept], planned: int) -> str:
         "# Findings",
         INTRODUCTION,
         results_state(kept, planned),
+        *_conclusion(found),
         *_answers(found),
         "## What to use instead",
         _instead(study),
@@ -57,6 +60,51 @@ def findings_page(kept: Sequence[Kept], planned: int) -> str:
         COMMANDS,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _conclusion(found: Sequence[Verdict]) -> list[str]:
+    """The verdicts that decide what to use, in words, and what follows from them."""
+    of = {(one.claim.text, one.claim.first[0]): one for one in found if one.difference is not None}
+    per_step, per_rollout = of.get((END_IS_BETTER, "vas")), of.get((VAS_PAYS, "vas"))
+    cheaper = [one for (text, arm), one in of.items() if text == f"{CHEAPER.get(arm)} pays per rollout"]
+    if per_step is None or per_rollout is None:
+        return []
+    lines = [
+        f"- **Per step**, VAS {_how_it_ends(per_step)} uniform draws ({_points(per_step)}).",
+        f"- **Per rollout**, passes for scores included, it {_how_it_ends(per_rollout)} uniform draws that train on "
+        f"as many ({_points(per_rollout)}).",
+    ]
+    for one in cheaper:
+        name = CHEAPER[one.claim.first[0]]
+        lines.append(
+            f"- {name[0].upper()}{name[1:]}, without a pass, {_how_it_ends(one)} uniform draws ({_points(one)})."
+        )
+    best = max((one for one in cheaper if one.word == "supported"), key=_mean, default=None)
+    if per_rollout.word == "supported":
+        advice = "VAS: its scores earn what they cost."
+    elif best is not None:
+        advice = f"{CHEAPER[best.claim.first[0]]}: no pass for scores, and better than uniform draws at equal rollouts."
+    else:
+        advice = "uniform draws: at equal rollouts nothing here was shown to be better."
+    return ["## In short", "\n".join(lines), f"**Use** {advice}"]
+
+
+def _how_it_ends(one: Verdict) -> str:
+    if one.word == "supported":
+        return "ends better than"
+    if one.difference is not None and one.difference.high < 0:
+        return "ends worse than"
+    return "was not shown to end better than" if one.word == "undecided" else "does not end a point better than"
+
+
+def _points(one: Verdict) -> str:
+    assert one.difference is not None  # the callers look
+    return f"{_shown(one.difference)} points" + (", provisional" if one.provisional else "")
+
+
+def _mean(one: Verdict) -> float:
+    assert one.difference is not None  # only measured claims have the word
+    return one.difference.mean
 
 
 def _answers(found: Sequence[Verdict]) -> list[str]:
