@@ -258,6 +258,34 @@ def test_after_a_move_the_export_finds_everything_and_writes_where_the_results_a
         assert (moved.results / f"mlflow-artifacts/{run['id']}/artifacts/record").is_dir()
 
 
+NOBODY = 65534
+# Another account: it may read all, as this checkout may lie in a folder of root's, and write nothing but its own.
+AS_NOBODY = [
+    "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+    "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
+]  # fmt: skip
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another account")
+def test_another_account_shows_its_copy_and_is_told_of_what_it_may_not_write(
+    store: Store, copy: Store, tmp_path: Path
+) -> None:
+    def export_as_nobody(of: Store) -> subprocess.CompletedProcess[str]:
+        words = [*AS_NOBODY, DRIVER, *of.command()[1:]]
+        there = {**os.environ, "HOME": str(tmp_path), "LOGNAME": "nobody", "PYTHONDONTWRITEBYTECODE": "1"}
+        return subprocess.run(words, cwd=of.folder, env=there, capture_output=True, text=True, timeout=800)
+
+    _redo_a_round(copy)
+    for path in (copy.folder, *copy.folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    done = export_as_nobody(copy)
+    assert "2 new runs" in done.stdout, done.stderr
+    assert {path.stat().st_uid for path in copy.results.rglob("*")} == {NOBODY}
+    refused = export_as_nobody(store)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1].endswith(f"Permission denied: {store.results}/mlflow.lock")
+
+
 def test_what_an_earlier_version_wrote_is_shown_anew(copy: Store) -> None:
     """It named files by where they lay then, and had no sign of its form."""
     there = f"file://{copy.folder}/gone/mlflow-artifacts"
