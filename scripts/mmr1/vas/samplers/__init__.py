@@ -14,7 +14,7 @@ draws a schedule again that was written by a training.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
@@ -50,8 +50,13 @@ class ProblemSampler:
     observes: ClassVar[bool] = False
 
     def __init__(self, settings: "DrawSettings", ids: Sequence[str], seed: int, scores: pa.Table | None) -> None:
-        """`ids` (M,) are the set, in the order of the problems file, `scores` the round's in that order, if needed."""
+        """`ids` (M,) are the set, in the order of the problems file, `scores` the round's in that order, if needed.
+
+        `own` are the member's settings, `position` says where in the set a problem is.
+        """
         self.settings, self.ids, self.seed, self.scores = settings, ids, seed, scores
+        self.own: Any = settings.sampler.settings
+        self.position = {name: index for index, name in enumerate(ids)}
 
     @classmethod
     def needs_scores(cls, settings: "DrawSettings") -> bool:

@@ -57,9 +57,7 @@ class Sampler(ProblemSampler):
 
     def __init__(self, settings: "DrawSettings", ids: Sequence[str], seed: int, scores: pa.Table | None) -> None:
         super().__init__(settings, ids, seed, scores)
-        self.own = settings.sampler.settings
         self.p_easy, self.p_hard = self.own.p_easy, self.own.p_hard
-        self.position = {name: index for index, name in enumerate(ids)}
         self.easy, self.hard = (np.zeros(len(ids), np.int64) for _ in range(2))
         self.walked = 0
 

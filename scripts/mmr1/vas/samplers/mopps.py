@@ -50,8 +50,6 @@ class Sampler(ProblemSampler):
 
     def __init__(self, settings: "DrawSettings", ids: Sequence[str], seed: int, scores: pa.Table | None) -> None:
         super().__init__(settings, ids, seed, scores)
-        self.own = settings.sampler.settings
-        self.position = {name: index for index, name in enumerate(ids)}
         self.right = np.full(len(ids), self.own.prior_right)
         self.wrong = np.full(len(ids), self.own.prior_wrong)
 

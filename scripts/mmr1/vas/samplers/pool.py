@@ -44,8 +44,6 @@ class Sampler(ProblemSampler):
 
     def __init__(self, settings: "DrawSettings", ids: Sequence[str], seed: int, scores: pa.Table | None) -> None:
         super().__init__(settings, ids, seed, scores)
-        self.own = settings.sampler.settings
-        self.position = {name: index for index, name in enumerate(ids)}
         self.weight = np.ones(len(ids))
 
     def choose(self, step: int) -> Choice:
