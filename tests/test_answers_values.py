@@ -236,9 +236,30 @@ def test_a_number_that_no_float_holds_is_a_number(gold: str) -> None:
     assert decide(gold, gold).right
 
 
+UNITS_OF_TEXT = [
+    "9", "1.", "1,", "1 ", "10", "a", "a ", "(", "()", "[1,", "{1", "\\frac{1}{", "\\sqrt{", "1/", "1-", "-", "1+", "^",
+    "2^", "x=", "=", "<", "%", "°", "5 m ", "1:", "A,", "(A)", "1 and ", "|", "\\", "$", "π", "√", "!", "_", "1'",
+    "0.3...", "1e+", "the answer is ", "1 to ", "half ", "\n", "; ", "**a", "x^2+",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", UNITS_OF_TEXT)
+def test_a_model_that_repeats_itself_is_judged_at_once(unit: str) -> None:
+    """As long as what is read as notation; digits before a point that repeat behind it took a minute once."""
+    half = unit * (990 // len(unit))
+    for text in (half + half, half + "." + "7" * 990, half + "/" + "a" * 990, half + "=" + "..." * 330):
+        start = time.process_time()
+        decide("-7", text)
+        assert time.process_time() - start < 2, text[985:1005]
+
+
 def test_an_answer_that_the_grammar_trips_over_is_wrong_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmr1.answers.decision.read", lambda text: 1 / 0)
     assert decide("1", "2") == Reading(False, "error", open=True)
+
+
+def test_a_unit_that_cannot_be_converted_is_another() -> None:
+    assert not decide("20 °C", "It is 97°C°").right
 
 
 def test_large_numbers_are_compared_exactly() -> None:

@@ -41,7 +41,7 @@ def decide(gold: str, answer: str, question: str = "", same_number: SameNumber =
     """
     try:
         return _decide(gold, answer, question, same_number)
-    except (ArithmeticError, ValueError, RecursionError):
+    except (ArithmeticError, TypeError, ValueError, RecursionError):
         return Reading(False, "error", open=True)
 
 

@@ -286,7 +286,8 @@ def _words(text: str) -> str:
 _BRACKETED = re.compile(r"\s*[\[({].*[\])}]\s*", re.DOTALL)
 _COMMAS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _SPACED = re.compile(r"(?<![\d.,/])(?<![\d.,/] )\d{1,3}(?:[ ']\d{3})+(?![\d/])(?! \d)")
-_DOTTED = re.compile(r"(\d*\.\d*?)(\d{1,6}?)\2{2,}\d{0,5}(?:\.\.\.)")
+_PERIODIC = re.compile(r"(\d*\.\d*?)(\d{1,6}?)\2{2,}\d{0,5}\Z")
+_LONGEST_DECIMAL = 60  # characters before three dots in which a period is looked for
 
 
 def _numbers(text: str) -> str:
@@ -294,4 +295,14 @@ def _numbers(text: str) -> str:
     if not _BRACKETED.fullmatch(text):
         text = _COMMAS.sub(lambda number: number[0].replace(",", ""), text)
     text = _SPACED.sub(lambda number: re.sub("[ ']", "", number[0]), text)
-    return _DOTTED.sub(lambda number: f"{number[1]}{REPEATED}{number[2]}{REPEATED}", text)
+    *before, last = text.split("...")
+    return "".join(map(_marked_period, before)) + last
+
+
+def _marked_period(text: str) -> str:
+    """A text that stood before three dots: with its period marked, if it ends in a decimal that has one."""
+    end = text[-_LONGEST_DECIMAL:]
+    found = _PERIODIC.search(end)
+    if found is None:
+        return f"{text}..."
+    return f"{text[: len(text) - len(end) + found.start()]}{found[1]}{REPEATED}{found[2]}{REPEATED}"

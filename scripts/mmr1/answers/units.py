@@ -79,9 +79,14 @@ def converted(number: Number, stated: str, asked: str) -> Number | None:
         return number
     if one.dimensionality != other.dimensionality:
         return None
-    if "degree_Celsius" in (str(one), str(other)) or "degree_Fahrenheit" in (str(one), str(other)):
-        result = _registry().Quantity(as_float(number), one).to(other).magnitude
-    else:
-        result = as_float(number) * (1 * one).to(other).magnitude
+    from pint import PintError
+
+    try:
+        if "degree_Celsius" in (str(one), str(other)) or "degree_Fahrenheit" in (str(one), str(other)):
+            result = _registry().Quantity(as_float(number), one).to(other).magnitude
+        else:
+            result = as_float(number) * (1 * one).to(other).magnitude
+    except PintError:  # °C times degrees of an angle has the dimension of °C
+        return None
     near = Fraction(result).limit_denominator(10**6) if abs(result) < 1e300 else result
     return near if abs(near - result) <= 1e-12 * abs(result) else result
