@@ -7,6 +7,8 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from mmr1.plumbing.curves import named_values
 from mmr1.plumbing.files import read_json, read_jsonl, write_json, write_jsonl
 from mmr1.plumbing.makers import Changed
 from mmr1.plumbing.seal import sealed
+from mmr1.provenance.ledger import Attempt
+from mmr1.provenance.tracking.runs import parent_runs
 from mmr1.rollout.served import KEY_VARIABLE as ENDPOINT_KEY
 from synthetic_results import SyntheticResults, hashed
 
@@ -408,6 +412,25 @@ def test_failed_and_killed_jobs_are_runs_and_running_ones_are_left_alone(changed
     assert failed["tags"]["mlflow.note.content"] == "ValueError: no"
     assert changed.runs("parent")["tiny/vas/seed0"]["status"] == "KILLED"
     assert changed.runs("parent")["tiny/grpo/seed0"]["status"] == "FINISHED"
+
+
+@pytest.mark.parametrize(("minutes", "states"), [(5, []), (90, ["KILLED"])])
+def test_a_job_of_another_host_runs_while_it_writes_its_log(tmp_path: Path, minutes: int, states: list[str]) -> None:
+    start = datetime.now(UTC) - timedelta(hours=3)
+    job = {
+        "rule": "train_grpo",
+        "wildcards": "tiny/vas/seed0/round2",
+        "state": "running",
+        "host": "elsewhere",
+        "pid": 1,
+    }
+    log = tmp_path / "train_grpo/tiny/vas/seed0/round2.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("step 7/9")
+    last = time.time() - 60 * minutes
+    os.utime(log, (last, last))
+    parents = parent_runs([], [Attempt(start=start, **job)], tmp_path)
+    assert [lost.status for parent in parents for lost in parent.unfinished] == states
 
 
 def test_an_output_that_was_edited_since_is_not_shown(changed: Store) -> None:

@@ -97,18 +97,6 @@ export(Path("results/digits"), sys.argv[1])
 """
 
 
-KILLED = """
-import os, sys
-from pathlib import Path
-from mmr1.provenance.tracking.experiment import Experiment
-from mmr1.provenance.tracking.export import export
-
-log_artifact, calls = Experiment.log_artifact, []
-Experiment.log_artifact = lambda *words: os._exit(9) if len(calls) == 3 else calls.append(log_artifact(*words))
-export(Path("results/digits"), sys.argv[1])
-"""
-
-
 def test_an_export_that_is_killed_is_finished_by_the_next_and_leaves_nothing_running(
     finished: Path, tmp_path: Path, mlflow: Server
 ) -> None:

@@ -43,7 +43,7 @@ def shown_differently(results: Path, tracking_uri: str, records: list[Record]) -
         for run in experiment.runs()
         if tags.SUPERSEDED not in run.data.tags
     }
-    for parent in parent_runs(records, []):
+    for parent in parent_runs(records, [], results / "logs"):
         yield from _compare_parent(experiment, results, parent.name, parent.records, runs)
         for record in parent.records:
             job = f"{record.rule} {record.key.wildcards}"

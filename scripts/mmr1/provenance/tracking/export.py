@@ -70,7 +70,7 @@ class _Export:
 
     def update(self, records: list[Record], attempts: list[Attempt]) -> Exported:
         """Create what is missing and end every run with its status."""
-        parents = parent_runs(records, attempts)
+        parents = parent_runs(records, attempts, self.results / "logs")
         new = []
         for parent in parents:
             self._open_parent(parent)

@@ -9,13 +9,14 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mmr1.plumbing.attempt import attempt_name
 from mmr1.provenance.ledger import Attempt, Record
 
 SHARED = "shared"
+SILENT = timedelta(minutes=30)  # a job of another host that wrote nothing for so long is taken for killed
 INITIAL_ROLLOUTS = "generate_initial"  # its `model/<settings>/seedS/…` is no run
 
 
@@ -65,8 +66,8 @@ class ParentRun:
         return lost[-1].status if lost else "FINISHED"
 
 
-def parent_runs(records: list[Record], attempts: list[Attempt]) -> list[ParentRun]:
-    """The parent runs of these records and of those attempts that came to nothing."""
+def parent_runs(records: list[Record], attempts: list[Attempt], logs: Path) -> list[ParentRun]:
+    """The parent runs of these records and of those attempts that came to nothing; `logs` is where jobs write."""
     parents: dict[str, ParentRun] = {}
 
     def parent(job: Record | Attempt) -> ParentRun:
@@ -75,7 +76,7 @@ def parent_runs(records: list[Record], attempts: list[Attempt]) -> list[ParentRu
 
     for record in records:
         parent(record).records.append(record)
-    for lost in _unfinished(attempts):
+    for lost in _unfinished(attempts, logs):
         parent(lost.attempt).unfinished.append(lost)
     return list(parents.values())
 
@@ -102,17 +103,20 @@ def child_name(job: Record | Attempt, parent: str) -> str:
     return f"{job.rule} {rest}".strip()
 
 
-def _unfinished(attempts: list[Attempt]) -> Iterator[Unfinished]:
+def _unfinished(attempts: list[Attempt], logs: Path) -> Iterator[Unfinished]:
     for attempt in attempts:
         name = attempt_name(attempt.rule, attempt.wildcards, attempt.start, attempt.host, attempt.pid)
         if attempt.state == "failed":
             yield Unfinished(name, attempt, "FAILED")
-        elif attempt.state == "running" and not _alive(attempt):
+        elif attempt.state == "running" and not _alive(attempt, logs):
             yield Unfinished(name, attempt, "KILLED")
 
 
-def _alive(attempt: Attempt) -> bool:
-    """Whether a job that never closed its marker still runs: SLURM knows of its jobs, this host of its own."""
+def _alive(attempt: Attempt, logs: Path) -> bool:
+    """Whether a job that never closed its marker still runs: SLURM knows of its jobs, this host of its own.
+
+    Another host cannot be asked: a job there is taken to run while it writes its log.
+    """
     if "SLURM_JOB_ID" in attempt.slurm:
         try:
             command = ["squeue", "--noheader", "--jobs", attempt.slurm["SLURM_JOB_ID"]]
@@ -121,9 +125,18 @@ def _alive(attempt: Attempt) -> bool:
         except (OSError, subprocess.TimeoutExpired):
             return False
     if attempt.host != socket.gethostname():
-        return False
+        return _wrote(logs / attempt.rule / f"{attempt.wildcards}.log", attempt)
     try:
         command_line = Path(f"/proc/{attempt.pid}/cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return False
     return "\0".join(attempt.argv) in command_line  # else the number belongs to another process by now
+
+
+def _wrote(log: Path, attempt: Attempt) -> bool:
+    """Whether a start's log was written to within `SILENT`."""
+    try:
+        last = datetime.fromtimestamp(log.stat().st_mtime, UTC)
+    except OSError:
+        return False
+    return last >= attempt.start and datetime.now(UTC) - last < SILENT
