@@ -71,7 +71,7 @@ rule curate:
 
 rule theorem:
     input:
-        theorem_summaries,
+        theorem_outputs,
     localrule: True
 
 

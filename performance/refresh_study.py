@@ -2,11 +2,12 @@
 
     snakemake --profile workflow/profiles/local --configfile config/digits-refresh.yaml -- evaluate
     python performance/refresh_study.py [--study digits-epochs] [--write]
+    python performance/refresh_study.py --study digits --tables gain --rounds 1 2 [--write]  # after `make demo`
 
 Two tables a study. What runs spent and came to. And what weights would have bought (`scripts/counterfactual.py`): after
 each round of the run `grpo`, which draws uniformly, its policy is sampled 56 times for every problem, under seeds of
-its own; 48 are the truth, and 8 play new responses. They are kept in RESULTS-reference, and made once: among the
-results themselves nothing is read that has no record.
+own; 48 are the truth, and 8 play new responses. `reuse` and `stale` start from a first pass of 8 by the SFT model. All
+is kept in RESULTS-reference, and made once: among the results themselves nothing is read that has no record.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as compute
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,6 +48,10 @@ class Trained:
 
     def round(self, r: int) -> Path:
         return self.results / MODEL / self.run / f"seed{self.seed}" / f"round{r}"
+
+    def policy(self, r: int) -> Path:
+        """The checkpoint that a round starts from."""
+        return self.round(r - 1) / "checkpoint" if r else self.results / MODEL / "sft" / "checkpoint"
 
     @property
     def rounds(self) -> range:
@@ -103,10 +109,17 @@ class Trained:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--study", choices=("digits-refresh", "digits-epochs"), default="digits-refresh")
+    parser.add_argument("--study", choices=("digits-refresh", "digits-epochs", "digits"), default="digits-refresh")
     parser.add_argument("--results", type=Path, help="results/STUDY by default")
     parser.add_argument("--seeds", type=int, nargs="+", help="those of the recipe by default")
     parser.add_argument("--tables", choices=("gain", "runs"), nargs="+", default=["gain", "runs"])
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        nargs="+",
+        metavar="R",
+        help="after so many rounds; by default, those that have a next one",
+    )
     parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.name}")
     args = parser.parse_args()
     recipe = load_recipe(yaml.safe_load((ROOT / f"config/{args.study}.yaml").read_text()))
@@ -115,7 +128,8 @@ def main() -> None:
         print(f"{results}: no results of config/{args.study}.yaml yet, see --help")
         return
     runs = {run: [Trained(recipe, results, run, seed) for seed in seeds] for run in recipe.runs}
-    made = {"gain": lambda: gain_table(runs["grpo"]), "runs": lambda: runs_table(runs)}
+    rounds = args.rounds or list(runs["grpo"][0].rounds[1:])
+    made = {"gain": lambda: gain_table(runs["grpo"], rounds), "runs": lambda: runs_table(runs)}
     tables = {f"{args.study}: {name}": made[name]() for name in args.tables}
     for name, table in tables.items():
         print(f"{name}\n{table}\n")
@@ -129,6 +143,8 @@ SHOWN = (
     *(f"P(1-P), N = {n}" for n in (2, 4, 8)),
     "its posterior mean, N = 8",
     "VPS 0.8 / 0.2 of 8",
+    "reuse",
+    "stale, 8 to 50%",
     "tracked, none new",
     "tracked, 2 to 25%",
     "tracked, 8 to 25%",
@@ -140,10 +156,10 @@ SHOWN = (
 TRUTH, NEW = 48, 8
 
 
-def gain_table(uniform: Sequence[Trained]) -> str:
-    """What weights would have bought after each round of uniform draws, means over seeds."""
+def gain_table(uniform: Sequence[Trained], after: Sequence[int]) -> str:
+    """What weights would have bought after so many rounds of uniform draws, means over seeds."""
     found: dict[str, list[list[dict[str, Any]]]] = {}
-    for r in uniform[0].rounds[1:]:
+    for r in after:
         rows = [replayed(one, r) for one in uniform]
         for name in SHOWN:
             found.setdefault(name, []).append([one[name] for one in rows])
@@ -165,8 +181,9 @@ def mean(rows: Sequence[dict[str, Any]], key: str) -> float:
 
 def replayed(trained: Trained, r: int) -> dict[str, dict[str, Any]]:
     """What each weighting would have bought for the round r, by name. Cost is over the training of the round before."""
-    folder = reference(trained, r)
+    folder, kept = reference(trained, r), refreshed(trained, r)
     out = folder / "counterfactual.jsonl"
+    scores = {"VPS 0.8 / 0.2 of 8": folder / "new-scores.parquet", **kept}
     step = r * trained.recipe.schedule.update_every
     program(
         "counterfactual",
@@ -174,7 +191,7 @@ def replayed(trained: Trained, r: int) -> dict[str, dict[str, Any]]:
             "problems": trained.results / "data/problems.parquet",
             "truth": folder / "rewards.parquet",
             "new": NEW,
-            "scores": f"VPS 0.8 / 0.2 of 8={folder / 'new-scores.parquet'}",
+            "scores": [f"{name}={file}" for name, file in scores.items()],
             "training-rewards": [trained.round(before) / "train_rewards.parquet" for before in range(r)],
             "first-step": step,
             "shares": [0.25, 1.0],
@@ -183,6 +200,8 @@ def replayed(trained: Trained, r: int) -> dict[str, dict[str, Any]]:
         },
     )
     rows = {row["weights"]: row for row in map(json.loads, out.read_text().splitlines())}
+    for name, new in zip(kept, (0.0, NEW / 2), strict=True):  # not all responses that these scores count are new
+        rows[name] |= {"new": new, "cost": rows["VPS 0.8 / 0.2 of 8"]["cost"] * new / NEW}
     for row in rows.values():
         if row["cost"] is not None:
             row["cost"] *= r  # of one round of r that were trained
@@ -190,20 +209,24 @@ def replayed(trained: Trained, r: int) -> dict[str, dict[str, Any]]:
 
 
 def reference(trained: Trained, r: int) -> Path:
-    """The folder of the rollouts by the policy that a round starts from, under seeds of the purpose "eval"."""
+    """The folder of the rollouts by the policy that a round starts from, under seeds of the purpose "eval".
+
+    Of the SFT checkpoint, only those for the first scores.
+    """
     beside = trained.results.with_name(f"{trained.results.name}-reference")
     folder = beside / trained.run / f"seed{trained.seed}" / f"round{r}"
     rollouts, scores = folder / "rollouts.parquet", folder / "new-scores.parquet"
     if scores.exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
+    count = TRUTH + NEW if r else NEW
     stages = trained.recipe.resolve(MODEL, trained.run)
     engine = stages.rollout.engine
     problems = trained.results / "data/problems.parquet"
     sampling = {
-        "model": trained.round(r - 1) / "checkpoint",
+        "model": trained.policy(r),
         "out": rollouts,
-        "n": TRUTH + NEW,
+        "n": count,
         "temperature": stages.vas.temperature,
         "top-p": stages.vas.top_p,
         "max-tokens": stages.rollout.max_tokens,
@@ -220,11 +243,46 @@ def reference(trained: Trained, r: int) -> Path:
     program("score_vps", {"problems": problems, **judged, "diversity": "distinct_1"})
     new = folder / "new.parquet"
     table = contracts.read(rollouts, contracts.ROLLOUTS)
-    contracts.write(new, table.filter(pa.array(table["rollout"].to_numpy() >= TRUTH)), contracts.ROLLOUTS)
+    contracts.write(new, table.filter(pa.array(table["rollout"].to_numpy() >= count - NEW)), contracts.ROLLOUTS)
     program(
         "score_vps", {"problems": problems, "rollouts": new, "out": scores, "rewards": folder / "new-rewards.parquet"}
     )
     return folder
+
+
+def refreshed(trained: Trained, r: int) -> dict[str, Path]:
+    """The scores that `reuse` and `stale` (half of the problems) would have made before a round, by name."""
+    names = {"reuse": "reuse", "stale": f"stale, {NEW} to 50%"}
+    if r == 0:
+        return dict.fromkeys(names.values(), reference(trained, 0) / "new-scores.parquet")
+    folder, before = reference(trained, r), refreshed(trained, r - 1)
+    problems, step = trained.results / "data/problems.parquet", r * trained.recipe.schedule.update_every
+    files = {shown: folder / f"{name}-scores.parquet" for name, shown in names.items()}
+    for name, shown in names.items():
+        if files[shown].exists():
+            continue
+        made = {"problems": problems, "previous": before[shown], "first-step": step, "out": files[shown]}
+        made["rewards"] = folder / f"{name}-rewards.parquet"
+        if name == "reuse":
+            training = trained.round(r - 1)
+            made |= {"rollouts": training / "train_rollouts.parquet", "rewards-in": training / "train_rewards.parquet"}
+        else:
+            made["rollouts"] = selected_responses(problems, before[shown], folder, step)
+        program("score_vps", made)
+    return files
+
+
+def selected_responses(problems: Path, scores: Path, folder: Path, step: int) -> Path:
+    """The new responses to the problems that `stale` selects."""
+    chosen, out = folder / "stale-problems.parquet", folder / "stale-rollouts.parquet"
+    program(
+        "select_problems",
+        {"problems": problems, "scores": scores, "first-step": step, "refresh": "stale", "out": chosen},
+    )
+    ids = contracts.read(chosen, pa.schema([contracts.PROBLEMS.field("id")]))["id"]
+    table = contracts.read(folder / "new.parquet", contracts.ROLLOUTS)
+    contracts.write(out, table.filter(compute.is_in(table["problem_id"], ids)), contracts.ROLLOUTS)
+    return out
 
 
 def program(name: str, options: dict[str, object]) -> None:

@@ -1,7 +1,7 @@
 # What each program reads of a recipe. No rule here.
 from mmr1.benchmarks.settings import Verifying
 from mmr1.data.settings import CardSettings, CurationSettings, SearchSettings
-from mmr1.grpo.settings import GradientSettings, TrainerSettings
+from mmr1.grpo.settings import GradientSettings, SignalSettings, TrainerSettings
 from mmr1.rollout.settings import AskSettings, GenerateSettings
 from mmr1.sft.settings import SFTTrainerSettings
 from mmr1.vas.settings import (
@@ -164,6 +164,13 @@ SETTINGS = {
     "train_grpo": trainer_settings,
     "measure_gradients": lambda sections: taken(
         GradientSettings, sections.grpo, **DETERMINISTIC
+    ),
+    "measure_signal": lambda sections: taken(
+        SignalSettings,
+        sections.grpo,
+        batch_size=sections.schedule.batch_size,
+        mix=sections.vas.mix,
+        **DETERMINISTIC,
     ),
     "generate": generate_settings,
     "generate_predictions": prediction_settings,

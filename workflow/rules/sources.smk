@@ -182,10 +182,36 @@ def curated(wildcards):
     return [f"{R}/{model}/curated/problems.parquet" for model in CURATES]
 
 
-def theorem_summaries(wildcards):
+def theorem_outputs(wildcards):
     """What the target `theorem` makes: for each model whose pool was answered."""
     curated(wildcards)  # refuses where there is no pool
-    return [f"{R}/{model}/theorem/summary.json" for model in CURATES]
+    return [f"{R}/{model}/theorem/summary.json" for model in CURATES] + [
+        f"{R}/{model}/theorem/signal_to_noise.csv"
+        for model in CURATES
+        if RECIPE.curation.samples
+        >= responses_of_scores(model) + 4  # two groups of two
+    ]
+
+
+def first_scores(model):
+    """The scores of round 0 by the runs that have some, where these are of the checkpoint that answered the pool."""
+    if RECIPE.curation.checkpoint == "base":
+        return {}
+    first_seeds = {
+        run: seed
+        for name, run, seed in reversed(RECIPE.trained())
+        if name == model and needs_scores(resolved(model, run))
+    }
+    return {
+        run: f"{ROUND}/scores.parquet".format(model=model, run=run, seed=seed, r=0)
+        for run, seed in reversed(first_seeds.items())
+    }
+
+
+def responses_of_scores(model):
+    """How many responses to each problem these may have been made from."""
+    runs = first_scores(model)
+    return max([0, *(resolved(model, run).vas.samples for run in runs)])
 
 
 def curation_rollouts(wildcards):

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from mmr1.models.settings import Deterministic
 from mmr1.plugins import choice, weights
-from mmr1.plumbing.fields import PromptPosition
+from mmr1.plumbing.fields import PromptPosition, Share
 from mmr1.plumbing.settings import Machine, Section, as_before
 from mmr1.vas.settings import DrawSettings
 
@@ -140,6 +140,14 @@ class GradientSettings(Deterministic):
     prompt_position: PromptPosition = "system"
     min_pixels: int | None = Field(7_056, ge=1)
     max_pixels: int | None = Field(1_048_576, ge=1)
+
+
+class SignalSettings(GradientSettings):
+    """What `measure_signal.py` reads: those, and how a batch is drawn."""
+
+    group_size: int = Field(8, ge=2, description="rollouts per problem (n); fewer where there are not two groups")
+    batch_size: int = Field(32, ge=1, description="B: problems whose gradients are averaged")
+    mix: Share = Field(0.5, description="λ: share of the batch drawn by scores; all of it is measured, too")
 
 
 class TrainerSettings(GRPOSettings, Deterministic):
