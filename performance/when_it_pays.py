@@ -2,7 +2,8 @@
 
     python performance/when_it_pays.py fit          # to one uniform run of the study
     python performance/when_it_pays.py predict      # what the arms of `POINTS` will do
-    python performance/when_it_pays.py train        # trains them (results/pays-…)
+    python performance/when_it_pays.py recipes      # how they are trained, from the study's SFT checkpoint:
+    nice snakemake --profile workflow/profiles/local --configfile results/pays-dear.json -- evaluate
     python performance/when_it_pays.py compare      # prediction beside what came out
     python performance/when_it_pays.py map          # the model over spread, drift and cost
 
@@ -21,7 +22,6 @@ the learning rate. Forgetting, lengths and formats are not in it.
 
 import argparse
 import statistics
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -293,7 +293,7 @@ def predict(world: World, arm: Arm, seeds: int = SEEDS) -> dict[str, float]:
 
 
 def recipe_of(point: str, sft: Path) -> dict[str, Any]:
-    """The recipe that trains a point: the study's, from its SFT checkpoint, with what the arm says."""
+    """The recipe of a point: the study's, from its SFT checkpoint, with what the arm says; beside it uniform draws."""
     import yaml
 
     arm = POINTS[point]
@@ -307,14 +307,6 @@ def recipe_of(point: str, sft: Path) -> dict[str, Any]:
     steps = arm.at_equal_rollouts().steps
     recipe["runs"] = {"vas": {}, "uniform": {"vas": {"mix": 0}, "schedule": {"steps": steps, "update_every": steps}}}
     return recipe
-
-
-def train(point: str, sft: Path) -> None:
-    """Train and evaluate a point's two arms. Raises CalledProcessError where that fails."""
-    file = ROOT / "results" / f"pays-{point}.json"
-    write_json(file, recipe_of(point, sft))
-    call = [sys.executable, "scripts/call.py", "--profile", "workflow/profiles/local", "--configfile", str(file)]
-    subprocess.run(["nice", "-n", "10", *call, "--", "evaluate"], check=True, cwd=ROOT)
 
 
 def measured(point: str) -> dict[str, Any]:
@@ -409,7 +401,7 @@ def table(kept: Mapping[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("fit", "predict", "train", "compare", "map", "show"))
+    parser.add_argument("what", choices=("fit", "predict", "recipes", "compare", "map", "show"))
     parser.add_argument("--points", nargs="+", choices=tuple(POINTS), default=tuple(POINTS))
     parser.add_argument(
         "--sft", type=Path, default=ROOT / "results/study/tiny/sft/checkpoint", help="the study's SFT checkpoint"
@@ -417,9 +409,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the tables into docs/vas.md")
     args = parser.parse_args()
     kept: dict[str, Any] = read_json(KEPT) if KEPT.exists() else {}
-    if args.what == "train":
+    if args.what == "recipes":
         for point in args.points:
-            train(point, args.sft)
+            write_json(ROOT / "results" / f"pays-{point}.json", recipe_of(point, args.sft))
         return
     if args.what == "fit":
         kept = {"world": asdict(fit()), "predicted": {}, "measured": {}}
