@@ -10,6 +10,7 @@ pass for scores has them too, where both have one seed. `mmr1.grpo.signal_to_noi
 
 import argparse
 import csv
+import math
 from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,8 +62,9 @@ def main() -> None:
             writer = csv.DictWriter(file, found[0].keys(), lineterminator="\n")
             writer.writeheader()
             writer.writerows(found)
-        work.metrics["snr"] = found[0]["snr"]
-        log(f"{len(measured)} problems of {len(measured[0][1])} groups of {size}; uniform: {found[0]['snr']:.3g}")
+        if math.isfinite(snr := found[0]["snr"]):
+            work.metrics["snr"] = snr
+        log(f"{len(measured)} problems of {len(measured[0][1])} groups of {size}; uniform draws: {snr:.3g}")
 
 
 def read_responses(args: argparse.Namespace) -> "dict[str, list[Response]]":

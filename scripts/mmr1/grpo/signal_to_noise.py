@@ -129,7 +129,7 @@ def estimate(known: Products, draw: Draw, advantage: int, batch: int) -> dict[st
         "varying": float(mean @ known.varying),
         "signal": signal,
         "noise": noise,
-        "snr": signal / noise if noise > 0 else np.nan,
+        "snr": _ratio(signal, noise),
         "cosine": along / np.sqrt(signal * aim) if min(signal, aim) > 0 else np.nan,
     }
 
@@ -160,7 +160,12 @@ def _estimates(
 ) -> list[dict[str, float]]:
     """The estimates of all ways of drawing, beside the first."""
     found = [estimate(known, draw.of(kept), advantage, batch) for draw in draws]
-    return [one | {"times": one["snr"] / found[0]["snr"]} for one in found]
+    return [one | {"times": _ratio(one["snr"], found[0]["snr"])} for one in found]
+
+
+def _ratio(value: float, of: float) -> float:
+    """NaN unless `of` is above 0."""
+    return value / of if of > 0 else np.nan
 
 
 def _blocks(size: int) -> list[NDArray[np.bool_]]:
