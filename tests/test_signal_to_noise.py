@@ -50,6 +50,7 @@ def test_it_is_that_of_the_gradients_that_went_in(known: Products, mix: float, s
     assert found["signal"] == pytest.approx(D * (share * MEAN) ** 2, rel=0.1)
     assert found["varying"] == pytest.approx(share)
     assert found["cosine"] == pytest.approx(1, abs=0.02), "all problems have one mean"
+    assert found["aimed"] == pytest.approx(found["snr"], rel=0.05)
 
 
 def test_a_batchs_own_norm_is_signal_and_noise_and_no_estimate_of_its_signal(known: Products) -> None:
@@ -79,7 +80,7 @@ def test_the_interval_covers_what_other_problems_would_give() -> None:
         groups = (own + NOISE * random.normal(size=(80, 2, D))).astype(np.float32)
         [found, _] = rows(products(list(groups), np.ones((80, 2))), [Draw("uniform", 0.0, np.ones(80))], B)
         covered += found["snr_low"] < B * MEAN**2 / (SPREAD**2 + NOISE**2) < found["snr_high"]
-        assert (found["times"], found["times_low"], found["times_high"]) == (1, 1, 1)
+        assert (found["snr_times"], found["snr_times_low"], found["snr_times_high"]) == (1, 1, 1)
     assert 34 <= covered <= 40
 
 
@@ -93,6 +94,17 @@ def test_division_by_the_deviation_counts_rare_groups_more() -> None:
     assert centred["signal"] == pytest.approx((3**2 + 1) / 4)
     assert divided["signal"] == pytest.approx((6**2 + 10**2) / 4)
     assert divided["cosine"] == pytest.approx((3 * 6 + 1 * 10) / np.sqrt((3**2 + 1) * (6**2 + 10**2)))
+
+
+def test_a_batch_of_few_problems_has_a_clear_signal_that_is_not_what_is_to_be_learned() -> None:
+    """Two problems of a hundred, each with a gradient along an axis of its own, that has no noise at all."""
+    axes = 3 * np.eye(100, dtype=np.float32)[:, None].repeat(2, axis=1)
+    known = products(list(axes), np.full((100, 2), 0.5))
+    few = estimate(known, Draw("few", 1.0, np.array([1.0, 1.0] + [0.0] * 98)), 0, 1)
+    uniform = estimate(known, Draw("uniform", 0.0, np.ones(100)), 0, 1)
+    assert few["snr"] == pytest.approx(1) and uniform["snr"] == pytest.approx(1 / 99)  # noqa: PT018
+    assert few["cosine"] == pytest.approx(np.sqrt(0.02))
+    assert few["aimed"] == uniform["aimed"] == pytest.approx(1 / 99)
 
 
 def test_a_sketch_keeps_products() -> None:
