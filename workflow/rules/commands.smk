@@ -25,6 +25,12 @@ def has_a_family(name):
     return not WITH_A_FAMILY.isdisjoint(code_files(name))
 
 
+@cache
+def code(name, *plugins):
+    """The digest of what computes in a program and its plugins: every model and run asks, and most have the same."""
+    return code_digest(name, plugins)
+
+
 def program(name, of=None, plugins=None, family=lambda sections: sections.family):
     """What a rule's params say of its program: a digest of what computes in it, and the settings that make its numbers.
 
@@ -38,15 +44,15 @@ def program(name, of=None, plugins=None, family=lambda sections: sections.family
         return [*files, family(sections).file] if has_a_family(name) else files
 
     if plugins is None:
-        code = from_sections(lambda sections: code_digest(name, chosen(sections)))
+        digest_of = from_sections(lambda sections: code(name, *chosen(sections)))
     else:
-        code = lambda wildcards: code_digest(
-            name, [*chosen(stages(wildcards)), *plugins(wildcards)]
+        digest_of = lambda wildcards: code(
+            name, *chosen(stages(wildcards)), *plugins(wildcards)
         )
     if settings is None:
-        return {"code": code}
+        return {"code": digest_of}
     return {
-        "code": code,
+        "code": digest_of,
         "settings": from_sections(
             lambda sections: as_json(numbers(settings(sections)))
         ),

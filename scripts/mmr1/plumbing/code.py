@@ -11,6 +11,7 @@ import ast
 import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
+from os.path import isfile
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[2]
@@ -59,13 +60,11 @@ def computes(file: str) -> bool:
 def code_files(program: str, plugins: Iterable[str] = ()) -> dict[str, str]:
     """A program, its plugins and each local module they import, directly or not: path under `scripts/` to digest."""
     digests: dict[str, str] = {}
-    queue = [SCRIPTS / f"{program}.py", *(SCRIPTS / plugin for plugin in plugins)]
+    queue = [f"{program}.py", *plugins]
     while queue:
-        path = queue.pop()
-        name = path.relative_to(SCRIPTS).as_posix()
+        name = queue.pop()
         if name not in digests:
-            tree_digest, imports = _parsed(path)
-            digests[name] = tree_digest
+            digests[name], imports = _parsed(SCRIPTS / name)
             queue.extend(imports)
     return dict(sorted(digests.items()))
 
@@ -76,7 +75,8 @@ def tree_digest(path: Path) -> str:
 
 
 @cache
-def _parsed(path: Path) -> tuple[str, tuple[Path, ...]]:
+def _parsed(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The digest of a file's syntax tree, and the files that it imports, as paths under `scripts/`."""
     tree = ast.parse(path.read_text(), filename=str(path))
     modules: set[str] = set()
     for node in _statements(tree):
@@ -105,11 +105,14 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
             yield from _statements(inner)
 
 
-def _module_files(module: str) -> list[Path]:
-    """The file of a local module and the `__init__` files of its packages; nothing for any other module."""
+def _module_files(module: str) -> list[str]:
+    """The file of a local module and the `__init__` files of its packages; nothing for any other module.
+
+    As texts: with pathlib the workflow took twice as long to load, and thousands of modules are asked for.
+    """
     parts = module.split(".")
     files = []
     for depth in range(1, len(parts) + 1):
-        base = SCRIPTS.joinpath(*parts[:depth])
-        files += [file for file in (base / "__init__.py", base.with_suffix(".py")) if file.is_file()]
+        base = "/".join(parts[:depth])
+        files += [file for file in (f"{base}/__init__.py", f"{base}.py") if isfile(f"{SCRIPTS}/{file}")]
     return files
