@@ -28,8 +28,10 @@ if [ -n "$torch" ] && ! "$uv" pip install --quiet --dry-run --no-deps --python "
 fi
 quiet=()
 if [ ! -t 2 ]; then quiet+=(--quiet); fi
-# Compiled here once: where PYTHONDONTWRITEBYTECODE is set, every job would compile torch and sympy again (seconds each).
-"$uv" pip install "${quiet[@]}" --compile-bytecode --python "$python" --no-deps --require-hashes "${sources[@]}" --requirement "$lock"
+# Compiled here once, unless UV_COMPILE_BYTECODE=0: where PYTHONDONTWRITEBYTECODE is set, every job would compile torch and
+# sympy again (seconds each).
+export UV_COMPILE_BYTECODE="${UV_COMPILE_BYTECODE:-1}"
+"$uv" pip install "${quiet[@]}" --python "$python" --no-deps --require-hashes "${sources[@]}" --requirement "$lock"
 
 if [ -n "$torch" ]; then
   site=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')

@@ -1,18 +1,24 @@
-"""What many tests share: a tiny Qwen2.5-VL folder and a few digit problems."""
+"""What many tests share: a tiny Qwen2.5-VL folder and a few digit problems.
+
+Nothing here imports torch before a test asks: the process that hands tests to the workers loads this file, too.
+"""
+
+from __future__ import annotations
 
 import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
-from benchmark_fixtures import Call
 from forking import ForkingServer
-from mmr1.data.problems import Problem
-from mmr1.data.sources import digits
-from mmr1.models.tiny import TinyArchitecture, build
+
+if TYPE_CHECKING:
+    from benchmark_fixtures import Call
+    from mmr1.data.problems import Problem
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -30,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base model as `build` makes it: random weights, real architecture, tokenizer, processor. Read only."""
+    from mmr1.models.tiny import TinyArchitecture, build
+
     folder = tmp_path_factory.mktemp("tiny_model") / "checkpoint"
     build(folder, TinyArchitecture(), seed=0)
     return folder
@@ -38,6 +46,8 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def digit_problems() -> list[Problem]:
     """16 digit problems with one to four images each."""
+    from mmr1.data.sources import digits
+
     return digits.make_problems("test", 16, seed=0, digits=digits.load(held_out=False))
 
 

@@ -34,8 +34,11 @@ sys.exit(code)
 class ForkingServer:
     """Starts programs, as its `python` does (see `forking_server.py`)."""
 
-    def __init__(self, libraries: str = "torch", environment: str | Path = sys.executable) -> None:
-        """What it has imported (`torch` and its like, `snakemake`, `mlflow`), and the Python that has them."""
+    def __init__(self, libraries: str = "torch", environment: str | Path = sys.executable, **variables: str) -> None:
+        """What it has imported (`torch` and its like, or the `driver`'s), the Python that has them, and what they see.
+
+        `variables` are for libraries that look at the environment once, when they are imported.
+        """
         self._folder = Path(tempfile.mkdtemp(prefix="forking-"))  # a socket's path is short
         self._socket = str(self._folder / "socket")
         self.python = str(self._folder / "python")
@@ -48,7 +51,7 @@ class ForkingServer:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
         )
         assert self._server.stdout is not None
         assert "ready\n" in iter(self._server.stdout.readline, "")

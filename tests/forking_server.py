@@ -27,20 +27,18 @@ from interventions import intervene
 SCRIPTS = str(Path(__file__).resolve().parents[1] / "scripts")
 
 
-def import_snakemake() -> None:
-    """What takes Snakemake long to import, and the workflow."""
+def import_driver() -> None:
+    """What takes Snakemake, the workflow and an export into MLflow long to import."""
     import pydantic  # noqa: F401
     import snakemake.cli  # noqa: F401
     import yaml  # noqa: F401
-
-
-def import_mlflow() -> None:
-    """What takes an export into MLflow long to import."""
-    sys.path[0] = SCRIPTS
     from mlflow.store.tracking import sqlalchemy_store  # noqa: F401
 
+    sys.path[0] = SCRIPTS
     import mmr1.provenance.tracking.compare
     import mmr1.provenance.tracking.export  # noqa: F401
+
+    sys.executable = str(Path(sys.argv[1]).with_name("python"))  # with it Snakemake starts jobs of its environment
 
 
 def import_torch() -> None:
@@ -129,7 +127,7 @@ def run_program(argv: Sequence[str], cwd: str, environment: dict[str, str], kill
 
 
 if __name__ == "__main__":
-    {"torch": import_torch, "snakemake": import_snakemake, "mlflow": import_mlflow}[sys.argv[2]]()
+    {"torch": import_torch, "driver": import_driver}[sys.argv[2]]()
     gc.freeze()  # so that no process looks through what they all share
     request = serve(sys.argv[1])
     if request is None:

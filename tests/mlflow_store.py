@@ -32,7 +32,7 @@ needs_driver = pytest.mark.skipif(
 @cache
 def python() -> str:
     """The driver's Python, which need not import MLflow again for each program."""
-    forking = ForkingServer("mlflow", DRIVER)
+    forking = ForkingServer("driver", DRIVER)
     atexit.register(forking.close)
     return forking.python
 

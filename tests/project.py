@@ -76,20 +76,38 @@ def environment(**variables: str) -> dict[str, str]:
 
 @cache
 def forking_server() -> ForkingServer:
-    """What starts Snakemake, in half the time. It ends with this process."""
-    return ForkingServer("snakemake", ROOT / ".envs/driver/bin/python")
+    """What starts Snakemake, and other programs of the driver's environment, in half the time.
+
+    Beside its `python` is a `snakemake`. It ends with this process.
+    """
+    server = ForkingServer("driver", ROOT / ".envs/driver/bin/python")
+    called = Path(server.python).with_name("snakemake")
+    called.write_text(f'#!/bin/sh\nexec {server.python} {ROOT}/.envs/driver/bin/snakemake "$@"\n')
+    called.chmod(0o755)
+    return server
 
 
-def snakemake(project: Path, *words: str, recipe: str = TINY, rc: int = 0, **variables: str) -> str:
-    """Run Snakemake in a project, check its exit code, and return what it printed."""
-    done = subprocess.run(
-        [forking_server().python, *command(*words, recipe=recipe)],
+def forking_path(server: ForkingServer) -> str:
+    """PATH with the `python` of a server for torch first, and the `snakemake` that starts in half the time."""
+    first = f"{Path(server.python).parent}:{Path(forking_server().python).parent}"
+    return f"{first}:{environment()['PATH']}"
+
+
+def in_driver(project: Path, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program, its path first, in a project and the driver's environment."""
+    return subprocess.run(
+        [forking_server().python, *map(str, words)],
         cwd=project,
         env=environment(**variables),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def snakemake(project: Path, *words: str, recipe: str = TINY, rc: int = 0, **variables: str) -> str:
+    """Run Snakemake in a project, check its exit code, and return what it printed."""
+    done = in_driver(project, *command(*words, recipe=recipe), **variables)
     printed = done.stdout + done.stderr
     assert done.returncode == rc, printed[-4000:]
     return printed

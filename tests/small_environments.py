@@ -62,7 +62,10 @@ class SmallProject:
         return self.root / "wheels"
 
     def lock(self, name: str, *wheels: Path, digest: str | None = None) -> None:
-        """Write envs/NAME.lock, .yaml and .post-deploy.sh as `make lock` does. `digest` stands for the wheels' own."""
+        """Write envs/NAME.lock, .yaml and .post-deploy.sh as `make lock` does, but with the uv that is there.
+
+        `digest` stands for the wheels' own.
+        """
         envs = self.root / "envs"
         pins = [wheel.name.split("-")[:2] for wheel in wheels]
         (envs / f"{name}.lock").write_text(
@@ -75,7 +78,7 @@ class SmallProject:
         (envs / f"{name}.post-deploy.sh").write_text(
             "#!/usr/bin/env bash\nset -euo pipefail\n"
             f"sha256sum --check --quiet <<< '{sha256(envs / f'{name}.lock')}  envs/{name}.lock'\n"
-            f'exec bash envs/install.sh {name} "$CONDA_PREFIX"\n'
+            f'exec bash envs/install.sh {name} "$CONDA_PREFIX" .envs/uv/bin/uv\n'
         )
 
     def run(self, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 import csv
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(20 * 60)]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> Iterator[Path]:
+def project(server: ForkingServer, tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> Iterator[Path]:
     """A checkout with the recipe's endpoint and folder in their places, and benchmarks prepared from local files."""
     project = copy_project(tmp_path_factory.mktemp("project"))
     recipe = project / RECIPE
@@ -65,7 +64,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> I
             (project / "1.png").write_bytes(png(56))
             local = json_lines(project / f"{name}.jsonl", [{**row, "image": "1.png"} for row in rows])
             subprocess.run(
-                [sys.executable, "scripts/prepare_benchmark.py", "--benchmark", name, "--local", str(local),
+                [server.python, "scripts/prepare_benchmark.py", "--benchmark", name, "--local", str(local),
                  "--out", f"{R}/data/benchmarks/{name}.parquet",
                  "--record", f"{R}/records/prepare_benchmark/benchmarks/{name}.json"],
                 cwd=project, check=True, capture_output=True,

@@ -123,9 +123,7 @@ def environments(folder: Path, server: ForkingServer) -> None:
         tools.mkdir(parents=True)
         (tools / "python").symlink_to(python)
         shutil.copy2(ROOT / f".envs/{name}/mmr1-lock.json", tools.parent)
-    called = folder / ".envs/driver/bin/snakemake"
-    called.write_text(f'#!/bin/sh\nexec {forking_server().python} {ROOT}/.envs/driver/bin/snakemake "$@"\n')
-    called.chmod(0o755)
+    (folder / ".envs/driver/bin/snakemake").symlink_to(Path(forking_server().python).with_name("snakemake"))
 
 
 def write_evaluation(folder: Path) -> None:

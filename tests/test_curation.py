@@ -98,11 +98,11 @@ def test_a_pool_becomes_conversations_and_an_rl_set(server: ForkingServer, tmp_p
 
 
 @pytest.mark.slow
-def test_digits_are_curated(tmp_path: Path) -> None:
+def test_digits_are_curated(server: ForkingServer, tmp_path: Path) -> None:
     """The target, with a model of random weights, for which all is hard."""
     project = copy_project(tmp_path)
     curation = "curation={type_key: task, samples: 2, rl_problems: 10}"
-    snakemake(project, "--config", curation, "--", "curate")
+    snakemake(project, "--config", curation, "--", "curate", PATH=server.path)
     folder = project / "results/tiny/tiny/curated"
     listed = pq.read_table(folder / "difficulty.parquet").to_pylist()
     assert [row["n"] for row in listed] == [2] * 16

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from benchmark_fixtures import png
+from forking import ForkingServer
 from hub_stand_in import COMMIT, serving
 from mmr1.data.problems import Problem
 from mmr1.data.sources import digits
@@ -129,7 +130,10 @@ def benchmark_files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> tuple[Path, str]:
-    """A checkout in which first `downloads` ran, with the hub, and then `all`, without it; what the latter printed."""
+    """A checkout in which first `downloads` ran, with the hub, and then `all`, without it; what the latter printed.
+
+    What the latter's programs import is told that there is no hub, too: huggingface_hub looks once.
+    """
     project = copy_project(tmp_path_factory.mktemp("project"))
     (project / RECIPE).write_text(yaml.safe_dump(recipe()))
     drawn = digits.load(held_out=False)
@@ -142,7 +146,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> 
         }
         hub.large = {"model.safetensors", "images_0000.tar", *TARS}
         snakemake(project, "downloads", recipe=RECIPE, HF_ENDPOINT=url, HF_HOME=str(project / "hub"))
-    return project, snakemake(project, "all", recipe=RECIPE, HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="1")
+    offline = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
+    server = ForkingServer(**offline)
+    try:
+        return project, snakemake(project, "all", recipe=RECIPE, PATH=server.path, **offline)
+    finally:
+        server.close()
 
 
 def test_the_recipe_runs_from_downloads_to_report(finished: tuple[Path, str]) -> None:

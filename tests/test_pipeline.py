@@ -25,12 +25,13 @@ from huggingface_hub import ModelCard
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from flipped_bytes import passed_over, readers
+from forking import ForkingServer
 from mmr1.data.problems import read_problems
 from mmr1.data.prompts import PromptEncoder
 from mmr1.models.checkpoints import load_processor
 from mmr1.plumbing.files import files_under, read_json, read_jsonl, sha256
 from project import TINY as RECIPE
-from project import command, copy_project, environment, forking_server, snakemake
+from project import command, copy_project, environment, forking_path, in_driver, snakemake
 
 ROOT = Path(__file__).parents[1]
 R = "results/tiny"
@@ -80,8 +81,11 @@ def commit_all(project: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float], str]:
-    """A run that was killed half way and finished by a second call; what was done before the kill; what it printed."""
+def finished(server: ForkingServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float], str]:
+    """A run that was killed half way and finished by a second call; what was done before the kill; what it printed.
+
+    The first call is real to the last process, for the kill; from then on programs start by a fork (see forking.py).
+    """
     project = copy_project(tmp_path_factory.mktemp("a b ü {x}") / "check out")
     commit_all(project)
     log = project / "killed.log"
@@ -99,7 +103,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     lost = unfinished(project)
     before = {name: time for name, time in records(project).items() if f"{R}/records/{name}" not in lost}
     snakemake(project, "--unlock")
-    printed = snakemake(project, "all")
+    printed = snakemake(project, "all", PATH=server.path)
     return project, before, printed
 
 
@@ -167,14 +171,7 @@ def test_a_released_checkpoint_has_its_files_their_hashes_and_a_model_card(proje
 def test_others_unpack_the_exported_crate_beside_the_checkpoints_and_audit_it(
     project: Path, matrix: dict[str, Any], tmp_path: Path
 ) -> None:
-    program = [
-        str(ROOT / ".envs/driver/bin/python"),
-        "scripts/export_crate.py",
-        R,
-        "--out",
-        str(tmp_path / "crate.zip"),
-    ]
-    subprocess.run(program, cwd=project, env=environment(), check=True, capture_output=True)
+    in_driver(project, "scripts/export_crate.py", R, "--out", tmp_path / "crate.zip").check_returncode()
     results, own = project / R, project / "own"
     results.rename(own)
     with zipfile.ZipFile(tmp_path / "crate.zip") as crate:
@@ -201,8 +198,7 @@ def test_others_unpack_the_exported_crate_beside_the_checkpoints_and_audit_it(
 
 def audited(project: Path) -> list[dict[str, Any]]:
     """What a full audit of the results finds to differ."""
-    program = [str(ROOT / ".envs/driver/bin/python"), "scripts/audit.py", R, "--full", "--json"]
-    done = subprocess.run(program, cwd=project, env=environment(), capture_output=True, text=True, check=False)
+    done = in_driver(project, "scripts/audit.py", R, "--full", "--json")
     assert done.returncode in (0, 1), done.stderr[-2000:]
     return [one for one in json.loads(done.stdout)["findings"] if one["verdict"] == "differs"]
 
@@ -281,10 +277,10 @@ def test_the_report_stands_alone(project: Path) -> None:
     assert not re.findall(r"""(?:src|href)=["']https?://""", page)
 
 
-def test_one_stage_by_its_target(project: Path) -> None:
+def test_one_stage_by_its_target(server: ForkingServer, project: Path) -> None:
     target = f"{R}/tiny/vas/seed0/round0/schedule.parquet"
     before = (project / target).read_bytes()
-    printed = snakemake(project, "--forcerun", "draw_schedule", "--", target)
+    printed = snakemake(project, "--forcerun", "draw_schedule", "--", target, PATH=server.path)
     assert "1 of 1 steps" in printed
     assert (project / target).read_bytes() == before
     snakemake(project, "--touch", "all")
@@ -333,8 +329,8 @@ def adopt(project: Path) -> list[str]:
     shutil.rmtree(project / ".snakemake")
     for path in (project / R).rglob("*"):
         path.touch()
-    program = [str(ROOT / ".envs/driver/bin/python"), "scripts/adopt.py", *command("all")[1:]]
-    done = subprocess.run(program, cwd=project, env=environment(), capture_output=True, text=True, check=True)
+    done = in_driver(project, "scripts/adopt.py", *command("all")[1:])
+    done.check_returncode()
     return [line for line in done.stdout.splitlines() if line.startswith(("adopted", "left due"))]
 
 
@@ -391,9 +387,7 @@ def test_the_plan_of_a_finished_run_is_what_was_done(project: Path) -> None:
     trained = [len(one) for file in (project / R).rglob("train_rollouts.parquet") for one in token_ids(file)]
     words = ["--json", "--measured", "--prompt-tokens", str(round(prompts)), "--visual-tokens", "2"]
     words += ["--response-tokens", str(round(sum(trained) / len(trained)))]
-    program = [str(ROOT / ".envs/driver/bin/python"), "scripts/plan.py", *words, *command("all")[1:]]
-    done = subprocess.run(program, cwd=project, env=environment(), capture_output=True, text=True, check=True)
-    planned = json.loads(done.stdout)
+    planned = json.loads(in_driver(project, "scripts/plan.py", *words, *command("all")[1:]).stdout)
     assert planned["sums"]["jobs"] == len(records(project))
     assert planned["sums"]["due"] == 0
     rows = {(row["run"], row["stage"]): row for row in planned["rows"]}
@@ -414,21 +408,20 @@ def token_ids(file: Path) -> list[list[int]]:
     return pq.read_table(file, columns=["token_ids"]).column(0).to_pylist()
 
 
-def test_a_failed_job_shows_the_end_of_its_log(project: Path) -> None:
+def test_a_failed_job_shows_the_end_of_its_log(server: ForkingServer, project: Path) -> None:
     items = project / f"{R}/tiny/eval/sft/digits/items.parquet"
     good = items.read_bytes()
     items.write_bytes(good[:100])
-    printed = snakemake(project, "all", rc=1)
+    printed = snakemake(project, "all", rc=1, PATH=server.path)
     assert "items.parquet: expected sha256" in printed
     assert read_json(project / R / "logs/make_tables/accuracy.attempt.json")["state"] == "failed"
     items.write_bytes(good)
-    snakemake(project, "all")
+    snakemake(project, "all", PATH=server.path)
 
 
 def tamper(project: Path, *words: str) -> dict[str, Any]:
     """What `tests/tamper_matrix.py` found out about the finished run."""
-    program = [str(ROOT / ".envs/driver/bin/python"), str(ROOT / "tests/tamper_matrix.py"), str(project), R, *words]
-    done = subprocess.run(program, cwd=project, env=environment(), capture_output=True, text=True, check=False)
+    done = in_driver(project, ROOT / "tests/tamper_matrix.py", project, R, *words)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -482,11 +475,14 @@ def test_300_flipped_bytes_are_each_found_and_named_by_a_full_audit(project: Pat
     "title",
     ["a number in the final table", "a record deleted", "a program", "a file added to a folder", "MLflow: a tag"],
 )
-def test_after_the_remedy_the_audit_is_clean(project: Path, matrix: dict[str, Any], title: str) -> None:
+def test_after_the_remedy_the_audit_is_clean(
+    server: ForkingServer, project: Path, matrix: dict[str, Any], title: str
+) -> None:
     """The thing is changed and stays so; the remedy that the audit gave is typed as it stands."""
     (remedy,) = [case["remedy"] for case in matrix["cases"] if case["title"] == title]
     assert tamper(project, "--leave", title)["verdict"] == "differs"
-    subprocess.run(remedy, shell=True, cwd=project, env=environment(), check=True, capture_output=True)
+    there = environment(PATH=forking_path(server))
+    subprocess.run(remedy, shell=True, cwd=project, env=there, check=True, capture_output=True)
     assert tamper(project, "--leave", "nothing")["verdict"] == "agrees"
 
 
@@ -505,13 +501,7 @@ def test_after_the_remedy_the_audit_is_clean(project: Path, matrix: dict[str, An
     ],
 )
 def test_a_wrong_recipe_is_one_line_before_any_job(project: Path, value: str, message: str) -> None:
-    done = subprocess.run(
-        [forking_server().python, *command("-n"), "--config", value, "--", "all"],
-        cwd=project,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
+    done = in_driver(project, *command("-n"), "--config", value, "--", "all")
     assert done.returncode == 2
     (said,) = [line for line in done.stderr.splitlines() if not line.startswith("Using profile")]
     assert said.startswith(message)
