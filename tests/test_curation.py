@@ -1,5 +1,6 @@
 """`curate`: a pool is divided by a model's pass rates into what SFT learns and a balanced RL set."""
 
+import csv
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -98,17 +99,22 @@ def test_a_pool_becomes_conversations_and_an_rl_set(server: ForkingServer, tmp_p
 
 
 @pytest.mark.slow
-def test_digits_are_curated(server: ForkingServer, tmp_path: Path) -> None:
-    """The target, with a model of random weights, for which all is hard."""
+def test_digits_are_curated_and_their_gradients_measured(server: ForkingServer, tmp_path: Path) -> None:
+    """The targets, with a model of random weights, for which all is hard: no group varies, and no gradient is known."""
     project = copy_project(tmp_path)
-    curation = "curation={type_key: task, samples: 2, rl_problems: 10}"
-    snakemake(project, "--config", curation, "--", "curate", PATH=server.path)
+    curation = "curation={type_key: task, samples: 4, rl_problems: 10}"
+    snakemake(project, "--config", curation, "--", "curate", "theorem", PATH=server.path)
     folder = project / "results/tiny/tiny/curated"
     listed = pq.read_table(folder / "difficulty.parquet").to_pylist()
-    assert [row["n"] for row in listed] == [2] * 16
+    assert [row["n"] for row in listed] == [4] * 16
     chosen = read_problems(folder / "problems.parquet")
     assert [one.id for one in chosen] == [row["problem_id"] for row in listed if row["rl"]]
     assert sorted(one.metadata["task"] for one in chosen) == ["max"] * 5 + ["sum"] * 5
     record = read_json(project / "results/tiny/records/curate_data/tiny.json")
     assert record["notes"]["rl_by_type"] == {"max": 5, "sum": 5}
     assert record["metrics"]["sft"] == sum(row["chains"] for row in listed)
+    theorem = project / "results/tiny/tiny/theorem"
+    assert read_json(theorem / "summary.json")["varying"] == 0
+    rows = list(csv.DictReader((theorem / "signal_to_noise.csv").open()))
+    assert [(row["weights"], row["advantages"]) for row in rows] == [("uniform", "centred"), ("uniform", "divided")]
+    assert {(row["varying"], row["signal"], row["snr"]) for row in rows} == {("0.0", "0.0", "nan")}
