@@ -310,12 +310,21 @@ def recipe_of(point: str, sft: Path) -> dict[str, Any]:
 
 
 def measured(point: str) -> dict[str, Any]:
-    """What `predict` predicts, as it came out, with 95% intervals over seeds (and problems, for points)."""
-    arms = {run: [_trained(point, run, seed) for seed in TRAINED_SEEDS] for run in ("vas", "uniform")}
+    """What `predict` predicts, as it came out with the seeds that are trained, with 95% intervals.
+
+    Those of points are over problems and, if there are several, seeds; those of shares over steps.
+    """
+    model = ROOT / "results" / f"pays-{point}" / "tiny"
+    done = [
+        {path.parts[-3].rpartition("-seed")[2] for path in model.glob(f"eval/{run}-seed*/digits/items.parquet")}
+        for run in ("vas", "uniform")
+    ]
+    seeds = tuple(seed for seed in TRAINED_SEEDS if str(seed) in done[0] & done[1])
+    arms = {run: [_trained(model, run, seed) for seed in seeds] for run in ("vas", "uniform")}
     rates = {run: np.array([right for right, _ in of]) for run, of in arms.items()}
-    shares = {run: np.array([share for _, share in of]) for run, of in arms.items()}
+    shares = {run: np.concatenate([share for _, share in of]) for run, of in arms.items()}
     values = rates["vas"] - rates["uniform"]
-    points = difference({"test": Paired(tuple(TRAINED_SEEDS), values, np.ones(values.shape[1]))})
+    points = difference({"test": Paired(seeds, values, np.ones(values.shape[1]))})
     varying = {run: difference_of_seeds(of) for run, of in shares.items()}
     before = np.mean(read_json(STUDY / "frontier.json")["demo"]["right"]["sft"]) / GROUP
     found: dict[str, Any] = {
@@ -328,20 +337,21 @@ def measured(point: str) -> dict[str, Any]:
     for run, of in varying.items():
         name = "varying" if run == "vas" else "varying_uniform"
         found |= {name: of.mean, f"{name}_ci95": [of.low, of.high]}
-    return {name: np.round(100 * np.array(value), 2).tolist() for name, value in found.items()}
+    rounded = {name: np.round(100 * np.array(value), 2).tolist() for name, value in found.items()}
+    return {"seeds": list(seeds), **rounded}
 
 
-def _trained(point: str, run: str, seed: int) -> tuple[Floats, float]:
-    """A trained arm's pass rate on each held-out problem, and its share of groups whose verdicts vary."""
-    model = ROOT / "results" / f"pays-{point}" / "tiny"
+def _trained(model: Path, run: str, seed: int) -> tuple[Floats, Floats]:
+    """A trained arm's pass rate on each held-out problem, and by step its share of groups whose verdicts vary."""
     right, of = Counter(), Counter()  # type: ignore[var-annotated]
     for name, ok in verdicts(model / "eval" / f"{run}-seed{seed}" / "digits" / "items.parquet", "reader"):
         of[name] += 1
         right[name] += ok
     files = sorted((model / run / f"seed{seed}").glob("round*/train_rewards.parquet"))
     groups = groups_of(pa.concat_tables([contracts.read(file, REWARDS) for file in files]))
-    passed, n = groups["right"].to_numpy(), groups["n"].to_numpy()
-    return np.array([right[name] / of[name] for name in sorted(of)]), float(((passed > 0) & (passed < n)).mean())
+    passed, n, step = (groups[name].to_numpy() for name in ("right", "n", "step"))
+    varying = np.bincount(step, (passed > 0) & (passed < n)) / np.bincount(step)
+    return np.array([right[name] / of[name] for name in sorted(of)]), varying
 
 
 # What is asked of the model over spread and drift: few and many responses for scores, of a pool of 960.
