@@ -70,7 +70,7 @@ format: env ## rewrite what `make lint` would only complain about
 	@$(CPU)/python scripts/write_schema.py
 
 bench: env ## measure what the README claims: time and memory of the demo, of dry runs, of the parts
-	@for file in $(filter-out %/compare_commits.py,$(wildcard performance/*.py)); do echo "== $$file"; PYTHONPATH=scripts $(CPU)/python "$$file"; done
+	@for file in $(wildcard performance/bench_*.py); do echo "== $$file"; PYTHONPATH=scripts $(CPU)/python "$$file"; done
 
 compare: env ## does the working tree make the results of a commit? (OLD=commit; NEW=commit instead of the tree, ARGS=)
 	@$(CPU)/python performance/compare_commits.py $(or $(OLD),$(error OLD=: expected a commit)) $(NEW) $(ARGS)

@@ -13,7 +13,7 @@ from pathlib import Path
 from mmr1.plumbing.code import SCRIPTS
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.files import files_under, sha256
-from mmr1.provenance.model_card import model_card
+from mmr1.provenance.model_card import made, model_card
 
 
 def main() -> None:
@@ -25,20 +25,20 @@ def main() -> None:
         raise UserError(f"{args.checkpoint}: expected a checkpoint's folder, found none")
     if args.to.exists():
         raise UserError(f"{args.to}: expected no such file or folder yet")
-    text = model_card(args.checkpoint, SCRIPTS.parent)  # first: a mistake leaves no folder behind
+    checkpoint = made(args.checkpoint, SCRIPTS.parent)
+    text = model_card(checkpoint)  # first: a mistake leaves no folder behind
+    files = {path.relative_to(args.checkpoint).as_posix(): sha256(path) for path in files_under(args.checkpoint)}
+    checkpoint.check(files)
     half = args.to.with_name(f".{args.to.name}.half")
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)
-    sums = []
-    for path in files_under(args.checkpoint):
-        name = path.relative_to(args.checkpoint)
+    for name in files:
         (half / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, half / name)
-        sums.append(f"{sha256(half / name)}  {name.as_posix()}\n")
-    (half / "SHA256SUMS").write_text("".join(sums))
+        shutil.copyfile(args.checkpoint / name, half / name)
+    (half / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in files.items()))
     (half / "README.md").write_text(text)
     os.rename(half, args.to)
-    print(f"{args.to}: {len(sums)} files of the checkpoint, SHA256SUMS and README.md, its model card")
+    print(f"{args.to}: {len(files)} files of the checkpoint, SHA256SUMS and README.md, its model card")
 
 
 if __name__ == "__main__":

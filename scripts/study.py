@@ -60,7 +60,7 @@ def write_pages(out: Path, findings: Path, recipe: Recipe) -> None:
     for name, (_, drawing) in pictures(study_of(kept)).items():
         with atomic(out / f"{name}.svg") as path:
             path.write_text(drawing.svg)
-    planned = len(blocks(recipe))
+    planned = blocks(recipe)
     for page, text in ((out / "results.md", results_page(kept, planned)), (findings, findings_page(kept, planned))):
         with atomic(page) as path:
             path.write_text(text)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from generated_answers import answers
 from mmr1.answers.comparison import same
-from mmr1.answers.decision import Reading, decide
+from mmr1.answers.decision import Reading, decide, letters_in
 from mmr1.answers.expressions import as_float, formula, leading_number
 from mmr1.answers.notation import normal
 from mmr1.answers.values import Quantity, Text, read
@@ -266,3 +266,53 @@ def test_large_numbers_are_compared_exactly() -> None:
     assert decide("10^{999}", "1e999").right
     assert not decide("10^{999}", "1" + "0" * 300 + "1").right
     assert as_float(Fraction(-(10**400))) == -math.inf
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "right"),
+    [
+        # An exponent of several signs keeps its brackets.
+        ("e^{2x}", "e^2 x", False),
+        ("e^{2x}", "\\exp(2x)", True),
+        ("2^{3x}", "8x", False),
+        ("8^x", "2^{3x}", True),
+        ("4^n", "2^{2n}", True),
+        ("72", "2^{3}3^{2}", True),
+        # A variable or a function behind a number is no unit.
+        ("2\\pi r^2", "2\\pi", False),
+        ("2\\pi r^2", "2\\pi r^3", False),
+        ("5\\sin x", "5\\cos x", False),
+        ("100\\tan\\alpha", "100", False),
+        ("\\sin 2x", "2\\sin x\\cos x", True),
+        ("a^2\\pi", "\\pi a^2", True),
+        ("5 km", "5", True),
+        ("3 people", "3", True),
+        # Every sign of a gold in notation counts.
+        ("180^\\circ-\\alpha", "180^\\circ+\\alpha", False),
+        ("AB ∥ CD", "AB ⊥ CD", False),
+        ("AB>CD", "AB<CD", False),
+        # Letters say which value is whose.
+        ("x=2, y=3", "y=2, x=3", False),
+        ("x=2, y=3", "y=3, x=2", True),
+        ("x=2 or x=-3", "x=-3 or x=2", True),
+        ("x_1=2,x_2=-3", "x_1=-3,x_2=2", True),
+    ],
+)
+def test_what_a_reviewer_found(gold: str, answer: str, right: bool) -> None:
+    assert decide(gold, answer).right is right
+
+
+@pytest.mark.parametrize(
+    ("answer", "letters"),
+    [
+        ("The answer is not B", []),
+        ("B is not the answer", []),
+        ("Option A is wrong", []),
+        ("\\textbf{B. } \\frac{1}{2}", ["B"]),
+        ("\\frac" * 250, []),
+        ("\\sqrt" * 300, []),
+        ("\\frac{፩}{፪}", []),
+    ],
+)
+def test_letters_that_are_named(answer: str, letters: list[str]) -> None:
+    assert letters_in(answer) == letters

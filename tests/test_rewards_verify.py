@@ -288,7 +288,8 @@ CLIENT = f"""
 def test_nothing_is_left_behind_however_the_client_ends(way: signal.Signals) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
     client = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(CLIENT)],
+        # A shell's background, where these tests may run, ignores Ctrl-C.
+        ["env", "--default-signal=INT", sys.executable, "-c", textwrap.dedent(CLIENT)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

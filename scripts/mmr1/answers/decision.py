@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from mmr1.answers.comparison import SameNumber, same
 from mmr1.answers.expressions import equal_numbers
-from mmr1.answers.letters import letters, mentioned, rules_out
+from mmr1.answers.letters import denies, letters, mentioned
 from mmr1.answers.notation import normal
 from mmr1.answers.sentences import abstains, conclusion, final, last_sentences, marked, only_lists, sentences
 from mmr1.answers.statements import quantity_stated, states_nothing, states_text
 from mmr1.answers.texts import same_text
 from mmr1.answers.values import YEARS, Quantity, Text, Value, read
 
+ERRORS = (ArithmeticError, TypeError, ValueError, RecursionError)  # what an answer that nobody thought of can raise
 MAX_FOR_MATH = 400  # characters; math-verify is not asked about more, as no gold is that long
 MAX_WORDS = 2  # words in an answer that is math; of a sentence math-verify would pick a number to its liking
 _MATH = re.compile(r"[\d\\^_=+*/<>|∞πθ√]")
@@ -41,7 +42,7 @@ def decide(gold: str, answer: str, question: str = "", same_number: SameNumber =
     """
     try:
         return _decide(gold, answer, question, same_number)
-    except (ArithmeticError, TypeError, ValueError, RecursionError):
+    except ERRORS:
         return Reading(False, "error", open=True)
 
 
@@ -106,7 +107,14 @@ def _words(text: str) -> int:
 
 
 def letters_in(answer: str) -> list[str]:
-    """The sorted letters that an answer names: all of it, or its last statement."""
+    """The sorted letters that an answer names: all of it, or its last statement. Never raises."""
+    try:
+        return _letters_in(answer)
+    except ERRORS:
+        return []
+
+
+def _letters_in(answer: str) -> list[str]:
     if only_lists(answer):
         return []
     lines = [line.strip() for line in answer.strip().split("\n")]
@@ -121,7 +129,7 @@ def letters_in(answer: str) -> list[str]:
     if len(answer.split()) < 2:
         return []
     for sentence in last_sentences(answer):
-        if (name := mentioned(normal(conclusion(sentence)))) and not rules_out(normal(sentence)):
+        if (name := mentioned(normal(conclusion(sentence)))) and not denies(normal(conclusion(sentence))):
             return [name]
         if re.search(r"(?<!\w)[A-H](?!\w)", sentence):
             break
@@ -130,4 +138,5 @@ def letters_in(answer: str) -> list[str]:
 
 def first_letter(answer: str) -> list[str]:
     """The first of several sentences, where it begins with a letter: "(B) 12 cm. Since …"."""
-    return [answer.strip().split("\n", 1)[0]] if re.match(r"\s*[*(\[]*[A-H][)\].:]", answer) else []
+    line = normal(answer.strip().split("\n", 1)[0])
+    return [line] if re.match(r"[*(\[]*[A-H][)\].:]", line) else []

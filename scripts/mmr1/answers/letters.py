@@ -20,6 +20,10 @@ _LEADING = re.compile(
     re.DOTALL,
 )
 _NOT = re.compile(r"(?i:\bnot) (?:option |choice )?\(?[A-H]\b")
+_DENIED = re.compile(
+    r"(?i:\bnot|n't) (?:option |choice )?\(?[A-H]\b"
+    r"|\b[A-H]\)? (?i:(?:is|was) (?:not\b|wrong|incorrect|false|eliminated|excluded|ruled out)|isn't)"
+)
 _ALTERNATIVES = re.compile(
     rf"(?i:(?:either|neither|both) )?(?i:{_MENTION})[\[({{]?[A-H]\)?"
     r"(?:(?:\s*(?:,|;|/|&)\s*(?:and |n?or )?|\s+(?:and|n?or)\s+)(?:option )?\(?[A-H][)\]}]?)+"
@@ -46,6 +50,11 @@ def marks_several(text: str) -> bool:
 def rules_out(text: str) -> bool:
     """Whether an answer begins with a letter that it is not: "not B"."""
     return _NOT.match(text) is not None
+
+
+def denies(text: str) -> bool:
+    """Whether an answer says of a letter that it is not: "it is not B", "B is wrong"."""
+    return _DENIED.search(text) is not None
 
 
 def letter(text: str) -> str | None:

@@ -91,7 +91,7 @@ def _unicode(text: str) -> str:
 
 
 def _raised(exponent: str) -> str:
-    return f"^{exponent}" if re.fullmatch(r"\w+", exponent) else f"^({exponent})"
+    return f"^{exponent}" if re.fullmatch(r"\d+|\w", exponent) else f"^({exponent})"
 
 
 def _repeating(run: str) -> str:
@@ -176,7 +176,7 @@ class _Latex:
 
     def _fraction(self, before: str) -> str:
         above, below = self._argument(), self._argument()
-        if above.isdigit() and below.isdigit() and int(above) < int(below) and _WHOLE_BEFORE.search(before):
+        if above.isdecimal() and below.isdecimal() and int(above) < int(below) and _WHOLE_BEFORE.search(before):
             return f" {above}/{below}"  # a mixed number
         return f"({_grouped(above)}/{_grouped(below)})"
 
@@ -201,7 +201,11 @@ class _Latex:
             return "°" if content == "o" else content
         if content.startswith("°"):
             return content
-        return sign + (content if re.fullmatch(r"\w*", content) else f"({content})")
+        if sign == "_":
+            bare = re.fullmatch(r"\w*", content) is not None
+        else:  # 2^{3}3^{2} is 72
+            bare = re.fullmatch(r"\d*|\w", content) is not None and not self._next()[:1].isdigit()
+        return sign + (content if bare else f"({content})")
 
     def _next(self) -> str:
         return self._tokens[self._position] if self._position < len(self._tokens) else ""
@@ -218,7 +222,13 @@ class _Latex:
             return self._group()
         if token[0] == "\\":
             self._position += 1
-            return self._one(token, "")
+            self._depth += 1
+            if self._depth > DEEPEST:
+                self._position = len(self._tokens)
+                return ""
+            content = self._one(token, "")
+            self._depth -= 1
+            return content
         if token in "^_~$":
             self._position += 1
             return ""

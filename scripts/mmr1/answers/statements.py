@@ -321,7 +321,10 @@ def _claims(gold: str, sentence: str) -> bool:
     quoted = re.findall(r"\"([^\"]+)\"", sentence)
     if len(quoted) == 1 and same_text(gold, quoted[0]):
         return True
-    pattern = r"\W+".join(re.escape(part) for part in re.findall(r"\w+", gold))
+    if re.search(r"[+*=<>≤≥≠≈~^√°∠△∥⊥≌∽→α-ω]", gold):  # of notation every sign counts
+        pattern = r"\s*".join(re.escape(part) for part in re.findall(r"\w+|[^\w\s]", gold))
+    else:
+        pattern = r"\W+".join(re.escape(part) for part in re.findall(r"\w+", gold))
     if not pattern or not words(gold):
         return False
     spans = [match.span() for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", sentence, re.IGNORECASE)]

@@ -34,7 +34,7 @@ _QUARTER = {"first": 1, "second": 2, "third": 3, "fourth": 4}
 _SMALL = frozenset(("of", "the", "and", "for", "de", "in"))
 _NOTE = re.compile(r"\s*[(\[][^()\[\]]*[)\]]\s*$")
 _SIGNS, _WORD = re.compile(r"[][(){}|^√<>=≤≥≠,:*/]"), re.compile(r"[^\W\d_]{2}|\b[Qq][1-4]\b")
-_TOKEN = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?|[^\W\d_]+|[%+&<>=°/$€£-]")
+_TOKEN = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?|[^\W\d_]+|[%+&<>=°/$€£≈~≠≤≥∥⊥≌∽→-]")
 
 
 @lru_cache(20_000)

@@ -244,6 +244,13 @@ def _counted(number: Number, end: int, text: str) -> Quantity | None:
     return _with_unit(Quantity(number, scale=scale, percent=percent), rest.strip(), attached)
 
 
+# What stands behind a number and is no unit of it: a function, a Greek letter, a Latin one that measures nothing.
+_VARIABLE = re.compile(
+    r"(?:sin|cos|tan|cot|sec|csc|ln|log|lg|exp|arc\w+)\b|[α-ω](?![a-zA-Z])"
+    rf"|(?!a [a-z]{{2}})(?![{LETTERS}])[a-zA-Z](?![a-zA-Z.'])"
+)
+
+
 def _with_unit(quantity: Quantity, rest: str, attached: bool) -> Quantity | None:
     number, scale, percent = quantity.number, quantity.scale, quantity.percent
     if note := _NOTE.search(rest):
@@ -253,6 +260,8 @@ def _with_unit(quantity: Quantity, rest: str, attached: bool) -> Quantity | None
     rest = _RATE.sub("", rest).strip(" .,;")
     if not rest or rest in "€£¥₹":
         return quantity
+    if _VARIABLE.match(rest):
+        return None  # 2π r^2, 5 sin x
     if len(rest) <= 20 and (is_whatever(rest) or _is_short(rest) or unit(rest) is not None):
         if re.fullmatch(r"[a-zA-Z]", rest) and rest not in LETTERS:
             return None  # 5x
@@ -431,6 +440,11 @@ def _assignments(text: str) -> Sequence | None:
     values = [read_normal(part) for part in parts]
     if len(parts) < 2 or any(isinstance(one, Text | Sequence) for one in values):
         return None
+    names = [part.partition("=")[0].strip() if "=" in part else "" for part in parts]
+    if len({re.sub(r"_?\d*$", "", name) for name in names if name}) == 1:
+        return Sequence("{", tuple(values), "}")  # solutions for one letter: a set
+    if all(names):
+        values = [one for _, one in sorted(zip(names, values, strict=True), key=lambda pair: pair[0])]
     return Sequence("", tuple(values), "")
 
 

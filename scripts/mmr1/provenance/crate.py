@@ -16,7 +16,7 @@ from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import atomic, files_under
+from mmr1.plumbing.files import atomic, files_under, sha256
 from mmr1.provenance.audit.archive import Archive, File, Job
 
 PROFILES = (
@@ -44,7 +44,7 @@ def export_crate(results: Path, checkout: Path, out: Path, largest: int) -> dict
     if not archive.jobs:
         raise UserError(f"{results}: expected a results folder with records, found none")
     elsewhere = stays_elsewhere(archive, largest)
-    crate = Crate(archive, elsewhere)
+    crate = Crate(archive, elsewhere, out)
     with atomic(out) as file:
         crate.write(file)
     return {"files": len(crate.files), "elsewhere": len(elsewhere), "bytes": out.stat().st_size}
@@ -59,20 +59,20 @@ def stays_elsewhere(archive: Archive, largest: int) -> dict[str, str]:
             for folder in job.folders
             if any(place.startswith(f"{folder}/") and place.endswith(WEIGHTS) for place in job.made)
         ]
-        for place, sha256 in job.made.items():
+        for place, digest in job.made.items():
             path = archive.results / place
             heavy = any(place.startswith(f"{folder}/") for folder in with_weights) or place.endswith(WEIGHTS)
             stays = heavy or not path.is_file() or path.stat().st_size > largest
             if stays and not job.is_gone_for_good(place):
-                found[place] = sha256
+                found[place] = digest
     return found
 
 
 class Crate:
     """The entities of a crate, made from the records."""
 
-    def __init__(self, archive: Archive, elsewhere: dict[str, str]) -> None:
-        self.archive, self.elsewhere = archive, elsewhere
+    def __init__(self, archive: Archive, elsewhere: dict[str, str], out: Path) -> None:
+        self.archive, self.elsewhere, self.out = archive, elsewhere, out
         self.crate = ROCrate(version="1.1")
         self.files: dict[str, Any] = {}
         self._described: dict[str, Any] = {}
@@ -92,18 +92,24 @@ class Crate:
             f"{len(self.archive.jobs)} jobs of the reproducibility package of MMR1 (arXiv 2509.21268): their records, "
             f"tables, figures and what they were made from. {len(self.elsewhere)} files are elsewhere: {ELSEWHERE}."
         )
-        root["license"] = self._entity("https://spdx.org/licenses/Apache-2.0", "CreativeWork", name="Apache-2.0")
+        root["license"] = self._entity(
+            "#licences", "CreativeWork", name="The code's is Apache-2.0; data and weights have those of their sources"
+        )
         self.crate.datePublished = max(job.end for job in self.archive.jobs.values())
         profiles = [self._entity(profile, "CreativeWork", name=profile) for profile in PROFILES]
         root["conformsTo"] = profiles[:3]
         self.crate.metadata["conformsTo"] = [
             {"@id": "https://w3id.org/ro/crate/1.1"}, {"@id": PROFILES[-1]},
         ]  # fmt: skip
+        makers = {place: job for job in self.archive.jobs.values() for place in job.made}
         for path in files_under(results):
             place = path.relative_to(results).as_posix()
-            if place.split("/")[0] not in LEFT and place not in self.elsewhere and path.suffix != ".lock":
+            left = place.split("/")[0] in LEFT or path.suffix == ".lock" or path.absolute() == self.out.absolute()
+            if not left and place not in self.elsewhere:
+                if place in makers:
+                    _check(path, makers[place].made[place], makers[place])
                 self.files[place] = self.crate.add_file(path, place, properties={"name": place})
-        text = "".join(f"{sha256}  {place}\n" for place, sha256 in sorted(self.elsewhere.items()))
+        text = "".join(f"{digest}  {place}\n" for place, digest in sorted(self.elsewhere.items()))
         self.files[ELSEWHERE] = self.crate.add_file(_text(text), ELSEWHERE, properties={"name": "what is elsewhere"})
 
     def _workflow(self) -> None:
@@ -117,6 +123,7 @@ class Crate:
             properties={
                 "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
                 "name": "the workflow",
+                "license": {"@id": "https://spdx.org/licenses/Apache-2.0"},
             },
         )
         for path in sorted([*checkout.glob("workflow/**/*.smk"), *checkout.glob("envs/*.lock")]):
@@ -208,6 +215,12 @@ class Crate:
                 entity[key] = value
             self._described[place] = entity
         return self._described[place]
+
+
+def _check(path: Path, expected: str, job: Job) -> None:
+    """Raises UserError for a file that is not what its record tells of: a crate says what records say."""
+    if sha256(path) != expected:
+        raise UserError(f"{path}: not what the record of {job.name} tells of; make it again: {job.again}")
 
 
 def _text(text: str) -> Any:

@@ -4,7 +4,7 @@ All of it is read from records and from the scores of its evaluations. The card'
 hub (`huggingface_hub.ModelCardData`), so that accuracies stand in its `model-index`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from mmr1.plugins import load
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import read_json
+from mmr1.plumbing.files import read_json, sha256
 from mmr1.provenance.audit.archive import Archive, Job
 from mmr1.provenance.audit.walk import find_archive, jobs_of, walk
 
@@ -32,16 +32,46 @@ class Result:
     record: str
 
 
-def model_card(checkpoint: Path, checkout: Path) -> str:
-    """The card of a checkpoint, as Markdown with metadata. Raises UserError for a folder that no record tells of."""
+@dataclass(frozen=True)
+class Made:
+    """A checkpoint's folder: its records, its place in the results folder, the job that made it."""
+
+    archive: Archive
+    place: str
+    maker: Job
+
+    def check(self, found: Mapping[str, str]) -> None:
+        """Raises UserError where files, sha256 by path in the folder, are not those that the record tells of."""
+        start = f"{self.place}/"
+        expected = {
+            name.removeprefix(start): sha256 for name, sha256 in self.maker.made.items() if name.startswith(start)
+        }
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                record = self.archive.shown(self.maker.path)
+                raise UserError(
+                    f"{self.place}/{name}: expected {expected.get(name, 'no such file')}, as {record} says, found "
+                    f"{found.get(name, 'none')}; make it again: {self.maker.again}"
+                )
+
+
+def made(checkpoint: Path, checkout: Path) -> Made:
+    """What a checkpoint is by its record. Raises UserError for a folder that no record tells of."""
+    checkpoint = checkpoint.absolute()
     archive = find_archive(checkpoint, checkout)
-    place = checkpoint.absolute().relative_to(archive.results.absolute()).as_posix()
+    place = checkpoint.relative_to(archive.results).as_posix()
     makers = [job for job in jobs_of(archive, checkpoint) if place in job.folders]
     if len(makers) != 1:
         raise UserError(f"{checkpoint}: expected a checkpoint's folder, which one job made, found {len(makers)} makers")
-    (maker,) = makers
+    return Made(archive, place, makers[0])
+
+
+def model_card(checkpoint: Made) -> str:
+    """The card of a checkpoint, as Markdown with metadata. Raises UserError for scores that are not as recorded."""
+    archive, maker = checkpoint.archive, checkpoint.maker
     lineage = [*walk(archive, [maker])]
-    results = [*evaluations(archive, place)]
+    results = [*evaluations(archive, checkpoint.place)]
+    folder = archive.shown(archive.results / checkpoint.place)
     name = f"{archive.results.name} {' '.join(maker.key['wildcards'].split('/'))}"
     sections = (
         f"# {name}",
@@ -54,7 +84,7 @@ def model_card(checkpoint: Path, checkout: Path) -> str:
         *data(lineage),
         "## Check it",
         f"Record `{archive.shown(maker.path)}`, name `{maker.record['name']}`. In the checkout that made it: "
-        f"`make audit FILE={archive.shown(checkpoint)} ARGS=--full`. The files' hashes are in `SHA256SUMS`.",
+        f"`make audit FILE={folder} ARGS=--full`. The files' hashes are in `SHA256SUMS`.",
     )
     return f"---\n{metadata(name, lineage, results)}\n---\n\n" + "\n\n".join(sections) + "\n"
 
@@ -72,6 +102,10 @@ def evaluations(archive: Archive, place: str) -> Iterator[Result]:
         if answered & {file.place for file in job.inputs}:
             for made in job.made:
                 if made.endswith("scores.json"):
+                    if sha256(archive.results / made) != job.made[made]:
+                        raise UserError(
+                            f"{made}: not what {archive.shown(job.path)} tells of; make it again: {job.again}"
+                        )
                     scores = read_json(archive.results / made)
                     for rule, one in scores["scores"].items():
                         interval = (one["ci95"][0], one["ci95"][1])

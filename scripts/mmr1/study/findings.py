@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmr1.report.bootstrap import Difference
+from mmr1.study.blocks import Block
 from mmr1.study.claims import CHEAPER
 from mmr1.study.kept import Kept
 from mmr1.study.page import PERCENT, interval, results_state, spread, table
@@ -41,8 +42,8 @@ make demo                 # the same task: uniform draws beside VAS, in minutes
 ```"""
 
 
-def findings_page(kept: Sequence[Kept], planned: int) -> str:
-    """The page. `planned` is how many blocks the study has."""
+def findings_page(kept: Sequence[Kept], planned: Sequence[Block]) -> str:
+    """The page. `planned` are the blocks that the study has."""
     study = study_of(kept)
     found = verdicts(study)
     parts = [
@@ -79,13 +80,14 @@ def _conclusion(found: Sequence[Verdict]) -> list[str]:
         lines.append(
             f"- {name[0].upper()}{name[1:]}, without a pass, {_how_it_ends(one)} uniform draws ({_points(one)})."
         )
-    best = max((one for one in cheaper if one.word == "supported"), key=_mean, default=None)
-    if per_rollout.word == "supported":
-        advice = "VAS: its scores earn what they cost."
-    elif best is not None:
-        advice = f"{CHEAPER[best.claim.first[0]]}: no pass for scores, and better than uniform draws at equal rollouts."
+    better = [one for one in (per_rollout, *cheaper) if one.word == "supported"]
+    best = max(better, key=_mean, default=None)
+    if best is None:
+        advice = "uniform draws: neither VAS nor any way without a pass was shown to be better at equal rollouts"
     else:
-        advice = "uniform draws: at equal rollouts nothing here was shown to be better."
+        name = CHEAPER.get(best.claim.first[0], "VAS")
+        advice = f"{name}, the best of what was shown to beat uniform draws at equal rollouts"
+    advice += " (provisional: few seeds)." if per_rollout.provisional else "."
     return ["## In short", "\n".join(lines), f"**Use** {advice}"]
 
 
@@ -152,11 +154,11 @@ def _shown(one: Difference) -> str:
 
 
 def fair_comparison(study: Study, arm: str) -> str | None:
-    """The uniform arm of as many rollouts: the longer one for an arm that spends more than the shorter."""
-    names = ("uniform", "uniform-equal")
-    if arm == "uniform" or any(not study.get(name) for name in names):
+    """The uniform arm whose rollouts are nearest to an arm's."""
+    names = [name for name in ("uniform", "uniform-equal") if study.get(name)]
+    if arm == "uniform" or "uniform" not in names:
         return None
-    spent = {name: np.mean([one.arm.rollouts for one in study[name].values()]) for name in (*names, arm)}
+    spent = {name: float(np.mean([one.arm.rollouts for one in study[name].values()])) for name in (*names, arm)}
     nearest = min(names, key=lambda name: abs(spent[name] - spent[arm]))
     return nearest if nearest != arm else "uniform"
 

@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 from mmr1.report import figures
 from mmr1.report.figures import Drawing, Look, Palette
 from mmr1.report.results import Series
+from mmr1.study.blocks import Block
 from mmr1.study.claims import NAMES, Measure
 from mmr1.study.kept import Floats, Kept
 from mmr1.study.profiles import interquartile_mean, profile, scores
@@ -29,11 +30,12 @@ PERCENT: tuple[Measure, ...] = (
 )  # fmt: skip
 FAMILIES = {"paper": "Claims of the paper", "ours": "Per rollout, and rivals", "ablation": "Ablations"}
 THRESHOLDS = np.arange(0, 100, 2)
+FEWEST_ARMS = 4  # of which a rank correlation says something
 GRID = 40  # points of a curve by rollouts
 
 
-def results_page(kept: Sequence[Kept], planned: int) -> str:
-    """The page. `planned` is how many blocks the recipe has."""
+def results_page(kept: Sequence[Kept], planned: Sequence[Block]) -> str:
+    """The page. `planned` are the blocks that the recipe has."""
     study = study_of(kept)
     found = verdicts(study)
     parts = [
@@ -96,18 +98,24 @@ def _on_grid(arm: str, seed: int, curve: Sequence[tuple[float, float]]) -> Serie
     return Series(arm, seed, grid, np.interp(grid, places, values), ())
 
 
-def results_state(kept: Sequence[Kept], planned: int) -> str:
-    """Which seeds are done, in words."""
-    seeds: dict[str, list[str]] = {}
-    for one in kept:
-        seeds.setdefault(one.summary.group, []).append(str(one.summary.seed))
-    done = "; ".join(f"{group}: seeds {', '.join(of)}" for group, of in seeds.items())
-    cut = f" {len(kept)} of {planned} blocks: the others are not trained yet." if len(kept) < planned else ""
+def results_state(kept: Sequence[Kept], planned: Sequence[Block]) -> str:
+    """Which blocks are done, in words; of one that is not, how many of its arms are."""
     if not kept:
         return "No block is done yet."
+    arms = {(block.group, block.seed): block.arms for block in planned}
+    done: dict[str, list[str]] = {}
+    whole = 0
+    for one in kept:
+        wanted = arms.get((one.summary.group, one.summary.seed), tuple(one.summary.arms))
+        there = sum(arm in one.summary.arms for arm in wanted)
+        whole += there == len(wanted)
+        part = "" if there == len(wanted) else f" ({there} of {len(wanted)} arms)"
+        done.setdefault(one.summary.group, []).append(f"{one.summary.seed}{part}")
+    said = "; ".join(f"{group}: {'seed' if len(of) == 1 else 'seeds'} {', '.join(of)}" for group, of in done.items())
+    cut = f" {whole} of {len(planned)} blocks are whole." if whole < len(planned) else ""
     checkpoints = len({one.summary.sft for one in kept})
     shared = "One SFT checkpoint." if checkpoints == 1 else f"{checkpoints} SFT checkpoints, one per block."
-    return f"Done: {done}.{cut} {shared}"
+    return f"Done: {said}.{cut} {shared}"
 
 
 def _verdict_tables(found: Sequence[Verdict]) -> list[str]:
@@ -189,15 +197,16 @@ def _payoff_table(study: Study) -> str:
 def _bought(study: Study) -> str:
     """Whether arms that train on more varying groups end higher: rank correlation over arms, within each seed."""
     found = []
-    for seed in common_seeds(study, study) if study else []:
+    for seed in common_seeds(study, study) if len(study) >= FEWEST_ARMS else []:
         groups, rates = zip(*((of[seed].arm.groups, of[seed].rates.mean()) for of in study.values()), strict=True)
         if min(len(set(groups)), len(set(rates))) > 1:
             found.append(float(spearmanr(groups, rates).statistic))
     if not found:
-        return "No seed has all arms yet."
+        return f"No seed has all arms yet, or there are fewer than {FEWEST_ARMS}."
+    seeds = f"{len(found)} seed{'' if len(found) == 1 else 's'}"
     return (
         "Rank correlation over arms between the number of varying groups that an arm drew and its test pass rate, "
-        f"within a seed: {spread(found, 2)} over {len(found)} seeds and {len(study)} arms."
+        f"within a seed: {spread(found, 2)} over {seeds} and {len(study)} arms."
     )
 
 

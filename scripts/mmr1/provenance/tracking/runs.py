@@ -115,17 +115,20 @@ def _unfinished(attempts: list[Attempt], logs: Path) -> Iterator[Unfinished]:
 def _alive(attempt: Attempt, logs: Path) -> bool:
     """Whether a job that never closed its marker still runs: SLURM knows of its jobs, this host of its own.
 
-    Another host cannot be asked: a job there is taken to run while it writes its log.
+    Where nobody can be asked, of a job on another host or while SLURM does not answer, it runs while it writes its log.
     """
+    log = logs / attempt.rule / f"{attempt.wildcards}.log"
     if "SLURM_JOB_ID" in attempt.slurm:
         try:
             command = ["squeue", "--noheader", "--jobs", attempt.slurm["SLURM_JOB_ID"]]
             listed = subprocess.run(command, capture_output=True, text=True, timeout=60)
-            return bool(listed.stdout.strip())
         except (OSError, subprocess.TimeoutExpired):
-            return False
+            return _wrote(log, attempt)
+        if listed.returncode and "Invalid job id" not in listed.stderr:
+            return _wrote(log, attempt)
+        return bool(listed.stdout.strip())
     if attempt.host != socket.gethostname():
-        return _wrote(logs / attempt.rule / f"{attempt.wildcards}.log", attempt)
+        return _wrote(log, attempt)
     try:
         command_line = Path(f"/proc/{attempt.pid}/cmdline").read_bytes().decode(errors="replace")
     except OSError:
