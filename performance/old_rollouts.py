@@ -10,7 +10,8 @@ round, and the ratio ρ to the probability under the policy that sampled it says
 - **importance weights**: of a group, right responses Σρr/Σρ as if sampled now, with (Σρ)²/Σρ² responses;
 - **a drift for each group**: its odds of being right grew by the mean ρ of right over that of wrong responses;
 - **a feature**: a problem's last right and last wrong response, mean log-probability of a token. What they say is
-  learned from new responses to the least certain quarter.
+  learned from new responses to the least certain quarter;
+- **another fading**: how fast deviations fade and groups age, as the truth itself would choose it.
 
 The cost of a score is that of a forward pass, as a share of a rollout's (the trainer's own timings).
 """
@@ -159,6 +160,17 @@ def moved(data: Stored, old: Old, age: int, now: int, settings: tracked.Settings
     return filtered(told, columns, now, model, settings.half_life)
 
 
+def best_fading(data: Stored, groups: Evidence, now: int) -> Belief:
+    """What `tracked` knows at the half-lives that recover most: no way to learn them from surprises can do better."""
+    columns = features(data.rows)
+    beliefs = [
+        filtered(groups, columns, now, model, half_life)
+        for model in (fit(groups, columns, now, recent) for recent in (2.0, 5.0, 20.0))
+        for half_life in (8.0, 16.0, 32.0, 64.0, 128.0)
+    ]
+    return max(beliefs, key=lambda belief: float(data.row("", belief.variance, None)["recovered"]))
+
+
 def with_features(belief: Belief, old: Old, right: Floats, chosen: Ints, n: int) -> Belief:
     """A belief moved by what the last right and wrong responses say, as n new responses to `chosen` teach it."""
     mean = np.stack([np.ones(len(belief.share)), *_last(old, len(belief.share))], axis=1)
@@ -219,6 +231,7 @@ def table(data: Stored, old: Old, now: int, forward: float) -> str:
         by_weight = tracked.follow(settings, data.rows, weighted(old, age, now), now)
         found.append((f"importance weights, last {age} steps", cost, by_weight))
         found.append((f"a drift for each group, last {age} steps", cost, moved(data, old, age, now, settings)))
+    found.append(("tracked, the best fading of 15, by the truth", 0.0, best_fading(data, groups, now)))
     for n in (2, 8):
         chosen = np.flatnonzero(tracked.choose(settings, before))
         right = data.new[chosen, :n].sum(axis=1)
