@@ -44,10 +44,11 @@ def import_driver() -> None:
 def import_torch() -> None:
     """What takes programs long to import."""
     import datasets  # noqa: F401
-    import deepspeed  # noqa: F401
+    import deepspeed.ops
     import matplotlib.pyplot  # noqa: F401
     import numba  # noqa: F401
     import sklearn.datasets  # noqa: F401
+    import transformers.tokenization_mistral_common  # noqa: F401  # imported for any processor
     from transformers import (  # noqa: F401
         AutoModelForImageTextToText,
         AutoProcessor,
@@ -55,14 +56,19 @@ def import_torch() -> None:
         Qwen2_5_VLProcessor,
         Trainer,
     )
+    from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING
+
+    # What libraries find out once in a process.
+    list(VIDEO_PROCESSOR_MAPPING.values())  # when a processor is loaded
+    deepspeed.ops.__compatible_ops__  # noqa: B018  # by calling compilers
 
     sys.path[0] = SCRIPTS
     import mmr1.grpo.round
     import mmr1.sft.train  # noqa: F401
-    from mmr1.plumbing.code import code_files
+    from mmr1.plumbing.code import tree_digest
 
-    for program in ("train_grpo", "train_sft"):
-        code_files(program)  # each job has a digest of its code, and a process reads a file once
+    for path in Path(SCRIPTS).rglob("*.py"):
+        tree_digest(path)  # each job has a digest of its code, and a process reads a file once
 
 
 def serve(place: str) -> dict[str, Any] | None:

@@ -19,11 +19,11 @@ from mmr1.sft.train import train_sft
 SETTINGS = SFTSettings(
     epochs=1, batch_size=8, learning_rate=3e-3, cutoff=128, precision="fp32", gradient_checkpointing=False
 )
-CONVERSATIONS, IMAGE_BYTES = 512, 1_000_000
+CONVERSATIONS, IMAGE_BYTES = 256, 2_000_000
 
 
 def large_images(problems: list[Problem]) -> Iterator[tuple[Problem, str]]:
-    """Conversations whose images have a million bytes each, nearly all of them behind the end of a digit's PNG."""
+    """Conversations whose images have two million bytes each, nearly all of them behind the end of a digit's PNG."""
     random = np.random.default_rng(0)
     for problem in problems:
         images = tuple(image + random.bytes(IMAGE_BYTES) for image in problem.images[:1])
