@@ -307,7 +307,8 @@ def test_what_a_reviewer_found(gold: str, answer: str, right: bool) -> None:
     [
         ("The answer is not B", []),
         ("B is not the answer", []),
-        ("Option A is wrong", []),
+        ("Option A is ruled out", []),
+        ("So the option B is false.", ["B"]),  # which is false?
         ("\\textbf{B. } \\frac{1}{2}", ["B"]),
         ("\\frac" * 250, []),
         ("\\sqrt" * 300, []),

@@ -22,7 +22,7 @@ _LEADING = re.compile(
 _NOT = re.compile(r"(?i:\bnot) (?:option |choice )?\(?[A-H]\b")
 _DENIED = re.compile(
     r"(?i:\bnot|n't) (?:option |choice )?\(?[A-H]\b"
-    r"|\b[A-H]\)? (?i:(?:is|was) (?:not\b|wrong|incorrect|false|eliminated|excluded|ruled out)|isn't)"
+    r"|\b[A-H]\)? (?i:(?:is|was) (?:not\b|eliminated|excluded|ruled out)|isn't)"
 )
 _ALTERNATIVES = re.compile(
     rf"(?i:(?:either|neither|both) )?(?i:{_MENTION})[\[({{]?[A-H]\)?"
@@ -53,7 +53,10 @@ def rules_out(text: str) -> bool:
 
 
 def denies(text: str) -> bool:
-    """Whether an answer says of a letter that it is not: "it is not B", "B is wrong"."""
+    """Whether an answer says of a letter that it is not: "it is not B", "B is ruled out".
+
+    "B is wrong" is an answer to "Which statement is wrong?".
+    """
     return _DENIED.search(text) is not None
 
 
