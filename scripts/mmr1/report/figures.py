@@ -368,7 +368,11 @@ def _panels(
     """One small panel per run, all on the same axes."""
     rows = -(-len(grouped) // COLUMNS)
     everything = _by_step([one for of_run in grouped.values() for one in of_run])
-    means = [np.nanmean(_by_step(of_run, everything[0])[1], axis=0) for of_run in grouped.values()]
+    # A step that no seed of a run has is no warning, it is a gap.
+    means = [
+        np.ma.masked_invalid(_by_step(of_run, everything[0])[1]).mean(axis=0).filled(np.nan)
+        for of_run in grouped.values()
+    ]
     width, height = 9.4, 1.45 * rows + 0.75
     with _figure((width, height), margins=(0.7, 0.5, 0.1, 0.55)) as figure:
         grid = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
