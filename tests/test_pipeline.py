@@ -35,6 +35,7 @@ from project import command, copy_project, environment, forking_path, in_driver,
 
 ROOT = Path(__file__).parents[1]
 R = "results/tiny"
+CHECKPOINT = "tiny/vas/seed0/round1/checkpoint"
 MINUTES = 60
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(40 * MINUTES)]
@@ -166,6 +167,40 @@ def test_a_released_checkpoint_has_its_files_their_hashes_and_a_model_card(proje
     record = read_json(project / R / "records/train_grpo/tiny/vas/seed0/round1.json")
     for said in (record["name"], "CC BY 4.0", "prepare_data data", "95% interval"):
         assert said in card.content
+
+
+@contextmanager
+def another_byte(path: Path) -> Iterator[None]:
+    """The file with its first byte changed, meanwhile."""
+    before, times = path.read_bytes(), path.stat()
+    path.write_bytes(bytes([before[0] ^ 1]) + before[1:])
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (f"{CHECKPOINT}/model.safetensors", ["release_model.py", f"{R}/{CHECKPOINT}", "--to"]),
+        ("tiny/eval/vas-seed0/digits/scores.json", ["release_model.py", f"{R}/{CHECKPOINT}", "--to"]),
+        ("tiny/eval/vas-seed0/digits/scores.json", ["export_crate.py", R, "--out"]),
+    ],
+)
+def test_what_is_not_as_recorded_is_not_handed_on(
+    project: Path, tmp_path: Path, changed: str, words: list[str]
+) -> None:
+    python = sys.executable if words[0].startswith("release") else ROOT / ".envs/driver/bin/python"
+    program = [str(python), f"scripts/{words[0]}", *words[1:], str(tmp_path / "made")]
+    with another_byte(project / R / changed):
+        refused = subprocess.run(program, cwd=project, env=environment(), capture_output=True, text=True)
+    assert refused.returncode == 2, refused.stderr
+    last = refused.stderr.splitlines()[-1]
+    assert changed in last
+    assert "make it again: " in last
+    assert not (tmp_path / "made").exists()
 
 
 def test_others_unpack_the_exported_crate_beside_the_checkpoints_and_audit_it(
