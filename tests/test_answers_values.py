@@ -287,10 +287,19 @@ def test_large_numbers_are_compared_exactly() -> None:
         ("a^2\\pi", "\\pi a^2", True),
         ("5 km", "5", True),
         ("3 people", "3", True),
+        ("5 sec", "5 seconds", True),
+        ("2\\ln 2", "\\ln 4", True),
         # Every sign of a gold in notation counts.
         ("180^\\circ-\\alpha", "180^\\circ+\\alpha", False),
         ("AB ∥ CD", "AB ⊥ CD", False),
         ("AB>CD", "AB<CD", False),
+        # Degrees in a function's bracket, and inverse functions.
+        ("0.5", "\\sin(30^\\circ)", True),
+        ("\\frac{1}{2}", "\\cos(60^{\\circ})", True),
+        ("0.5", "\\sin(30)^\\circ", True),
+        ("0.5", "\\cos(30^\\circ)", False),
+        ("\\tan^{-1}(3/4)", "\\arctan(3/4)", True),
+        ("\\sin^{-1} x", "\\frac{1}{\\sin x}", False),
         # Letters say which value is whose.
         ("x=2, y=3", "y=2, x=3", False),
         ("x=2, y=3", "y=3, x=2", True),

@@ -72,10 +72,13 @@ class Tree:
         return frozenset([self.operator]).union(*(part.operators for part in self.parts if isinstance(part, Tree)))
 
 
+_FORMULA = re.compile(r"[\d+*/^=√π∞|]|\b(?:(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log|exp)\b|^-?[a-zA-Zα-ω]$")
+
+
 @lru_cache(20_000)
 def formula(text: str) -> Tree | None:
     """The formula that a text is, with letters as variables; None if it is none. A word of letters alone is none."""
-    if len(text) > LONGEST or not re.search(r"[\d+*/^=√π∞|]|\b(?:sin|cos|tan|ln|log|exp)\b|^-?[a-zA-Zα-ω]$", text):
+    if len(text) > LONGEST or not _FORMULA.search(text):
         return None
     if _WORD.search(_FUNCTION_NAME.sub(" ", text)):
         return None
@@ -244,6 +247,8 @@ class _Parser:
         if self._peek()[1] == "^":
             self._take()
             exponent = self._exponent()
+        if name in ("sin", "cos", "tan") and exponent in (_MINUS_ONE, Tree("()", (_MINUS_ONE,))):
+            name, exponent = f"arc{name}", None
         argument = self._argument()
         tree = Tree(name, (argument,) if base is None else (argument, base))
         return tree if exponent is None else Tree("^", (tree, exponent))
@@ -251,20 +256,27 @@ class _Parser:
     def _argument(self) -> Tree:
         """sin 2x, sin(x), sin(x)cos(x): a bracket, or a product up to the next sign or function."""
         if self._peek()[1] == "(":
-            tree = self._atom()
-            if self._peek()[1] == "°":
-                self._take()
-            return tree
+            self._take()
+            bars, self._bars = self._bars, 0
+            inner = self._in_degrees(self.sum())
+            self._bars = bars
+            self._closing(")")
+            return self._in_degrees(Tree("()", (inner,)))
         tree = self._power()
         while self._peek()[0] == "name" or self._peek()[1] in ("π", "√"):
             tree = Tree("*", (tree, self._power()))
-        if self._peek()[1] == "°":
-            self._take()
-            tree = Tree("*", (tree, Tree("number", (math.pi / 180,))))
-        return tree
+        return self._in_degrees(tree)
+
+    def _in_degrees(self, tree: Tree) -> Tree:
+        """What was read of a function's argument, in radians if ° comes next."""
+        if self._peek()[1] != "°":
+            return tree
+        self._take()
+        return Tree("*", (tree, Tree("number", (math.pi / 180,))))
 
 
 _ZERO = Tree("number", (Fraction(0),))
+_MINUS_ONE = Tree("-", (_ZERO, Tree("number", (Fraction(1),))))  # behind sin: its inverse, and no reciprocal
 
 
 def _decimal(text: str) -> Fraction:

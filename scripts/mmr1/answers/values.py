@@ -246,7 +246,7 @@ def _counted(number: Number, end: int, text: str) -> Quantity | None:
 
 # What stands behind a number and is no unit of it: a function, a Greek letter, a Latin one that measures nothing.
 _VARIABLE = re.compile(
-    r"(?:sin|cos|tan|cot|sec|csc|ln|log|lg|exp|arc\w+)\b|[α-ω](?![a-zA-Z])"
+    r"(?:sin|cos|tan|cot|sec|csc|ln|log|lg|exp|arc\w+) ?(?=[(\dα-ω^_]|[a-zA-Z](?![a-zA-Z]))|[α-ω](?![a-zA-Z])"
     rf"|(?!a [a-z]{{2}})(?![{LETTERS}])[a-zA-Z](?![a-zA-Z.'])"
 )
 
