@@ -9,12 +9,12 @@ import torch
 
 from benchmark_fixtures import Call
 from mmr1.data import contracts
-from mmr1.data.problems import Problem, write_problems
+from mmr1.data.problems import Problem
 from mmr1.grpo.settings import GradientSettings
 from mmr1.grpo.signal_to_noise import WIDTH, Draw, Products, Sketch, estimate, group_gradients, products, rows
 from mmr1.grpo.single_gradients import SingleGradients
 from mmr1.seeds import generator
-from test_single_gradients import SETTINGS, responses
+from test_single_gradients import SETTINGS, responses, store
 
 M, G, D, B = 300, 4, 40, 32
 MEAN, SPREAD, NOISE = 0.3, 0.5, 1.5  # of a coordinate: mean over problems, deviation of problems, deviation of groups
@@ -136,23 +136,11 @@ def test_the_program_compares_draws(
     tmp_path: Path, tiny_model_dir: Path, digit_problems: list[Problem], call: Call
 ) -> None:
     problems = digit_problems[:4]
-    write_problems(tmp_path / "problems.parquet", problems)
-    of = {one.id: responses(number, 8) for number, one in enumerate(problems)}
-    rollouts = [
-        {"problem_id": name, "rollout": i, "seed": 0, "token_ids": one.token_ids.tolist(), "text": "",
-         "finish_reason": "stop", "logprob": -1.0}
-        for name, several in of.items() for i, one in enumerate(several)
-    ]  # fmt: skip
-    verdicts = [
-        {"problem_id": name, "rollout": i, "accuracy": one.reward, "format": 1.0, "extracted": None, "reason": ""}
-        for name, several in of.items() for i, one in enumerate(several)
-    ]  # fmt: skip
+    store(tmp_path, problems)
     scores = [
         {"problem_id": one.id, "n": 8, "pass_rate": 0.5, "ovs": 0.25, "tds": 0.0, "vps": float(number)}
         for number, one in enumerate(problems)
     ]
-    contracts.write(tmp_path / "rollouts.parquet", rollouts, contracts.ROLLOUTS)
-    contracts.write(tmp_path / "rewards.parquet", verdicts, contracts.REWARDS)
     contracts.write(tmp_path / "scores.parquet", scores, contracts.SCORES)
     words = [
         word for name in ("problems", "rollouts", "rewards") for word in (f"--{name}", tmp_path / f"{name}.parquet")

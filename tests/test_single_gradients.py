@@ -97,11 +97,9 @@ def test_the_slope_and_the_rank_correlation() -> None:
     assert found["spearman"] > 0.95
 
 
-def test_the_program_reads_stored_responses(
-    tmp_path: Path, tiny_model_dir: Path, digit_problems: list[Problem], call: Call
-) -> None:
-    problems = digit_problems[:3]
-    write_problems(tmp_path / "problems.parquet", problems)
+def store(folder: Path, problems: list[Problem]) -> None:
+    """Problems, eight responses to each, and their verdicts, as files of these names in a folder."""
+    write_problems(folder / "problems.parquet", problems)
     of = {one.id: responses(number, 8) for number, one in enumerate(problems)}
     rollouts = [
         {"problem_id": name, "rollout": i, "seed": 0, "token_ids": one.token_ids.tolist(), "text": "",
@@ -112,8 +110,15 @@ def test_the_program_reads_stored_responses(
         {"problem_id": name, "rollout": i, "accuracy": one.reward, "format": 1.0, "extracted": None, "reason": ""}
         for name, several in of.items() for i, one in enumerate(several)
     ]  # fmt: skip
-    contracts.write(tmp_path / "rollouts.parquet", rollouts, contracts.ROLLOUTS)
-    contracts.write(tmp_path / "rewards.parquet", verdicts, contracts.REWARDS)
+    contracts.write(folder / "rollouts.parquet", rollouts, contracts.ROLLOUTS)
+    contracts.write(folder / "rewards.parquet", verdicts, contracts.REWARDS)
+
+
+def test_the_program_reads_stored_responses(
+    tmp_path: Path, tiny_model_dir: Path, digit_problems: list[Problem], call: Call
+) -> None:
+    problems = digit_problems[:3]
+    store(tmp_path, problems)
     words = [
         word for name in ("problems", "rollouts", "rewards") for word in (f"--{name}", tmp_path / f"{name}.parquet")
     ]
