@@ -35,6 +35,7 @@ rule build_tiny_model:
         record=run_record("build_tiny_model", "{model}"),
     wildcard_constraints:
         model=any_of(TINY_MODELS),
+    priority: TRAINING
     resources:
         **job_resources("data"),
     params:

@@ -24,6 +24,7 @@ for observing, kept in product((False, True), repeat=2):
             model=only_rounds(observing, kept),
         conda:
             STACK
+        priority: TRAINING
         threads: resource("train", "threads")
         resources:
             **job_resources("train"),

@@ -1,5 +1,9 @@
 # What a job of a stage asks for, and what starts it on several devices. No rule here.
 
+# Which of the jobs that could start does: evaluations and data cards, which nothing waits for, have Snakemake's 0, and
+# among trainings those that wait for scores are behind.
+TRAINING, SCORES = 1, 2
+
 
 def resource(stage, name):
     """One leaf of what a job of a stage asks for."""

@@ -15,6 +15,7 @@ rule train_sft:
         model=any_of(RECIPE.sft_models()),
     conda:
         STACK
+    priority: TRAINING
     threads: resource("sft", "threads")
     resources:
         **job_resources("sft"),

@@ -11,6 +11,7 @@ rule generate:
         record=run_record("generate", "{model}/{run}/seed{seed}/round{r}/{shard}"),
     conda:
         STACK
+    priority: SCORES
     threads: resource("generate", "threads")
     resources:
         **job_resources("generate"),
@@ -52,6 +53,7 @@ rule select_problems:
     output:
         problems=f"{ROUND}/selected.parquet",
         record=run_record("select_problems", "{model}/{run}/seed{seed}/round{r}"),
+    priority: SCORES
     resources:
         **job_resources("score"),
         **machine_of("select_problems"),
@@ -79,6 +81,7 @@ rule score_vps:
         scores=f"{ROUND}/scores.parquet",
         rewards=f"{ROUND}/rewards.parquet",
         record=run_record("score_vps", "{model}/{run}/seed{seed}/round{r}"),
+    priority: SCORES
     threads: resource("score", "threads")
     resources:
         **job_resources("score"),
@@ -103,6 +106,7 @@ rule draw_schedule:
         record=run_record("draw_schedule", "{model}/{run}/seed{seed}/round{r}"),
     wildcard_constraints:
         model=only_rounds(observing=False),
+    priority: SCORES
     resources:
         **job_resources("score"),
         **machine_of("draw_schedule"),

@@ -17,6 +17,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
+from mmr1.data.problems import Problem
 from mmr1.data.prompts import EncodedPrompt, PromptEncoder, check_prompt_length
 from mmr1.models.action_space import end_of_sequence, keep_top_p, policy_logits, suppressed_tokens
 from mmr1.models.checkpoints import check_checkpoint
@@ -28,6 +29,8 @@ from mmr1.rollout.shared_prompt import SharedPromptCache, shared_prompt_attentio
 
 # Finished responses are dropped from the batch once they are this share of it.
 DROP_AT = 0.25
+# The processor's overhead is by the call.
+ENCODED_AT_ONCE = 32
 
 
 class TransformersEngine:
@@ -110,7 +113,7 @@ class TransformersEngine:
         groups: dict[str, list[int]] = {}
         for index, request in enumerate(requests):
             groups.setdefault(request.problem.id, []).append(index)
-        prompts = {name: self._encoded(requests[indices[0]]) for name, indices in groups.items()}
+        prompts = self._encoded([requests[indices[0]].problem for indices in groups.values()])
         batch = _Batch([], [], [], [])
         for name in sorted(groups, key=lambda name: len(prompts[name].input_ids)):
             for start in range(0, len(groups[name]), self.batch_size):
@@ -122,11 +125,16 @@ class TransformersEngine:
         if batch.indices:
             yield batch
 
-    def _encoded(self, request: Request) -> EncodedPrompt:
-        prompt = self.encoder.encode(request.problem)
-        if self.max_prompt_tokens is not None:
-            check_prompt_length(request.problem, len(prompt.input_ids), self.max_prompt_tokens)
-        return prompt
+    def _encoded(self, problems: Sequence[Problem]) -> dict[str, EncodedPrompt]:
+        """Their prompts by their ids, some at a time: the processor has as many images open at once."""
+        prompts: dict[str, EncodedPrompt] = {}
+        for start in range(0, len(problems), ENCODED_AT_ONCE):
+            some = problems[start : start + ENCODED_AT_ONCE]
+            for problem, prompt in zip(some, self.encoder.encode_many(some), strict=True):
+                if self.max_prompt_tokens is not None:
+                    check_prompt_length(problem, len(prompt.input_ids), self.max_prompt_tokens)
+                prompts[problem.id] = prompt
+        return prompts
 
     def _generate(self, batch: "_Batch", sampling: Sampling) -> list[Rollout]:
         tokens, logprobs = self._decode(batch, sampling)

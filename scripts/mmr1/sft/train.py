@@ -245,12 +245,14 @@ def forward_passes(settings: SFTSettings, ranks: int) -> int:
 
 
 def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArguments:
+    passes = forward_passes(settings, int(os.environ.get("WORLD_SIZE", 1)))
+    workers = settings.machine.loader_workers
     return TrainingArguments(
         output_dir=str(work),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.micro_batch_size,
         per_device_eval_batch_size=settings.micro_batch_size,
-        gradient_accumulation_steps=forward_passes(settings, int(os.environ.get("WORLD_SIZE", 1))),
+        gradient_accumulation_steps=passes,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
         warmup_steps=settings.warmup_ratio,
@@ -276,7 +278,9 @@ def _arguments(settings: SFTSettings, seed: int, work: Path) -> TrainingArgument
         data_seed=seed,
         remove_unused_columns=False,
         label_names=["targets" if settings.in_rows else "labels"],
-        dataloader_num_workers=settings.machine.loader_workers,
+        dataloader_num_workers=workers,
+        # A step asks for all of its batches at once: as many are made beforehand, by all workers together.
+        dataloader_prefetch_factor=max(2, math.ceil(passes / workers)) if workers else None,
         ddp_timeout=int(PATIENCE.total_seconds()),
         dataloader_pin_memory=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
