@@ -22,9 +22,9 @@ for observing, kept in product((False, True), repeat=2):
             **round_outputs(observing, kept),
         wildcard_constraints:
             model=only_rounds(observing, kept),
+        priority: TRAINING
         conda:
             STACK
-        priority: TRAINING
         threads: resource("train", "threads")
         resources:
             **job_resources("train"),

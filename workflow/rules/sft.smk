@@ -13,9 +13,9 @@ rule train_sft:
         record=run_record("train_sft", "{model}"),
     wildcard_constraints:
         model=any_of(RECIPE.sft_models()),
+    priority: TRAINING
     conda:
         STACK
-    priority: TRAINING
     threads: resource("sft", "threads")
     resources:
         **job_resources("sft"),

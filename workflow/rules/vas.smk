@@ -9,9 +9,9 @@ rule generate:
     output:
         rollouts=f"{ROUND}/rollouts/{{shard}}.parquet",
         record=run_record("generate", "{model}/{run}/seed{seed}/round{r}/{shard}"),
+    priority: SCORES
     conda:
         STACK
-    priority: SCORES
     threads: resource("generate", "threads")
     resources:
         **job_resources("generate"),
