@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmr1.plumbing.errors import UserError
+from mmr1.plumbing.files import sha256
 from mmr1.plumbing.files import read_json
 from mmr1.provenance.ledger import read_records
 from mmr1.recipe import Recipe, load_recipe, read_recipe
@@ -268,9 +269,13 @@ def synthetic_recipe(seeds: Sequence[int]) -> Recipe:
 def test_a_block_is_collected_from_a_results_folder(tmp_path: Path) -> None:
     results, recipe = tmp_path / "study", synthetic_recipe([0, 1])
     SyntheticResults(results, rounds=2, steps=6, seeds=(0, 1))
+    listed = results / recipe.rl_models()[0] / "sft" / "checkpoint.sha256"
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    listed.write_text(f"{'a' * 64}  model.safetensors\n")
     found = collect(results, recipe, blocks(recipe)[1], read_records(results))
     arms = found.summary.arms
     assert (found.summary.seed, list(arms)) == (1, ["grpo", "vas"])
+    assert found.summary.sft == sha256(listed)
     assert arms["grpo"].pass_rollouts == 0 < arms["vas"].pass_rollouts
     assert arms["vas"].passes[0][0] == 0
     assert arms["vas"].validation[0][:2] == (0, 0)

@@ -33,7 +33,7 @@ def collect(results_folder: Path, recipe: Recipe, block: Block, records: list[Re
     summary = Summary(
         group=block.group,
         seed=block.seed,
-        sft=next(one.name for one in records if one.key.program == "train_sft"),
+        sft=sha256(results_folder / model_of(recipe) / "sft" / "checkpoint.sha256"),
         test=sha256(test),
         commit=str(records[-1].execution.git.get("commit", "unknown")),
         arms={arm: _arm(results_folder, recipe, block.seed, arm, trainings[arm], records) for arm in block.arms},
