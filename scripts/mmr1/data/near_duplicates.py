@@ -13,6 +13,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +34,7 @@ DUPLICATES = pa.schema(
 )
 SAME, TEXT, IMAGES = "same", "text", "images"
 
+SMALL, KNOWN = 4096, 4096  # images of at most so many bytes recur in a set: what that many of them are like is kept
 SIDE, FLAT = 32, 8  # an image with fewer grey levels between its darkest and its lightest is of one colour
 BITS, LEVELS, CHARACTERS = 4, 8.0, 20
 
@@ -92,6 +94,7 @@ class Questions:
                 self._owners[image].append(number)
         self._bits = np.array([one.bits for one in looks], np.uint64)
         self._grey = np.array([one.grey for one in looks], np.int16).reshape(len(looks), SIDE * SIDE)
+        self._near_small = lru_cache(KNOWN)(self._near)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -119,11 +122,15 @@ class Questions:
         """The items each of whose images is like one of these."""
         near: set[int] = set()
         for data in images if len(self._bits) else ():
-            own = look(data)
-            if own is None:
-                continue
-            close = np.flatnonzero(np.bitwise_count(self._bits ^ own.bits) <= BITS)
-            away = np.abs(self._grey[close] - own.grey.astype(np.int16)).mean(axis=1)
-            near.update(int(image) for image in close[away <= LEVELS])
+            near |= self._near_small(data) if len(data) <= SMALL else self._near(data)
         items = {number for image in near for number in self._owners[image]}
         return {number for number in items if near.issuperset(self._images[number])}
+
+    def _near(self, data: bytes) -> frozenset[int]:
+        """The looks that an image is like, by their numbers."""
+        own = look(data)
+        if own is None:
+            return frozenset()
+        close = np.flatnonzero(np.bitwise_count(self._bits ^ own.bits) <= BITS)
+        away = np.abs(self._grey[close] - own.grey.astype(np.int16)).mean(axis=1)
+        return frozenset(close[away <= LEVELS].tolist())
