@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmr1.plumbing.errors import UserError
-from mmr1.plumbing.files import sha256
-from mmr1.plumbing.files import read_json
+from mmr1.plumbing.files import read_json, sha256
 from mmr1.provenance.ledger import read_records
 from mmr1.recipe import Recipe, load_recipe, read_recipe
 from mmr1.report.bootstrap import Difference, difference_of_seeds

@@ -84,8 +84,8 @@ class Arm(_Strict):
 class Summary(_Strict):
     """The JSON file of a block.
 
-    `sft` is the sha256 of the list of the checkpoint's files that its arms start from, the same for equal weights whatever
-    code made them; `test` is the sha256 of the test problems, `commit` that of the code.
+    `sft` is the sha256 of the list of the checkpoint's files that its arms start from: equal weights have the same,
+    whatever code made them; `test` is the sha256 of the test problems, `commit` that of the code.
     """
 
     group: Group
