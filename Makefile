@@ -102,7 +102,8 @@ mlflow: env ## open MLflow on the demo's results, on this machine only (PORT=500
 	@if (exec 3<> "/dev/tcp/127.0.0.1/$(PORT)") 2> /dev/null; then echo "PORT=$(PORT): in use on this machine; make mlflow PORT=..." >&2; exit 2; fi
 	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning  (Ctrl-C ends it)"
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(DRIVER)/mlflow server --workers 1 --host 127.0.0.1 --port $(PORT) \
-	  --backend-store-uri "sqlite:///$$(realpath "$(RESULTS)")/mlflow.db" --artifacts-destination "$$(realpath "$(RESULTS)")/mlflow-artifacts"
+	  --backend-store-uri "sqlite:///$$(realpath "$(RESULTS)")/mlflow.db" --artifacts-destination "$$(realpath "$(RESULTS)")/mlflow-artifacts" \
+	  || { echo "$(RESULTS)/mlflow.db: MLflow ended with an error; where another version wrote this database: snakemake --profile $(PROFILE) --forcerun export_mlflow -- all" >&2; exit 2; }
 
 clean: env ## what may go, what it frees and costs; removes nothing unasked (RESULTS=; WHAT="caches work"; YES=1)
 	@$(DRIVER)/python scripts/clean.py "$(RESULTS)" $(if $(WHAT),--what $(WHAT)) $(if $(YES),--yes)

@@ -25,13 +25,14 @@ from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.files import read_json
 from mmr1.plumbing.makers import CALL
 from mmr1.provenance.adoption import Planned, asked_otherwise
-from mmr1.provenance.audit.archive import METADATA, SHOWN, Archive, Job
+from mmr1.provenance.audit.archive import METADATA, Archive, Job
 from mmr1.provenance.audit.audit import audit, target_of
 from mmr1.provenance.audit.findings import Finding, Verdict, differs, harmless
 from mmr1.provenance.audit.git import restoring
 from mmr1.provenance.audit.hashes import hash_of
 from mmr1.provenance.audit.kept import RECIPE, freeze
 from mmr1.provenance.audit.report import as_json, lines
+from mmr1.provenance.tracking import EXPORTED
 
 CHECKOUT = SCRIPTS.parent
 
@@ -123,7 +124,7 @@ def restored_workflow(archive: Archive, jobs: list[Job]) -> str:
 
 def ask_mlflow(archive: Archive, jobs: list[Job]) -> Iterator[Finding]:
     """What MLflow shows otherwise than the records."""
-    exported = archive.results / SHOWN
+    exported = archive.results / EXPORTED
     if not exported.is_file():
         yield harmless("MLflow", "the results were not exported into it")
         return
@@ -143,9 +144,12 @@ def ask_mlflow(archive: Archive, jobs: list[Job]) -> Iterator[Finding]:
         return  # a damaged record is a finding of its own
     wanted = {job.name for job in jobs}
     remedy = f"MMR1_MLFLOW=anew {archive.again(exported)}"
-    for thing, problem in shown_differently(archive.results, uri, records):
-        if thing in wanted or len(jobs) == len(archive.jobs):
-            yield differs(f"MLflow: {thing}", problem, remedy)
+    try:
+        for thing, problem in shown_differently(archive.results, uri, records):
+            if thing in wanted or len(jobs) == len(archive.jobs):
+                yield differs(f"MLflow: {thing}", problem, remedy)
+    except UserError as error:
+        yield differs("MLflow", str(error), remedy if uri.startswith("sqlite:") else "")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from mmr1.rollout.served import KEY_VARIABLE as ENDPOINT_KEY
 from synthetic_results import SyntheticResults, hashed
 
 CHANGED = "mmr1.changed_inputs"
+PROFILE = "--profile workflow/profiles/local"
 
 pytestmark = needs_driver
 
@@ -304,12 +305,87 @@ def test_what_an_earlier_version_wrote_is_shown_anew(copy: Store) -> None:
 
 def test_one_word_makes_all_of_it_anew_from_the_records(copy: Store) -> None:
     before = copy.runs("record")
-    copy.database.write_bytes(b"no database")
+    _spoil(copy, "no database")
     shutil.rmtree(copy.results / "mlflow-artifacts")
     copy.exported(MMR1_MLFLOW="anew")
     after = copy.runs("record")
     assert set(after) == set(before)
     assert {run["id"] for run in after.values()}.isdisjoint(run["id"] for run in before.values())
+
+
+@pytest.mark.parametrize("found", ["no database", "a newer MLflow's"])
+def test_a_database_that_cannot_be_migrated_is_one_line_with_that_word(copy: Store, found: str) -> None:
+    _spoil(copy, found)
+    _is_one_line(copy.export(), f"make it anew from the records: MMR1_MLFLOW=anew snakemake {PROFILE} --forcerun ")
+
+
+def _spoil(store: Store, found: str) -> None:
+    """Leave something else where its database lies."""
+    if found == "no database":
+        store.database.write_bytes(b"no database")
+    else:
+        _execute(store, "update alembic_version set version_num = '0123456789ab'")
+
+
+ASKED = """
+import os, sys
+from pathlib import Path
+from audit import ask_mlflow
+from mmr1.provenance.audit.walk import find_archive
+
+for folder in map(Path, sys.argv[1:]):
+    os.chdir(folder)
+    archive = find_archive(folder / "results/digits", folder)
+    one = [job for job in archive.jobs.values() if job.name.startswith("train_sft ")]
+    print(*(f"{finding.verdict.value}: {finding.problem} → {finding.remedy}" for finding in ask_mlflow(archive, one)))
+"""
+
+
+def test_an_audit_of_one_result_says_that_mlflow_cannot_be_read(store: Store, tmp_path: Path) -> None:
+    def spoilt(found: str) -> Store:
+        copy = Store(tmp_path / found)
+        shutil.copytree(store.folder, copy.folder)
+        if found == "gone":
+            copy.database.unlink()
+        elif found == "a server that is down":
+            shown = copy.results / "mlflow_runs.json"
+            write_json(shown, read_json(shown) | {"tracking_uri": "http://127.0.0.1:1"})
+        elif found == "a deleted experiment":
+            _execute(copy, "update experiments set lifecycle_stage = 'deleted' where name = 'digits'")
+        elif found != "as it was":
+            _spoil(copy, found)
+        return copy
+
+    expected = {
+        "as it was": "",
+        "gone": "no such database",
+        "no database": "file is not a database",
+        "a newer MLflow's": "found version 0123456789ab, but expected ",
+        "a deleted experiment": "experiment digits was deleted in MLflow; put it back: ",
+        "a server that is down": "http://127.0.0.1:1: cannot read MLflow",
+    }
+    there = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    words = [DRIVER, "-c", ASKED, *(spoilt(found).folder for found in expected)]
+    asked = subprocess.run(words, env=there, capture_output=True, text=True)
+    assert asked.returncode == 0, asked.stderr
+    for (found, problem), said in zip(expected.items(), asked.stdout.split("\n")[:-1], strict=True):
+        assert said.startswith("differs: " if problem else ""), said
+        assert problem in said
+        assert ("→ MMR1_MLFLOW=anew snakemake" in said) == (found not in ("as it was", "a server that is down"))
+    assert not (tmp_path / "gone/results/digits/mlflow.db").exists()
+
+
+def test_a_server_that_ends_with_an_error_is_followed_by_the_command_that_mends_its_database(tmp_path: Path) -> None:
+    """As MLflow's ends where the database has another version's schema. A stop by Ctrl-C is no error of it."""
+    (tmp_path / "mlflow.db").touch()
+    (tmp_path / "mlflow").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "mlflow").chmod(0o755)
+    words = ["make", "--old-file=env", "--no-print-directory", "mlflow", f"RESULTS={tmp_path}", f"DRIVER={tmp_path}"]
+    done = subprocess.run([*words, "PORT=1"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    said = done.stderr.splitlines()[0]
+    assert said.startswith(f"{tmp_path}/mlflow.db: MLflow ended with an error; ")
+    assert said.endswith(f": snakemake {PROFILE} --forcerun export_mlflow -- all")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from mmr1.plumbing.files import NOT_CONTENT
 from mmr1.plumbing.folders import digest_file
 from mmr1.plumbing.makers import MAKERS, RECORDS, SUFFIX, made_again_by, record_files
 from mmr1.plumbing.seal import read_record
+from mmr1.provenance.tracking import EXPORTED
 
 LOGS = "logs"
-SHOWN = "mlflow_runs.json"  # what an export into MLflow leaves
 METADATA = "ro-crate-metadata.json"  # of a crate that was unpacked here (mmr1.provenance.crate)
 # What a results folder holds besides what jobs make: none of it is read by a job or shown in a result.
 OWN = (
@@ -200,7 +200,7 @@ class Archive:
 
     def again(self, path: Path) -> str:
         """The command that makes a file again and, where MLflow showed the results, shows it there."""
-        shown = self.results / SHOWN
+        shown = self.results / EXPORTED
         targets = [path, *([shown] if shown.is_file() else [])]
         return made_again_by(*dict.fromkeys(map(self.shown, targets)))
 

@@ -8,11 +8,12 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import files_under, read_json
 from mmr1.plumbing.folders import digest_file, digests
 from mmr1.plumbing.makers import RECORDS, adopting
-from mmr1.provenance.audit.archive import SHOWN, Archive, Job
+from mmr1.provenance.audit.archive import Archive, Job
 from mmr1.provenance.audit.findings import Finding, differs, harmless, short
 from mmr1.provenance.audit.git import restoring
 from mmr1.provenance.audit.hashes import Hashes
 from mmr1.provenance.audit.walk import Step
+from mmr1.provenance.tracking import EXPORTED
 
 NO_RECORD = "expected a record of the job that made it, found none"
 
@@ -138,6 +139,6 @@ def _check_shown_record(archive: Archive, job: Job, place: str, expected: str, h
 def _shown_names(archive: Archive) -> set[str]:
     """The names of the records that MLflow shows, as its export wrote them down."""
     try:
-        return set(read_json(archive.results / SHOWN)["records"])
+        return set(read_json(archive.results / EXPORTED)["records"])
     except (UserError, KeyError, TypeError):
         return set()

@@ -3,3 +3,5 @@
 import os
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before mlflow is imported, which would report its use
+
+EXPORTED = "mlflow_runs.json"  # in a results folder: where an export showed it

@@ -19,25 +19,19 @@ from mmr1.provenance.tracking.metrics import Point, accuracies, curves, record_m
 from mmr1.provenance.tracking.params import common_params, record_params
 from mmr1.provenance.tracking.record_files import REPORT_FOLDER, artifact_files, report_files
 from mmr1.provenance.tracking.runs import SHARED, parent_runs
-from mmr1.provenance.tracking.store import Store, find_experiment, store_at
+from mmr1.provenance.tracking.store import Store, read_experiment, store_at
 
 # Which run is the parent, and where results lay when they were shown.
 NOT_COMPARED = {tags.PARENT, tags.RECORD}
 
 
 def shown_differently(results: Path, tracking_uri: str, records: list[Record]) -> Iterator[tuple[str, str]]:
-    """What MLflow shows otherwise than the records: a run's name, and what differs in words."""
-    mlflow.set_tracking_uri(tracking_uri)
+    """What MLflow shows otherwise than the records: a run's name, and what differs in words.
+
+    Raises UserError for a store that cannot be read, and for an experiment that is not there, was deleted or renamed.
+    """
     store = store_at(tracking_uri, results)
-    try:
-        known = find_experiment(mlflow.MlflowClient(), store)
-    except UserError as error:
-        yield store.experiment_name, str(error)
-        return
-    if known is None:
-        yield store.experiment_name, "expected an experiment of this name, found none"
-        return
-    experiment = Experiment(known.experiment_id, store)
+    experiment = Experiment(read_experiment(store).experiment_id, store)
     runs = {
         (run.data.tags.get(tags.KIND), run.data.tags.get(tags.NAME)): run
         for run in experiment.runs()

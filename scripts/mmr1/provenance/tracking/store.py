@@ -17,12 +17,15 @@ from pathlib import Path
 
 import mlflow
 import mlflow.db
+from alembic.util import CommandError
 from mlflow.entities import Experiment as KnownExperiment
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.folder_id import folder_id
-from mmr1.provenance.tracking import tags
+from mmr1.plumbing.makers import made_again_by
+from mmr1.provenance.tracking import EXPORTED, tags
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlflow-artifacts"
 # How a database names files beside it: without the folder, so that it holds wherever that is moved to. `make mlflow`
@@ -80,15 +83,14 @@ def open_experiment(store: Store, anew: bool = False) -> str:
     """The id of the store's experiment, which is made if there is none.
 
     A database is migrated first; one of the results' own is removed first if it shall begin `anew`. Raises UserError
-    for a store that cannot be written to, which a write shows, and for an experiment that was deleted or renamed.
+    for a store that cannot be written to, which a write shows, for a database that this version of MLflow cannot
+    migrate, and for an experiment that was deleted or renamed.
     """
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    mlflow.set_tracking_uri(store.uri)
-    try:
+    with _in_one_line(store, "write to"):
         if store.database is not None and store.artifacts is not None:
             if anew and store.own:
                 _remove(store.database, store.artifacts)
-            mlflow.db.upgrade.callback(store.uri)  # first, and alone: openers that race leave it half migrated
+            _migrate(store)
             if store.own:
                 _make_relative(store.database)
             store.artifacts.mkdir(parents=True, exist_ok=True)
@@ -96,11 +98,21 @@ def open_experiment(store: Store, anew: bool = False) -> str:
         experiment = _experiment(client, store)
         for name, value in tags.of_experiment(store.id, store.place).items():
             client.set_experiment_tag(experiment, name, value)
-    except UserError:
-        raise
-    except Exception as error:  # sqlalchemy, requests, alembic and mlflow have a family of errors each
-        raise UserError(f"{store.uri}: cannot write to MLflow: {type(error).__name__}: {_first_line(error)}") from error
     return experiment
+
+
+def read_experiment(store: Store) -> KnownExperiment:
+    """The store's experiment, which is not changed.
+
+    Raises UserError for a store that cannot be read, and for an experiment that is not there, was deleted or renamed.
+    """
+    if store.database is not None and not store.database.is_file():  # which MLflow would make
+        raise UserError(f"{store.uri}: no such database")
+    with _in_one_line(store, "read"):
+        known = find_experiment(mlflow.MlflowClient(), store)
+    if known is None:
+        raise UserError(f"{store.uri}: expected the experiment {store.experiment_name}, found none of this name")
+    return known
 
 
 def find_experiment(client: mlflow.MlflowClient, store: Store) -> KnownExperiment | None:
@@ -139,6 +151,33 @@ def sole_writer(store: Store) -> Iterator[None]:
                 raise UserError(f"{store.uri}: cannot write to MLflow: {error.strerror}: {error.filename}") from None
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _in_one_line(store: Store, verb: str) -> Iterator[None]:
+    """Ask MLflow for this store, and have what goes wrong said in one line."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    mlflow.set_tracking_uri(store.uri)
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # sqlalchemy, requests, alembic and mlflow have a family of errors each
+        raise UserError(f"{store.uri}: cannot {verb} MLflow: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _migrate(store: Store) -> None:
+    """Bring a database to the schema of this MLflow, or make an empty one."""
+    try:
+        mlflow.db.upgrade.callback(store.uri)  # first, and alone: openers that race leave it half migrated
+    except (CommandError, DatabaseError) as error:  # a newer MLflow's, or no database any more
+        if not store.own or isinstance(error, OperationalError):  # such as a full disk
+            raise
+        again = f"MMR1_MLFLOW=anew {made_again_by(str(store.results / EXPORTED))}"
+        raise UserError(
+            f"{store.uri}: expected a database of MLflow {mlflow.__version__} or an earlier one, found "
+            f"{_first_line(error)}; make it anew from the records: {again}"
+        ) from error
 
 
 def _experiment(client: mlflow.MlflowClient, store: Store) -> str:
