@@ -29,7 +29,7 @@ from mmr1.report import cost, pictures, results
 from mmr1.report.accuracy import verdicts
 from mmr1.report.breakdown import breakdowns
 from mmr1.report.figures import Look, Palette, constant, curves, moving_mean
-from mmr1.report.index import Index, read_index
+from mmr1.report.index import Evaluation, Index, read_index
 from mmr1.report.page import build, duration
 from mmr1.report.pictures import Sources
 from mmr1.report.results import RoundScores, transition, vps_edges
@@ -197,6 +197,44 @@ def test_samples_show_what_the_files_say(made: SyntheticResults) -> None:
         assert expected[sample.kind]
         for answer in sample.answers:
             assert (f"\\boxed{{{sample.gold}}}" in answer.text) == answer.right
+
+
+def test_of_several_responses_one_is_shown_that_was_judged_as_the_majority(
+    made: SyntheticResults, tmp_path: Path
+) -> None:
+    """Each subject's own response, two times right and two times wrong or the other way round, in turns."""
+    evaluations = [
+        one if one.subject == "base" else _of_five(one, made, tmp_path / str(number))
+        for number, one in enumerate(made.index.evaluations)
+    ]
+    shown = samples(made.index.model_copy(update={"evaluations": tuple(evaluations)}), "tiny", "digits")
+    answers = [(sample, answer) for sample in shown for answer in sample.answers]
+    assert {answer.right for _, answer in answers} == {True, False}
+    for sample, answer in answers:
+        assert (answer.correct, answer.of) == (3 if answer.right else 2, 5)
+        assert (f"\\boxed{{{sample.gold}}}" in answer.text) == answer.right
+
+
+def _of_five(one: Evaluation, made: SyntheticResults, folder: Path) -> Evaluation:
+    """The evaluation with five responses to each problem, of which three are as its one was."""
+    assert one.items is not None
+    golds = {problem.id: problem.answer for problem in made.problems}
+    items = contracts.read(one.items, ITEMS).to_pylist()
+    rights = [number % 2 == 1 for number in range(5)]  # of a problem that is wrong; the last is wrong
+    rows, predictions = [], []
+    for item in items:
+        for number, other in enumerate(rights):
+            right = other != item["reader"]
+            rows.append(item | {"reader": right, "official": right})
+            answer = golds[item["id"]] if right else "none"
+            rollout = {"problem_id": item["id"], "rollout": number, "text": f"\\boxed{{{answer}}}"}
+            predictions.append({**PREDICTION, **rollout})
+    contracts.write(folder / "items.parquet", rows, ITEMS)
+    contracts.write(folder / "predictions.parquet", predictions, contracts.ROLLOUTS)
+    return one.model_copy(update={"items": folder / "items.parquet", "predictions": folder / "predictions.parquet"})
+
+
+PREDICTION = {"seed": 0, "token_ids": [1], "finish_reason": "stop", "logprob": -0.1}
 
 
 def test_jobs_that_used_changed_files_stand_at_the_top(made: SyntheticResults) -> None:

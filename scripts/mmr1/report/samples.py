@@ -2,7 +2,9 @@
 
 import base64
 import io
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -24,11 +26,19 @@ RESPONSES = pa.schema([contracts.ROLLOUTS.field(name) for name in ("problem_id",
 
 @dataclass(frozen=True)
 class Answer:
-    """What one subject said, and whether it was right."""
+    """What one subject said, and how many of its responses were right.
+
+    It is `right` if more than half of them were; `text` is the first of those that were judged as this says.
+    """
 
     subject: str
     text: str
-    right: bool
+    correct: int
+    of: int
+
+    @property
+    def right(self) -> bool:
+        return _mostly(self.correct, self.of)
 
 
 @dataclass(frozen=True)
@@ -54,26 +64,31 @@ class Sample:
 def samples(index: Index, model: str, benchmark: str) -> list[Sample]:
     """A few problems of a benchmark, chosen by the verdicts: the first of each kind, in the order of the problems.
 
+    A subject is right where more than half of its responses are.
     Shown are SFT and the first seed of each run (four runs at most) that have verdicts and predictions; nothing if
     SFT has none.
     """
     chosen = _subjects(index, model, benchmark)
     if len(chosen) < 2 or chosen[0].subject != "sft":
         return []
-    right = [dict(verdicts(one.items, index.accuracy)) for one in chosen if one.items is not None]
+    judged = [_by_problem(one.items, index.accuracy) for one in chosen if one.items is not None]
     path = index.benchmarks[benchmark]
     problems = read_problems(path, images=False, allow_empty_answer=True)
     left = dict(KINDS)
     picked: list[tuple[str, Problem]] = []
     for number, problem in enumerate(problems):
-        if all(problem.id in one for one in right):
-            kind = _kind([one[problem.id] for one in right])
+        if all(problem.id in one for one in judged):
+            kind = _kind([_mostly(sum(one[problem.id]), len(one[problem.id])) for one in judged])
             if kind is not None and left[kind] > 0:
                 left[kind] -= 1
                 check_row(path, number, problem)
                 picked.append((kind, problem))
     picked.sort(key=lambda pair: list(KINDS).index(pair[0]))
-    texts = [_texts(one, {problem.id for _, problem in picked}) for one in chosen]
+    answers = [
+        _answers(index.label(one.subject), one.predictions, {problem.id: found[problem.id] for _, problem in picked})
+        for one, found in zip(chosen, judged, strict=True)
+        if one.predictions is not None
+    ]
     return [
         Sample(
             kind=kind,
@@ -81,10 +96,7 @@ def samples(index: Index, model: str, benchmark: str) -> list[Sample]:
             choices=problem.choices or (),
             gold=problem.answer,
             pictures=tuple(picture(image) for image in problem.images),
-            answers=tuple(
-                Answer(index.label(one.subject), text.get(problem.id, ""), verdict[problem.id])
-                for one, text, verdict in zip(chosen, texts, right, strict=True)
-            ),
+            answers=tuple(of_subject[problem.id] for of_subject in answers),
         )
         for kind, problem in picked
     ]
@@ -127,12 +139,25 @@ def _kind(right: list[bool]) -> str | None:
     return "right in some runs only" if any(after) else "never right"
 
 
-def _texts(evaluation: Evaluation, wanted: set[str]) -> dict[str, str]:
-    """The first response to each wanted problem."""
-    texts = {}
-    if evaluation.predictions is not None:
-        for group in contracts.iter_row_groups(evaluation.predictions, RESPONSES):
-            for row in group.to_pylist():
-                if row["rollout"] == 0 and row["problem_id"] in wanted:
-                    texts[row["problem_id"]] = row["text"][:LONGEST_RESPONSE]
-    return texts
+def _mostly(correct: int, of: int) -> bool:
+    return 2 * correct > of
+
+
+def _by_problem(items: Path, kind: str) -> dict[str, list[bool]]:
+    """The verdicts on each problem's responses, in their order."""
+    found: defaultdict[str, list[bool]] = defaultdict(list)
+    for name, right in verdicts(items, kind):
+        found[name].append(right)
+    return found
+
+
+def _answers(subject: str, predictions: Path, judged: dict[str, list[bool]]) -> dict[str, Answer]:
+    """What a subject said to these problems."""
+    answers = {name: Answer(subject, "", sum(found), len(found)) for name, found in judged.items()}
+    shown = {name: judged[name].index(one.right) for name, one in answers.items()}
+    for group in contracts.iter_row_groups(predictions, RESPONSES):
+        for row in group.to_pylist():
+            name = row["problem_id"]
+            if shown.get(name) == row["rollout"]:
+                answers[name] = replace(answers[name], text=row["text"][:LONGEST_RESPONSE])
+    return answers
