@@ -92,7 +92,7 @@ def test_rollouts_are_those_of_training_and_of_passes(made: SyntheticResults, re
     passes, sizes = cost.pass_rollouts(records), cost.group_sizes(records)
     spent = rollouts(trainings(made.index, "vas")[0], passes, sizes)
     assert spent is not None
-    assert [spent.by_step[step] for step in (0, 1, 6, 12)] == [400, 464, 400 + 384 + 400, 768 + 800]
+    assert [spent.by_step[step] for step in (0, 1, 6, 12)] == [0, 464, 400 + 384, 768 + 800]
     assert rollouts(trainings(made.index, "vas")[0], passes, {}) is None
 
 

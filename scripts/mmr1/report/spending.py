@@ -11,7 +11,11 @@ from mmr1.report.index import Training
 
 @dataclass(frozen=True)
 class Rollouts:
-    """What one run under one seed sampled. `by_step` maps a step to what was spent when it began, passes included."""
+    """What one run under one seed sampled.
+
+    `by_step` maps a step to what was spent until its weights were reached: earlier passes included, but not one that
+    samples from these weights, which pays for later ones.
+    """
 
     training: int
     passes: int
@@ -39,12 +43,14 @@ def rollouts(training: Training, passes: Mapping[str, int], group_sizes: Mapping
         place = f"{training.model}/{training.run}/seed{training.seed}/round{one.round}"
         if one.calibration is None or place not in group_sizes:
             return None
+        reached = spent_training + spent_passes
         spent_passes += passes.get(place, 0)
         for row in results.jsonl(one.calibration):
             if row.get("groups") is None:
                 return None
-            by_step[row["step"]] = spent_training + spent_passes
+            by_step[row["step"]] = reached
             spent_training += row["groups"] * group_sizes[place]
+            reached = spent_training + spent_passes
     if not spent_training:
         return None
     by_step[max(by_step) + 1] = spent_training + spent_passes

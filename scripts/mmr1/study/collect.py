@@ -69,7 +69,7 @@ def _arm(results_folder: Path, recipe: Recipe, seed: int, arm: str, training: Tr
         training_rollouts=spent.training,
         pass_rollouts=spent.passes,
         passes=passes,
-        validation=[(step, spent.by_step[step] - dict(passes).get(step, 0), curve[step]) for step in sorted(curve)],
+        validation=[(step, spent.by_step[step], curve[step]) for step in sorted(curve)],
         weighted=(round(weighted_varying), round(weighted)),
         uniform=(round(uniform_varying), round(uniform)),
         effective_share=float(np.mean(effective[0].values)) if effective else None,
