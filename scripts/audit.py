@@ -131,13 +131,13 @@ def ask_mlflow(archive: Archive, jobs: list[Job]) -> Iterator[Finding]:
     from mmr1.provenance.ledger import read_records
     from mmr1.provenance.tracking.compare import shown_differently
     from mmr1.provenance.tracking.export import EXPORTER
+    from mmr1.provenance.tracking.store import DATABASE, uri_written
 
-    uri = read_json(exported)["tracking_uri"]
-    if uri.startswith("sqlite:"):  # beside the results, which may have been moved
-        uri = f"sqlite:///{archive.results}/mlflow.db"
-        if (archive.results / METADATA).is_file() and not (archive.results / "mlflow.db").is_file():
-            yield harmless("MLflow", "these results came as a crate, without its database")
-            return
+    uri = uri_written(read_json(exported)["tracking_uri"], archive.results)
+    beside = archive.results / DATABASE
+    if uri.endswith(str(beside)) and (archive.results / METADATA).is_file() and not beside.is_file():
+        yield harmless("MLflow", "these results came as a crate, without its database")
+        return
     try:
         records = [one for one in read_records(archive.results) if one.key.program != EXPORTER]
     except UserError:

@@ -13,6 +13,7 @@ from mmr1.plumbing.files import write_json
 from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.plumbing.secrets import check_url
 from mmr1.provenance.tracking.export import export, exportable
+from mmr1.provenance.tracking.store import store_at, written_uri
 
 # "anew" deletes what MLflow shows of these results first: after somebody changed it there.
 VARIABLE = "MMR1_MLFLOW"
@@ -36,7 +37,8 @@ def main() -> None:
         exported = export(args.results, tracking_uri, anew=os.environ.get(VARIABLE) == "anew")
         work.notes["tracking_uri"] = tracking_uri
         work.metrics["created"] = exported.created
-        write_json(args.out, {"tracking_uri": tracking_uri, **vars(exported)})
+        shown_at = written_uri(store_at(tracking_uri, args.results))
+        write_json(args.out, {"tracking_uri": shown_at, **vars(exported)})
     print(f"MLflow: {len(exported.records)} records, {exported.created} new runs, in {tracking_uri}")
 
 

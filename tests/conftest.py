@@ -6,6 +6,7 @@ Nothing here imports torch before a test asks: the process that hands tests to t
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that two workers, each with a file at a time, end together."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def own_variables() -> Iterator[None]:
+    """The variables that the project sets are as before after each test: one that stayed would change a later one.
+
+    `monkeypatch.delenv(…, raising=False)` takes nothing back where there was nothing.
+    """
+    from mmr1.models.determinism import VARIABLES
+
+    def own() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name in VARIABLES or name.startswith("MMR1_")}
+
+    before = own()
+    yield
+    for name in own():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

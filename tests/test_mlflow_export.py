@@ -101,6 +101,7 @@ def test_a_run_whose_inputs_were_changed_says_so_and_so_does_its_parent(store: S
 
 def test_run_ids_are_written_by_record_digest(store: Store) -> None:
     written = read_json(store.results / "mlflow_runs.json")
+    assert written["tracking_uri"] == "sqlite:///mlflow.db"  # beside them, wherever they are moved
     assert written["records"] == {name: run["id"] for name, run in store.runs("record").items()}
     assert written["parents"] == {name: run["id"] for name, run in store.runs("parent").items()}
 
@@ -350,6 +351,9 @@ def test_an_audit_of_one_result_says_that_mlflow_cannot_be_read(store: Store, tm
         elif found == "a server that is down":
             shown = copy.results / "mlflow_runs.json"
             write_json(shown, read_json(shown) | {"tracking_uri": "http://127.0.0.1:1"})
+        elif found == "elsewhere":
+            shown = copy.results / "mlflow_runs.json"
+            write_json(shown, read_json(shown) | {"tracking_uri": "sqlite:////nowhere/mlflow.db"})
         elif found == "a deleted experiment":
             _execute(copy, "update experiments set lifecycle_stage = 'deleted' where name = 'digits'")
         elif found != "as it was":
@@ -359,6 +363,7 @@ def test_an_audit_of_one_result_says_that_mlflow_cannot_be_read(store: Store, tm
     expected = {
         "as it was": "",
         "gone": "no such database",
+        "elsewhere": "sqlite:////nowhere/mlflow.db: no such database",
         "no database": "file is not a database",
         "a newer MLflow's": "found version 0123456789ab, but expected ",
         "a deleted experiment": "experiment digits was deleted in MLflow; put it back: ",

@@ -32,6 +32,7 @@ DATABASE, ARTIFACTS = "mlflow.db", "mlflow-artifacts"
 # tells the server where they are.
 RELATIVE = "mlflow-artifacts:/"
 LOCK = "mlflow.lock"
+BESIDE = f"sqlite:///{DATABASE}"  # what is written of a database beside the results: it moves with them
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,17 @@ def store_at(tracking_uri: str, results: Path) -> Store:
     """The store of a results folder at an URI. Raises UserError for a database without an absolute path."""
     _sqlite_file(tracking_uri)
     return Store(tracking_uri, results, folder_id(results))
+
+
+def written_uri(store: Store) -> str:
+    """What `EXPORTED` says of where results are shown."""
+    return BESIDE if store.own else store.uri
+
+
+def uri_written(uri: str, results: Path) -> str:
+    """The URI that `EXPORTED` means, wherever the results are now. It once named their folder."""
+    own = uri == BESIDE or uri.endswith(f"/{results.resolve().name}/{DATABASE}")
+    return f"sqlite:///{results.absolute()}/{DATABASE}" if own else uri
 
 
 def open_experiment(store: Store, anew: bool = False) -> str:
