@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, Trainer
+from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer
 
 from benchmark_fixtures import Call
 from forking import ForkingServer
@@ -95,12 +95,17 @@ def test_only_the_response_is_learned(tiny_model_dir: Path, pairs: list[tuple[Pr
     item = data[7]
     learned = item["labels"][item["labels"] != IGNORED]
     assert processor.tokenizer.decode(learned) == pairs[7][1] + "<|im_end|>"
-    batch = Collator(processor.tokenizer.pad_token_id, AutoConfig.from_pretrained(tiny_model_dir))(
-        data.__getitems__([0, 7])
-    )
+    model = AutoModelForImageTextToText.from_pretrained(tiny_model_dir)
+    batch = Collator(processor.tokenizer.pad_token_id, model)(data.__getitems__([0, 7]))
     assert (batch["labels"][batch["attention_mask"] == 0] == IGNORED).all()
-    images = sum(len(pairs[i][0].images) for i in (0, 7))
-    assert len(batch["image_grid_thw"]) == int(batch["mm_token_type_ids"].sum()) == images
+    image_tokens = batch["input_ids"] == model.config.image_token_id
+    assert len(batch["image_grid_thw"]) == int(image_tokens.sum()) == sum(len(pairs[i][0].images) for i in (0, 7))
+    # The positions are those that transformers finds in the forward pass without them.
+    positions = batch.pop("position_ids")
+    with torch.no_grad():
+        ours = model(**batch, position_ids=positions).logits
+        theirs = model(**batch, mm_token_type_ids=image_tokens.int()).logits
+    assert torch.equal(ours, theirs)
 
 
 def test_what_is_told_while_it_trains_is_what_stands_in_the_metrics(straight: Path) -> None:
@@ -347,7 +352,7 @@ def test_a_blank_image_changes_nothing_that_is_learned(tiny_model_dir: Path, pai
     processor = AutoProcessor.from_pretrained(tiny_model_dir)
     data = Conversations(without_images(pairs[:2]), PromptEncoder(processor, "Think."), cutoff=128)
     items = data.__getitems__([0, 1])
-    batch = Collator(processor.tokenizer.pad_token_id, model.config)(items)
+    batch = Collator(processor.tokenizer.pad_token_id, model)(items)
     assert batch["image_grid_thw"].tolist() == [[1, 2, 2]]
     loss = model(**batch).loss
     loss.backward()

@@ -61,7 +61,7 @@ def test_a_conversation_in_a_row_has_the_loss_and_the_gradient_that_it_has_alone
     processor = AutoProcessor.from_pretrained(tmp_path / "model")
     data = Conversations(pairs, PromptEncoder(processor, "Think."), cutoff=128)
     members = [0, 12, 3, 7, 15, 5]  # two of them without an image
-    collate = Collator(processor.tokenizer.pad_token_id, model.config)
+    collate = Collator(processor.tokenizer.pad_token_id, model)
     losses = [model(**collate([data[member]])).loss for member in members]
     sum(losses).backward()
     alone = {name: value.grad.clone() for name, value in model.named_parameters()}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
+from transformers.vision_utils import get_vision_position_ids, get_vision_window_index
 
 from mmr1.data.problems import Problem
 from mmr1.data.prompts import PromptEncoder
@@ -94,6 +95,26 @@ def test_features_and_gradients_are_transformers_own_to_the_bit(
         assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("images", [[(32, 48)], [(10, 20), (18, 14), (10, 20), (2, 2)]], ids=["one", "several"])
+def test_a_tower_is_given_the_positions_that_transformers_finds(
+    checkpoint: Path, images: list[tuple[int, int]]
+) -> None:
+    model = load_model(checkpoint, torch.float32)
+    tower = family_of(model.config).vision_tower(model)
+    given: dict[str, Any] = {}
+    tower.register_forward_pre_hook(lambda _, __, kwargs: given.update(kwargs), with_kwargs=True)  # after ours
+    pixels, grid = pixels_of(model, *images)
+    with torch.no_grad():
+        family_of(model.config).image_features(model, pixels, grid)
+    assert torch.equal(given["position_ids"], get_vision_position_ids(grid, tower.spatial_merge_size))
+    if hasattr(tower, "window_size"):
+        sides = tower.spatial_merge_size, tower.window_size, tower.patch_size
+        order, bounds = get_vision_window_index(grid, *sides)
+        assert torch.equal(given["window_index"], order)
+        assert torch.equal(given["cu_window_seqlens"], bounds)
+        assert given["cu_window_seqlens"].dtype == bounds.dtype
+
+
 def test_sft_takes_the_same_way(
     checkpoint: Path, digit_problems: list[Problem], calls: list[tuple[int, ...]], tmp_path: Path
 ) -> None:
@@ -101,7 +122,7 @@ def test_sft_takes_the_same_way(
     model = load_model(checkpoint, torch.float32)
     encoder = PromptEncoder(AutoProcessor.from_pretrained(checkpoint))
     rows = [(problem, digits.worked_response(problem)) for problem in digit_problems[:6]]
-    batch = Collator(0, model.config)(Conversations(rows, encoder, cutoff=256).__getitems__(list(range(6))))
+    batch = Collator(0, model)(Conversations(rows, encoder, cutoff=256).__getitems__(list(range(6))))
     model(**batch)
     assert len(calls) == model.config.vision_config.depth  # each digit is a window and an image of one length
     model.save_pretrained(tmp_path)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import Dataset
-from transformers import PreTrainedConfig
+from transformers import PreTrainedModel
 
 from mmr1.data.prompts import EncodedPrompt, PromptEncoder
 from mmr1.models.family import family_of
@@ -61,15 +61,17 @@ class Conversations(Dataset):
 class Collator:
     """Pads a list of conversations on the right and joins their pixels.
 
+    The positions of multimodal RoPE are found here, in a loader's process beside the model's.
+
     Where no conversation has an image, a blank one stands behind the first, unlearned and unseen by what is learned:
     under ZeRO-3 ranks meet in the vision tower's collectives, so that none may pass it by.
     """
 
-    def __init__(self, pad_token_id: int, config: PreTrainedConfig) -> None:
-        self.pad_token_id = pad_token_id
-        family = family_of(config)
-        self.image_token = family.image_token(config)
-        self.blank_pixels, self.blank_grid = family.blank_image(config)
+    def __init__(self, pad_token_id: int, model: PreTrainedModel) -> None:
+        self.pad_token_id, self.model = pad_token_id, model
+        self.family = family_of(model.config)
+        self.image_token = self.family.image_token(model.config)
+        self.blank_pixels, self.blank_grid = self.family.blank_image(model.config)
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         if all(item["pixel_values"] is None for item in items):
@@ -82,17 +84,13 @@ class Collator:
 
         input_ids, labels = pad("input_ids", self.pad_token_id), pad("labels", IGNORED)
         lengths = torch.tensor([len(item["input_ids"]) for item in items])
-        batch = {
-            "input_ids": input_ids,
-            "labels": labels,
-            "attention_mask": (torch.arange(input_ids.shape[1]) < lengths[:, None]).long(),
-            "mm_token_type_ids": (input_ids == self.image_token).int(),
+        mask = (torch.arange(input_ids.shape[1]) < lengths[:, None]).long()
+        images = {
+            name: torch.cat([item[name] for item in items if item[name] is not None])
+            for name in ("pixel_values", "image_grid_thw")
         }
-        for name in ("pixel_values", "image_grid_thw"):
-            parts = [item[name] for item in items if item[name] is not None]
-            if parts:
-                batch[name] = torch.cat(parts)
-        return batch
+        positions = self.family.positions(self.model, input_ids, images["image_grid_thw"], mask)
+        return {"input_ids": input_ids, "labels": labels, "attention_mask": mask, "position_ids": positions, **images}
 
     def _with_blank_image(self, item: dict[str, Any]) -> dict[str, Any]:
         """A conversation with one more token, an image of one visual token, whose label is ignored."""

@@ -99,7 +99,7 @@ def train_sft(
         Conversations(pairs, encoder, settings.cutoff, one.kept) for pairs, one in zip(sets.values(), fits, strict=True)
     )
     if lengths is None:
-        collator = Collator(processor.tokenizer.pad_token_id, model.config)
+        collator = Collator(processor.tokenizer.pad_token_id, model)
         trainer = _Trainer(model, arguments, _Named(collator), data, held_out, callbacks=callbacks)
     else:
         learned, compared = (
