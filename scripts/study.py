@@ -51,7 +51,10 @@ def train(args: argparse.Namespace, recipe: Recipe, results: Path, block: Block)
     words = [*args.call, "--configfile", str(args.recipe), "--", *files]
     log(f"{block}: {len(block.arms)} arms")
     if subprocess.run(words, check=False).returncode:
-        raise UserError(f"{block}: Snakemake did not finish; the same call goes on where it was")
+        raise UserError(
+            f"{block}: Snakemake did not finish; the same call goes on where it was (a lock that a killed one left: "
+            "docs/questions.md)"
+        )
 
 
 def write_pages(out: Path, findings: Path, recipe: Recipe) -> None:

@@ -6,7 +6,7 @@ joined: equal to the bit.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from transformers.vision_utils import get_vision_position_ids, get_vision_window
 from mmr1.models.family import family_of
 
 Size = tuple[int, int, int]  # of an image in patches: time, height, width
+SIZES = 256  # that are remembered: 300 KB each at 16,384 patches, the largest that the processors make by default
 
 
 class Windows(NamedTuple):
@@ -41,12 +42,12 @@ def remember_positions(model: PreTrainedModel) -> None:
 
 def _positions(tower: Any) -> Callable[[Size], torch.Tensor]:
     """The row and column of each patch of an image: int64 [T, 2]."""
-    return cache(lambda size: get_vision_position_ids(torch.tensor([size]), tower.spatial_merge_size))
+    return lru_cache(SIZES)(lambda size: get_vision_position_ids(torch.tensor([size]), tower.spatial_merge_size))
 
 
 def _windows(tower: Any) -> Callable[[Size], Windows]:
     sides = tower.spatial_merge_size, tower.window_size, tower.patch_size
-    return cache(lambda size: Windows(*get_vision_window_index(torch.tensor([size]), *sides)))
+    return lru_cache(SIZES)(lambda size: Windows(*get_vision_window_index(torch.tensor([size]), *sides)))
 
 
 def _join(
