@@ -28,7 +28,8 @@ from mmr1.provenance.ledger import ChangedInput, read_records
 from mmr1.report import cost, pictures, results
 from mmr1.report.accuracy import verdicts
 from mmr1.report.breakdown import breakdowns
-from mmr1.report.figures import Look, Palette, constant, curves, moving_mean
+from mmr1.report.curves import Look, constant, curves, moving_mean
+from mmr1.report.drawing import Palette
 from mmr1.report.index import Evaluation, Index, read_index
 from mmr1.report.page import build, duration
 from mmr1.report.pictures import Sources

@@ -13,16 +13,18 @@ from markupsafe import Markup
 
 from mmr1.plumbing.makers import Changed
 from mmr1.provenance.ledger import Record
-from mmr1.report import cost, data, figures, pictures, results
+from mmr1.report import cost, curves, data, pictures, results
 from mmr1.report.accuracy import mean_of
 from mmr1.report.answer import Answer, answers, compared
 from mmr1.report.bootstrap import Difference
 from mmr1.report.breakdown import Breakdown, breakdowns
-from mmr1.report.figures import Drawing, Look
+from mmr1.report.curves import Look
+from mmr1.report.drawing import Drawing, in_page
 from mmr1.report.index import BEFORE_RL, Index, Training
 from mmr1.report.payoff import Payoff, payoff
 from mmr1.report.pictures import Picture, Sources
 from mmr1.report.results import Accuracy, Series
+from mmr1.report.rollouts_figure import accuracy_by_rollouts, unit_of_rollouts
 from mmr1.report.samples import Sample, samples
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -216,7 +218,7 @@ def _headline(sources: Sources, model: str, found: Sequence[Answer]) -> list[Row
         rows.append(
             Row(
                 label=index.label(subject),
-                colour=figures.in_page(sources.palette.colour(subject)),
+                colour=in_page(sources.palette.colour(subject)),
                 seeds=None if subject in BEFORE_RL else max(cell.seeds for cell in cells if cell is not None),
                 cells=cells,
                 official=_cells(index, model, subject, "official"),
@@ -249,15 +251,15 @@ def _answer_pictures(sources: Sources, model: str, answered: Sequence[Answered])
     }
     title, note = "Accuracy against rollouts spent", "last checkpoints, with 95% intervals; means over seeds"
     if final:
-        drawing = figures.accuracy_by_rollouts(final, sources.palette, sources.labels)
+        drawing = accuracy_by_rollouts(final, sources.palette, sources.labels)
         drawn.append(Picture(f"{model}-accuracy-rollouts", drawing, title, note))
     series = [one for training in sources.trainings(model) for one in _by_rollouts(sources, training)]
-    if series and figures.constant(series) is None:
-        unit, xlabel = figures.unit_of_rollouts([one.steps.max() for one in series])
+    if series and curves.constant(series) is None:
+        unit, xlabel = unit_of_rollouts([one.steps.max() for one in series])
         series = [replace(one, steps=one.steps / unit) for one in series]
         look = Look("Validation accuracy by rollouts", "accuracy", True, False, xlabel=xlabel)
         baseline = next((one.answer.baseline for one in answered if one.answer.baseline), None)
-        drawing = figures.curves(series, sources.palette, sources.labels, look, baseline)
+        drawing = curves.curves(series, sources.palette, sources.labels, look, baseline)
         drawn.append(Picture(f"{model}-validation-rollouts", drawing, look.title, "with 95% intervals over problems"))
     return drawn
 

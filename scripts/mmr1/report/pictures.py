@@ -1,4 +1,4 @@
-"""Which quantities the report draws, how each is shown, and from which files it is read; `figures` draws them."""
+"""Which quantities the report draws, how each is shown, and from which files it is read."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from markupsafe import Markup
 
 from mmr1 import plugins
 from mmr1.provenance.ledger import Record
-from mmr1.report import cost, figures, results
-from mmr1.report.figures import Drawing, Look, Palette
+from mmr1.report import cost, curves, results, vps_figures
+from mmr1.report.curves import Look
+from mmr1.report.drawing import Drawing, Palette
 from mmr1.report.index import Index, Training
 from mmr1.report.spending import Rollouts, rollouts
 
@@ -131,7 +132,7 @@ def sft_loss(index: Index, model: str, palette: Palette) -> list[Picture]:
     for one in index.sft:
         losses = [(row["step"], row["loss"]) for row in results.jsonl(one.metrics) if row.get("loss") is not None]
         if one.model == model and losses:
-            drawing = figures.loss_curve(losses, palette.colour("sft"))
+            drawing = curves.loss_curve(losses, palette.colour("sft"))
             drawn.append(Picture(f"{model}-sft-loss", drawing, "SFT loss", "cold start; one for all runs"))
     return drawn
 
@@ -157,13 +158,13 @@ def drawn_curves(sources: Sources, model: str, wanted: Iterable[Curve]) -> list[
     drawn = []
     for curve in wanted:
         series = results.series(sources.index, model, curve.file, curve.key)
-        name, always = f"{model}-{curve.file}-{curve.name or curve.key}", figures.constant(series)
+        name, always = f"{model}-{curve.file}-{curve.name or curve.key}", curves.constant(series)
         if always is not None:
             value = f"{100 * always:g}%" if curve.look.percent else f"{always:.4g}"
             text = f"{value} at every step of every run: nothing to draw."
             drawn.append(Picture(name, None, curve.look.title, curve.note, text))
         elif series:
-            drawing = figures.curves(series, sources.palette, sources.labels, curve.look, baseline)
+            drawing = curves.curves(series, sources.palette, sources.labels, curve.look, baseline)
             drawn.append(Picture(name, drawing, curve.look.title, curve.note))
     return drawn
 
@@ -205,11 +206,11 @@ def vps(training: Training, palette: Palette) -> tuple[list[Picture], list[Pictu
     if not scores:
         return None
     edges = results.vps_edges(scores)
-    top, name = figures.histogram_top(scores, edges), f"{training.model}-{training.run}-vps"
+    top, name = vps_figures.histogram_top(scores, edges), f"{training.model}-{training.run}-vps"
     histograms = [
         Picture(
             f"{name}-round{one.round}",
-            figures.vps_histogram(one, edges, palette.colour(training.run), top),
+            vps_figures.vps_histogram(one, edges, palette.colour(training.run), top),
             f"VPS in round {one.round}",
         )
         for one in scores
@@ -217,7 +218,7 @@ def vps(training: Training, palette: Palette) -> tuple[list[Picture], list[Pictu
     transitions = [
         Picture(
             f"{name}-transition{before.round}-{after.round}",
-            figures.vps_transition(before, after, edges),
+            vps_figures.vps_transition(before, after, edges),
             f"VPS from round {before.round} to round {after.round}",
         )
         for before, after in pairwise(scores)
@@ -231,7 +232,7 @@ def calibration(sources: Sources, model: str) -> list[Picture]:
     bins = {training.run: _curve_points(training) for training in first_seeds(index, model)}
     bins = {run: values for run, values in bins.items() if len(values)}
     if bins:
-        drawing = figures.calibration_curve(bins, sources.palette, sources.labels)
+        drawing = vps_figures.calibration_curve(bins, sources.palette, sources.labels)
         note = "groups by predicted OVS, all steps of the first seed; larger dots hold more groups"
         drawn.append(Picture(f"{model}-calibration-curve", drawing, "Calibration of OVS", note))
     drawn += drawn_curves(sources, model, CALIBRATION)
@@ -239,7 +240,7 @@ def calibration(sources: Sources, model: str) -> list[Picture]:
         results.series(index, model, "calibration", f"zero_variance_{half}") for half in ("weighted", "uniform")
     )
     if weighted and uniform:
-        drawing = figures.two_halves(weighted, uniform, sources.palette, sources.labels)
+        drawing = curves.two_halves(weighted, uniform, sources.palette, sources.labels)
         note = "share in the weighted and in the uniform part of the batch"
         drawn.append(Picture(f"{model}-calibration-halves", drawing, "Zero-variance groups by draw", note))
     return drawn

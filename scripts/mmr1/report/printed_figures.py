@@ -13,10 +13,12 @@ from typing import Any, Literal
 import numpy as np
 
 from mmr1.plumbing.errors import UserError
-from mmr1.report import figures, results
-from mmr1.report.figures import Drawing, Look, Palette
+from mmr1.report import results
+from mmr1.report.curves import Look, side_by_side
+from mmr1.report.drawing import Drawing, Palette
 from mmr1.report.figures_index import FigureIndex
 from mmr1.report.index import Training
+from mmr1.report.vps_figures import vps_rounds
 
 Name = Literal["2", "3"]
 QUANTITIES = (
@@ -49,7 +51,7 @@ def _curves(index: FigureIndex) -> Figure:
         for one in series
         for step, value in zip(one.steps.tolist(), one.values.tolist(), strict=True)
     ]
-    return Figure(figures.side_by_side(parts, Palette(runs), labels), rows)
+    return Figure(side_by_side(parts, Palette(runs), labels), rows)
 
 
 def _rounds(index: FigureIndex) -> Figure:
@@ -64,7 +66,7 @@ def _rounds(index: FigureIndex) -> Figure:
     ).reshape(len(scored), -1, results.BINS, results.BINS)
     moved = counts.sum(axis=0)
     moves = moved / np.maximum(1, moved.sum(axis=2, keepdims=True))
-    drawing = figures.vps_rounds(shares, moves, edges, Palette([scored[0][0].run]).colour(scored[0][0].run))
+    drawing = vps_rounds(shares, moves, edges, Palette([scored[0][0].run]).colour(scored[0][0].run))
     return Figure(drawing, list(_rows_of_rounds([one for one, _ in scored], shares, counts, edges)))
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
-from mmr1.report import figures
-from mmr1.report.figures import Drawing, Look, Palette
+from mmr1.report.curves import Look, curves
+from mmr1.report.drawing import Drawing, Palette
 from mmr1.report.results import Series
 from mmr1.study.blocks import Block
 from mmr1.study.claims import NAMES, Measure
@@ -80,7 +80,7 @@ def pictures(study: Study) -> dict[str, tuple[str, Drawing]]:
         "profiles": ("Performance profiles: share of tasks and seeds above a pass rate", shares, "pass rate, %"),
     }
     return {
-        name: (title, figures.curves(series, palette, labels, Look(title, xlabel=x, **look), "uniform"))  # type: ignore[arg-type]
+        name: (title, curves(series, palette, labels, Look(title, xlabel=x, **look), "uniform"))  # type: ignore[arg-type]
         for name, (title, series, x) in drawn.items()
     }
 
