@@ -119,12 +119,12 @@ def test_a_null_is_named_by_its_row_in_the_file(path: Path) -> None:
     ("images", "message"),
     [([b"PNG"], "expected an image, found 3 bytes that do not decode"), ([None], "expected an image, found null")],
 )
-def test_an_image_that_does_not_decode_is_named_when_it_is_read(path: Path, images: list[Any], message: str) -> None:
+def test_an_image_that_does_not_decode_is_named_by_a_check(path: Path, images: list[Any], message: str) -> None:
     rewrite(path, lambda rows: rows[150].update(question="<image>", images=images))
     file = ConversationFile(path)
     assert file[149][0].id == "train-00149"
     with pytest.raises(UserError, match=rf"c\.parquet: row 150: images\[0\]: {message}"):
-        file[150]
+        file.check(150)
 
 
 def test_two_wrong_counts_of_images_that_add_up_are_named_when_they_are_read(path: Path) -> None:

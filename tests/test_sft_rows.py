@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch.utils.data import RandomSampler
@@ -199,6 +200,38 @@ def test_an_image_that_a_reader_ahead_cannot_decode_is_one_line(
         train_sft(tiny_model_dir, rows, pairs[:4], settings, None, 0, *files, Interruption(), {})
     assert str(caught.value).startswith(f"{tmp_path}/train.parquet: row 3: images[0]: expected an image, found")
     assert "\n" not in str(caught.value)
+
+
+def test_an_image_is_decoded_once_to_be_trained_on_and_never_to_be_counted(
+    tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_conversations(tmp_path / "train.parquet", pairs)
+    encoder = PromptEncoder(AutoProcessor.from_pretrained(tiny_model_dir), None, cache_bytes=0)
+    rows = ConversationFile(tmp_path / "train.parquet", decoded=0)
+    decoded: list[bytes] = []
+
+    def counted(data: bytes) -> Image.Image:
+        decoded.append(data)
+        return open_image(data)
+
+    for module in ("problems", "prompts"):
+        monkeypatch.setattr(f"mmr1.data.{module}.open_image", counted)
+    count_tokens("train", rows, encoder, range(len(rows)))
+    assert not decoded
+    Conversations(rows, encoder, cutoff=128).__getitems__([*range(len(rows))])
+    assert decoded == [image for problem, _ in pairs for image in problem.images]
+
+
+def test_an_image_whose_size_cannot_be_read_is_named_where_lengths_are_counted(
+    tiny_model_dir: Path, pairs: list[tuple[Problem, str]], tmp_path: Path
+) -> None:
+    problem, response = pairs[3]
+    none = replace(problem, question="<image>?", images=(b"PNG",))
+    write_conversations(tmp_path / "train.parquet", [*pairs[:3], (none, response)])
+    rows = ConversationFile(tmp_path / "train.parquet", decoded=0)
+    encoder = PromptEncoder(AutoProcessor.from_pretrained(tiny_model_dir))
+    with pytest.raises(UserError, match=r"train\.parquet: row 3: images\[0\]: expected an image, found 3 bytes"):
+        count_tokens("train", rows, encoder, range(4))
 
 
 def test_processes_that_read_ahead_outlive_a_signal_to_all_and_end_with_the_trainer() -> None:

@@ -1,6 +1,7 @@
 """The vision tower: few attention calls at the sizes of real images, and to the bit what transformers computes."""
 
 import ast
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,8 @@ def test_sft_takes_the_same_way(
     model = load_model(checkpoint, torch.float32)
     encoder = PromptEncoder(AutoProcessor.from_pretrained(checkpoint))
     rows = [(problem, digits.worked_response(problem)) for problem in digit_problems[:6]]
-    batch = Collator(0, model)(Conversations(rows, encoder, cutoff=256).__getitems__(list(range(6))))
+    collator = pickle.loads(pickle.dumps(Collator(0, model)))  # as a loader's process gets it where it is not forked
+    batch = collator(Conversations(rows, encoder, cutoff=256).__getitems__(list(range(6))))
     model(**batch)
     assert len(calls) == model.config.vision_config.depth  # each digit is a window and an image of one length
     model.save_pretrained(tmp_path)

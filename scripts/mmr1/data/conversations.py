@@ -1,6 +1,6 @@
 """Conversations for supervised fine-tuning: problems, and the response to learn for each."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from mmr1.data import contracts
+from mmr1.data.images import BrokenImage
 from mmr1.data.problems import (
     IMAGE_MARK,
     BrokenRow,
@@ -34,7 +35,7 @@ class ConversationFile:
         """Go through all texts once. Raises UserError as `read_problems` does, and for an empty response.
 
         Hundreds of GB of images take hours to decode: those of the first `decoded` conversations (None: of all) are
-        decoded here, which shows a mistake that all have, the others when they are read.
+        decoded here, which shows a mistake that all have, the others by who shows them to a model (`naming_row`).
         """
         self.path = path
         self._rows = contracts.RowReader(path, CONVERSATIONS)
@@ -44,17 +45,19 @@ class ConversationFile:
         if len(ids.unique()) < len(ids):
             raise self._duplicate(ids)
         for row in range(len(self))[:decoded]:
-            self[row]
+            self.check(row)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, row: int) -> tuple[Problem, str]:
-        """Raises UserError, with the row, for marks that do not match the images, or an image that is refused."""
+        """A problem and its response; no image is decoded. Raises UserError, with the row, for marks unlike images."""
         conversation = self._rows[row]
-        problem = row_problem(self.path, row, conversation)
-        check_row(self.path, row, problem, conversation["response"])
-        return problem, conversation["response"]
+        return row_problem(self.path, row, conversation), conversation["response"]
+
+    def check(self, row: int) -> None:
+        """Decode a conversation's images. Raises UserError, with the row, for one that no model can be shown."""
+        check_row(self.path, row, *self[row])
 
     def texts(self) -> Iterator[tuple[Problem, str]]:
         """Every conversation in order, with empty bytes in place of its images, which are not read."""
@@ -91,6 +94,21 @@ class ConversationFile:
             if seen.setdefault(name, number) != number:
                 return UserError(f"{self.path}: row {number}: id: {name!r} stands in row {seen[name]} already")
         raise AssertionError("no id occurs twice")
+
+
+Pairs = Sequence[tuple[Problem, str]] | ConversationFile
+
+
+@contextmanager
+def naming_row(rows: Pairs, *numbers: int) -> Iterator[None]:
+    """Raises UserError, with file and row, where the images of one of these conversations turn out to be none."""
+    try:
+        yield
+    except BrokenImage:
+        if isinstance(rows, ConversationFile):
+            for number in numbers:
+                rows.check(number)
+        raise
 
 
 @contextmanager

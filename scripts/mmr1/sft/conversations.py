@@ -7,9 +7,9 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
+from mmr1.data.conversations import Pairs, naming_row
 from mmr1.data.prompts import EncodedPrompt, PromptEncoder
 from mmr1.models.family import family_of
-from mmr1.sft.cutoff import Pairs
 
 IGNORED = -100
 
@@ -41,8 +41,10 @@ class Conversations(Dataset):
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         """A batch at once, as torch's fetcher asks for it."""
-        rows = [self.rows[self.kept[index]] for index in indices]
-        prompts = self.encoder.encode_many([problem for problem, _ in rows])
+        numbers = [self.kept[index] for index in indices]
+        rows = [self.rows[number] for number in numbers]
+        with naming_row(self.rows, *numbers):
+            prompts = self.encoder.encode_many([problem for problem, _ in rows])
         return [self._item(problem.id, prompt, answer) for prompt, (problem, answer) in zip(prompts, rows, strict=True)]
 
     def _item(self, name: str, prompt: EncodedPrompt, response: str) -> dict[str, Any]:

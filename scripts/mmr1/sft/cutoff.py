@@ -6,13 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mmr1.data.chat import shown_question
-from mmr1.data.conversations import ConversationFile
+from mmr1.data.conversations import ConversationFile, Pairs, naming_row
 from mmr1.data.problems import IMAGE_MARK, Problem
 from mmr1.data.prompts import PromptEncoder
 from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.progress import log, track
-
-Pairs = Sequence[tuple[Problem, str]] | ConversationFile
 
 
 @dataclass(frozen=True)
@@ -66,13 +64,14 @@ def fit_lengths(name: str, lengths: Iterable[tuple[int, int]], count: int, cutof
 
 
 def count_tokens(name: str, rows: Pairs, encoder: PromptEncoder, numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """The tokens of the prompts of these rows and of their responses with their ends; no pixels are processed."""
+    """The tokens of the prompts of these rows and of their responses with their ends; no image is decoded."""
     tokenizer = encoder.processor.tokenizer
     counts = []
     for number in track(numbers, f"lengths of {name}"):
         problem, response = rows[number]
         answer = len(tokenizer(response, add_special_tokens=False).input_ids) + 1
-        counts.append((encoder.length(problem), answer))
+        with naming_row(rows, number):
+            counts.append((encoder.length(problem), answer))
     return counts
 
 
@@ -98,7 +97,8 @@ class Bounds:
         answer += 1
         if prompt + images * self.most + answer <= self.cutoff:
             return prompt + images * self.most, answer
-        return self.encoder.length(self.rows[number][0]), answer
+        with naming_row(self.rows, number):
+            return self.encoder.length(self.rows[number][0]), answer
 
     def _bytes(self, question: str) -> int:
         images = (b"",) * question.count(IMAGE_MARK)

@@ -22,6 +22,7 @@ from transformers import (
     set_seed,
 )
 
+from mmr1.data.conversations import Pairs
 from mmr1.data.prompts import PromptEncoder
 from mmr1.grpo.distributed import Ranks, join
 from mmr1.models.family import family_file
@@ -36,7 +37,7 @@ from mmr1.plumbing.progress import log
 from mmr1.plumbing.settings import numbers, plugin_files
 from mmr1.plumbing.states import States
 from mmr1.sft.conversations import Collator, Conversations
-from mmr1.sft.cutoff import Fit, Pairs, count_tokens, fit, fit_lengths
+from mmr1.sft.cutoff import Fit, count_tokens, fit, fit_lengths
 from mmr1.sft.memory import check_fits
 from mmr1.sft.packing import EqualLengths, pack
 from mmr1.sft.readers import outlive_signals
