@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from mmr1.study.kept import Arm, Items, Kept, Summary
 from mmr1.study.moves import corrected_correlation, halves
 from mmr1.study.page import results_page
 from mmr1.study.profiles import interquartile_mean, profile
-from mmr1.study.verdicts import area, by_rollouts, holm, judged, study_of, verdicts
+from mmr1.study.verdicts import Verdict, area, by_rollouts, holm, judged, payoffs, study_of, verdicts
 from project import ROOT
 from synthetic_results import SyntheticResults
 
@@ -139,6 +140,7 @@ def test_what_was_not_trained_is_not_measured(folder: Path) -> None:
         (-0.01, 0.009, 0.90, "not supported", ""),
         (0.001, 0.009, 0.01, "not supported", "the effect is there, and too small to matter"),
         (-0.03, -0.01, 0.01, "not supported", "the opposite is shown"),
+        (-0.03, -0.01, 0.20, "not supported", "not after Holm's correction"),
     ],
 )
 def test_the_rule_of_the_plan(low: float, high: float, p: float, word: str, note: str) -> None:
@@ -167,7 +169,48 @@ def test_the_conclusion_names_what_was_shown_to_be_better_at_equal_rollouts(tmp_
     page = findings_page(kept_files.read_all(tmp_path), blocks(RECIPE))
     assert "- VAS by tracked scores, without a pass, ends better than uniform draws (+" in page
     assert "- MoPPS, without a pass, ends worse than uniform draws (-" in page
-    assert "**Use** VAS by tracked scores, the best of what was shown to beat uniform draws" in page
+    assert "**Use** VAS by tracked scores (+" in page
+    assert "points): shown to beat uniform draws on as many rollouts." in page
+
+
+def test_blocks_with_other_test_problems_are_refused() -> None:
+    other = block(1, GAINS)
+    with pytest.raises(UserError, match=r"main-seed1: test: expected b+, as the first block has, found d+"):
+        study_of([block(0, GAINS), replace(other, summary=other.summary.model_copy(update={"test": "d" * 64}))])
+
+
+def test_an_arm_without_uniform_draws_has_q_from_the_uniform_arm() -> None:
+    """λ = 1: c* is q_w/q - 1, with 100 of 320 groups varying under `uniform` and 200 of 320 weighted ones."""
+    one = block(0, GAINS)
+    one.summary.arms["vas-1"] = one.summary.arms["vas-1"].model_copy(update={"uniform": (0.0, 0)})
+    (found,) = payoffs(study_of([one]), "vas-1")
+    assert found.break_even == pytest.approx(200 / 100 - 1)
+
+
+def test_ablations_of_few_seeds_change_nothing_that_is_said_of_main_arms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmr1.study.verdicts.RESAMPLES", 1000)
+    for seed in range(6):
+        kept_files.write(tmp_path, block(seed, GAINS | {"tracked": 0.1}))
+    before = results_page(kept_files.read_all(tmp_path), blocks(RECIPE)).split("## What is bought")[1]
+    ablation = block(0, {"samples-32": 0.2})
+    kept_files.write(tmp_path, replace(ablation, summary=ablation.summary.model_copy(update={"group": "ablation"})))
+    kept = kept_files.read_all(tmp_path)
+    assert results_page(kept, blocks(RECIPE)).split("## What is bought")[1].split("\n\n")[1] == before.split("\n\n")[1]
+    instead = findings_page(kept, blocks(RECIPE)).split("## What to use instead")[1].split("## When it pays")[0]
+    assert "samples-32" not in instead
+    assert "Uniform draws for 1.40 times the rollouts end +" in instead
+    assert "| `uniform-equal` | `uniform` |" not in instead
+
+
+def test_a_claim_that_is_not_measured_yet_counts_in_holms_correction() -> None:
+    study = study_of([block(seed, GAINS) for seed in range(6)])
+    claims = [one for one in CLAIMS if one.text in ("the end is better", "TDS adds to OVS")]
+    end, _, unmeasured = verdicts(study, claims)
+    assert unmeasured.difference is None
+    assert end.difference is not None
+    assert end.holm == pytest.approx(3 * end.difference.p)
 
 
 def test_few_seeds_make_a_verdict_provisional(tmp_path: Path) -> None:
@@ -320,20 +363,26 @@ def test_an_arm_that_comes_later_is_added_to_its_block(tmp_path: Path) -> None:
 # The committed study.
 
 
+@pytest.fixture(scope="module")
 def committed() -> list[Kept]:
     return kept_files.read_all(COMMITTED)
 
 
-def test_the_committed_pages_follow_from_the_committed_records() -> None:
-    kept, planned = committed(), blocks(RECIPE)
+@pytest.fixture(scope="module")
+def committed_verdicts(committed: list[Kept]) -> list[Verdict]:
+    return verdicts(study_of(committed))
+
+
+def test_the_committed_pages_follow_from_the_committed_records(committed: list[Kept]) -> None:
+    kept, planned = committed, blocks(RECIPE)
     assert (COMMITTED / "results.md").read_text() == results_page(kept, planned)
     assert (ROOT / "docs/findings.md").read_text() == findings_page(kept, planned)
 
 
 @pytest.mark.parametrize("claim", [one for one in CLAIMS if one.measure == "pass_rate"], ids=lambda one: one.text)
-def test_the_committed_differences_are_those_of_the_tables(claim: Claim) -> None:
+def test_the_committed_differences_are_those_of_the_tables(claim: Claim, committed_verdicts: list[Verdict]) -> None:
     """Read without the package: the mean over seeds of right over asked, first arms less second."""
-    found = next(one for one in verdicts(study_of(committed())) if one.claim == claim)
+    found = next(one for one in committed_verdicts if one.claim == claim)
     rates: dict[int, dict[str, float]] = {}
     for path in sorted(COMMITTED.glob("*.items.parquet"), reverse=True):
         table = pq.read_table(path)

@@ -54,7 +54,7 @@ class Difference:
     """A paired difference of accuracy in [-1, 1], its 95% interval, and over how many seeds and problems it was taken.
 
     `differing` counts the pairs of seed and problem in which the two subjects did unlike. `p` is two-sided: twice the
-    share of resamples on the rarer side of 0, and at least 1 / RESAMPLES; where it is asked for (NaN elsewhere).
+    share of resamples on the rarer side of 0, and at least 1 / resamples; where it is asked for (NaN elsewhere).
     """
 
     mean: float
@@ -105,21 +105,25 @@ def paired(
     return Paired(seeds, values, sizes)
 
 
-def difference(benchmarks: Mapping[str, Paired]) -> Difference:
+def difference(benchmarks: Mapping[str, Paired], resamples: int | None = None) -> Difference:
     """The mean over benchmarks of the paired difference, each benchmark counting the same.
 
     Only seeds that every benchmark has are used; one seed is one training, drawn for all benchmarks at once. Draws are
     seeded by the benchmarks' names and by how many there are to draw from: the same verdicts give the same interval,
-    and two runs beside the same third are resampled alike. Raises UserError if no seed has all benchmarks.
+    and two runs beside the same third are resampled alike; there are `resamples` of them, `RESAMPLES` by default.
+    Raises UserError if no seed has all benchmarks.
     """
+    resamples = resamples or RESAMPLES
     names = sorted(benchmarks)
     common = set.intersection(*(set(benchmarks[name].seeds) for name in names))
     if not common:
         raise UserError(f"{', '.join(names)}: expected verdicts of one seed on every benchmark, found none")
     tables = [_only(benchmarks[name], common) for name in names]
     of_seeds = np.mean([np.average(table.values, axis=1, weights=table.items) for table in tables], axis=0)
-    over_problems = np.mean([_over_problems(name, one) for name, one in zip(names, tables, strict=True)], axis=0)
-    resampled = over_problems + _deviations_of_seeds(of_seeds)
+    over_problems = np.mean(
+        [_over_problems(name, one, resamples) for name, one in zip(names, tables, strict=True)], axis=0
+    )
+    resampled = over_problems + _deviations_of_seeds(of_seeds, resamples)
     low, high = np.quantile(resampled, [0.025, 0.975])
     return Difference(
         mean=float(of_seeds.mean()),
@@ -152,8 +156,8 @@ def _two_sided(resampled: Floats) -> float:
     return min(1.0, max(2 * rarer, 1 / len(resampled)))
 
 
-def _over_problems(name: str, table: Paired) -> Floats:
-    """Float64 [RESAMPLES]: the mean difference over all seeds and resampled problems.
+def _over_problems(name: str, table: Paired, resamples: int) -> Floats:
+    """Float64 [resamples]: the mean difference over all seeds and resampled problems.
 
     Problems of equal difference and number of items are drawn as one kind: how many of each kind is multinomial.
     """
@@ -162,19 +166,19 @@ def _over_problems(name: str, table: Paired) -> Floats:
     values = np.append(table.values.mean(axis=0), [1.0, -1.0])
     problems, random = len(items), generator(0, "paired bootstrap", name, len(items))
     kinds, counts = np.unique(np.column_stack([values * items, items]), axis=0, return_counts=True)
-    means = np.empty(RESAMPLES)
-    for start in range(0, RESAMPLES, CHUNK):
-        totals = random.multinomial(problems, counts / problems, size=CHUNK) @ kinds
+    means = np.empty(resamples)
+    for start in range(0, resamples, CHUNK):
+        totals = random.multinomial(problems, counts / problems, size=min(CHUNK, resamples - start)) @ kinds
         means[start : start + CHUNK] = totals[:, 0] / totals[:, 1]
     return means
 
 
-def _deviations_of_seeds(of_seeds: Floats) -> Floats:
-    """Float64 [RESAMPLES]: how far the mean over resampled seeds is from the mean over all; 0 for a single seed."""
+def _deviations_of_seeds(of_seeds: Floats, resamples: int) -> Floats:
+    """Float64 [resamples]: how far the mean over resampled seeds is from the mean over all; 0 for a single seed."""
     seeds = len(of_seeds)
     if seeds == 1:
-        return np.zeros(RESAMPLES)
-    drawn = generator(0, "paired bootstrap over seeds", seeds).integers(seeds, size=(RESAMPLES, seeds))
+        return np.zeros(resamples)
+    drawn = generator(0, "paired bootstrap over seeds", seeds).integers(seeds, size=(resamples, seeds))
     return (of_seeds[drawn].mean(axis=1) - of_seeds.mean()) * np.sqrt(seeds / (seeds - 1))
 
 

@@ -1,20 +1,22 @@
-"""`docs/findings.md`: what a researcher reads first. Every number in it is computed from what is kept of the study."""
+"""`docs/findings.md`: what a researcher reads first. Numbers come from what is kept of the study, but for `BESIDE`."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from mmr1.report.answer import DEARER
 from mmr1.report.bootstrap import Difference
 from mmr1.study.blocks import Block
 from mmr1.study.claims import CHEAPER
 from mmr1.study.kept import Kept
-from mmr1.study.page import PERCENT, interval, results_state, spread, table
+from mmr1.study.page import PERCENT, interval, main_arms, results_state, spread, table
 from mmr1.study.verdicts import (
+    OPPOSITE,
     Study,
     Verdict,
     common_seeds,
     pass_rate_difference,
-    payoff,
+    payoffs,
     study_of,
     verdicts,
 )
@@ -33,7 +35,8 @@ INTRODUCTION = (
 )
 GENERAL = (
     "Scores pay at equal rollouts only if c is below c* = λ(q_w/q - 1): many groups without variance, cheap scores, "
-    "and a policy that moves little between two passes ([how it is computed](report.md#do-the-scores-pay))."
+    "and a policy that moves little between two passes ([how it is computed](report.md#do-the-scores-pay)). Groups "
+    "vary here by their verdicts. c* counts groups: that it is above c promises no gain in accuracy."
 )
 BESIDE = """Measured beside the study, on its task and one seed each; tables and commands are in [vas.md](vas.md):
 
@@ -44,11 +47,15 @@ BESIDE = """Measured beside the study, on its task and one seed each; tables and
 - **A model that was fitted to one uniform run** said before they were trained that VAS loses 1.9 points at
   equal rollouts both where its scores cost 1.5 times the training, and where they cost 9% but come once, from
   two responses, and draw everything. Measured: -2.1 [-3.5, -0.7] and -3.5 [-5.5, -1.5]. The second for another
-  reason than the model's, as its shares of varying groups show. Cheap scores alone are not enough ([when it
-  pays](vas.md#when-it-pays)).
+  reason than the model's, as its shares of varying groups show. Cheap scores were not enough there, under one
+  seed ([when it pays](vas.md#when-it-pays)).
 - **Old rollouts close no gap**: of what perfect scores gain, scores from training's own verdicts recover .66
   for nothing and .70 for 4% of the rollouts; importance weights, drifts and log-probabilities .59 to .71; the
   aim was .8 for 5%."""
+DAPO = (
+    "`dapo-equal` draws at most three batches a step, where the paper of DAPO draws until its batch is full, and has "
+    "37 steps where the others have 80, at a learning rate that was tuned for theirs."
+)
 COMMANDS = """```
 make study                # trains what is not kept yet, seed by seed, and writes this page
 make study SEEDS=1        # one seed of each group
@@ -67,7 +74,7 @@ def findings_page(kept: Sequence[Kept], planned: Sequence[Block]) -> str:
         *_conclusion(found),
         *_answers(found),
         "## What to use instead",
-        _instead(study),
+        _instead(main_arms(kept, study)),
         "## When it pays",
         _when(study),
         BESIDE,
@@ -96,32 +103,29 @@ def _conclusion(found: Sequence[Verdict]) -> list[str]:
             f"- {name[0].upper()}{name[1:]}, without a pass, {_how_it_ends(one)} uniform draws ({_points(one)})."
         )
     better = [one for one in (per_rollout, *cheaper) if one.word == "supported"]
-    best = max(better, key=_mean, default=None)
-    if best is None:
-        advice = "uniform draws: neither VAS nor any way without a pass was shown to be better at equal rollouts"
+    if better:
+        names = [f"{CHEAPER.get(one.claim.first[0], 'VAS')} ({_points(one)})" for one in better]
+        advice = f"{' or '.join(names)}: shown to beat uniform draws on as many rollouts"
     else:
-        name = CHEAPER.get(best.claim.first[0], "VAS")
-        advice = f"{name}, the best of what was shown to beat uniform draws at equal rollouts"
-    advice += " (provisional: few seeds)." if per_rollout.provisional else "."
+        advice = "uniform draws: neither VAS nor any way without a pass was shown to be better at equal rollouts"
+    few = any(one.provisional for one in (per_rollout, *cheaper))
+    advice += " (provisional: few seeds)." if few else "."
     return ["## In short", "\n".join(lines), f"**Use** {advice}"]
 
 
 def _how_it_ends(one: Verdict) -> str:
     if one.word == "supported":
         return "ends better than"
-    if one.difference is not None and one.difference.high < 0:
+    if one.note == OPPOSITE:
         return "ends worse than"
-    return "was not shown to end better than" if one.word == "undecided" else "does not end a point better than"
+    # With few seeds an interval is too short to say that there is no gain.
+    undecided = one.word == "undecided" or one.provisional
+    return "was not shown to end better than" if undecided else "does not end a point better than"
 
 
 def _points(one: Verdict) -> str:
     assert one.difference is not None  # the callers look
     return f"{_shown(one.difference)} points" + (", provisional" if one.provisional else "")
-
-
-def _mean(one: Verdict) -> float:
-    assert one.difference is not None  # only measured claims have the word
-    return one.difference.mean
 
 
 def _answers(found: Sequence[Verdict]) -> list[str]:
@@ -146,22 +150,25 @@ def _sentence(one: Verdict) -> str:
 
 
 def _instead(study: Study) -> str:
-    """Every arm at its fair comparison, best first."""
-    rows = []
+    """Every arm beside uniform draws for as many rollouts, best first; and what more of these bring."""
+    rows, more = [], ""
     for arm in study:
         against = fair_comparison(study, arm)
-        if against is None:
+        if against is None or not (seeds := common_seeds(study, (arm, against))):
             continue
-        if seeds := common_seeds(study, (arm, against)):
-            one = pass_rate_difference(study, (arm,), (against,), seeds)
-            spent, others = (np.mean([study[name][seed].arm.rollouts for seed in seeds]) for name in (arm, against))
+        one = pass_rate_difference(study, (arm,), (against,), seeds)
+        spent, others = (np.mean([study[name][seed].arm.rollouts for seed in seeds]) for name in (arm, against))
+        if max(spent, others) <= DEARER * min(spent, others):
             rows.append((one, arm, against, spent / others))
+        elif arm == "uniform-equal":
+            more = f"Uniform draws for {spent / others:.2f} times the rollouts end {_shown(one)} points higher."
     rows.sort(key=lambda row: -row[0].mean)
     lines = [
         [f"`{arm}`", f"`{against}`", f"{times:.2f}", _shown(one), str(one.seeds)] for one, arm, against, times in rows
     ]
     header = ["arm", "beside", "its rollouts over the other's", "test pass rate, points [95%]", "seeds"]
-    return table(header, lines) or "No seed is done yet."
+    parts = [table(header, lines), more, DAPO if "dapo-equal" in study else ""]
+    return "\n\n".join(part for part in parts if part) or "No seed is done yet."
 
 
 def _shown(one: Difference) -> str:
@@ -181,8 +188,8 @@ def fair_comparison(study: Study, arm: str) -> str | None:
 def _when(study: Study) -> str:
     """The break-even of each arm with scores, in words."""
     lines = []
-    for arm, seeds in study.items():
-        pays = [one for trained in seeds.values() if (one := payoff(trained.arm)) is not None]
+    for arm in study:
+        pays = payoffs(study, arm)
         if pays and any(one.cost for one in pays):
             cost, limit = (spread([getattr(one, name) for one in pays], 2) for name in ("cost", "break_even"))
             q, weighted = (spread([100 * getattr(one, name) for one in pays], 1) for name in ("uniform", "weighted"))

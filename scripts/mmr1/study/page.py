@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import spearmanr
+from scipy.stats import t as student
 
 from mmr1.report.curves import Look, curves
 from mmr1.report.drawing import Drawing, Palette
@@ -20,7 +21,7 @@ from mmr1.study.verdicts import (
     by_step,
     common_seeds,
     pass_rate_difference,
-    payoff,
+    payoffs,
     study_of,
     verdicts,
 )
@@ -31,6 +32,7 @@ PERCENT: tuple[Measure, ...] = (
 FAMILIES = {"paper": "Claims of the paper", "ours": "Per rollout, and rivals", "ablation": "Ablations"}
 THRESHOLDS = np.arange(0, 100, 2)
 FEWEST_ARMS = 4  # of which a rank correlation says something
+EIGHT = 8  # seeds, as planned
 GRID = 40  # points of a curve by rollouts
 
 
@@ -41,20 +43,22 @@ def results_page(kept: Sequence[Kept], planned: Sequence[Block]) -> str:
     parts = [
         "# The study: results",
         "Written by `make study` from the files beside this page, by the rules of [plan.md](plan.md). "
-        "`tests/test_study.py` computes every number of a verdict again.",
+        "`tests/test_study.py` makes it again from them, and the means of pass rates by other code.",
         results_state(kept, planned),
         *_verdict_tables(found),
         "## Arms",
         "Means over seeds ± their standard deviation. IQM: interquartile mean over seeds, kinds of question and counts "
         "of digits. Differences of test pass rate are in points, with their 95% intervals.",
         _arms_table(study),
+        _resolution(study),
         "## Do the scores pay?",
-        "q and q_w: shares of varying groups among uniform and weighted draws; c: rollouts for scores over those of "
+        "q and q_w: shares of groups that vary by verdict, among uniform and weighted draws (an arm without uniform "
+        "draws has `uniform`'s); c: rollouts for scores over those of "
         "training; c* = λ(q_w/q - 1), the most that c may be at equal rollouts "
-        "([docs/report.md](../report.md#do-the-scores-pay)).",
+        "([docs/report.md](../report.md#do-the-scores-pay)). It counts groups: above c it promises no accuracy.",
         _payoff_table(study),
         "## What is bought",
-        _bought(study),
+        _bought(main_arms(kept, study)),
         "## Figures" if kept else "",
         *(f"![{title}]({name}.svg)" for name, (title, _) in pictures(study).items()),
     ]
@@ -145,7 +149,7 @@ def _verdict_row(one: Verdict) -> list[str]:
 
 def _arms_table(study: Study) -> str:
     header = [
-        "arm", "seeds", "rollouts: training", "scores", "test pass rate, %", "IQM, %", "varying groups, %",
+        "arm", "seeds", "rollouts: training", "scores", "test pass rate, %", "IQM, %", "groups varying by reward, %",
         "gradient norm", "clip fraction, ‰", "less `uniform`", "less `uniform-equal`",
     ]  # fmt: skip
     rows = []
@@ -180,8 +184,7 @@ def _less(study: Study, arm: str, other: str) -> str:
 def _payoff_table(study: Study) -> str:
     rows = []
     for arm, seeds in study.items():
-        found = [pays for one in seeds.values() if (pays := payoff(one.arm)) is not None]
-        if found:
+        if found := payoffs(study, arm):
             shares = [one.arm.effective_share for one in seeds.values() if one.arm.effective_share is not None]
             rows.append(
                 [
@@ -192,6 +195,32 @@ def _payoff_table(study: Study) -> str:
                 ]
             )
     return table(["arm", "q, %", "q_w, %", "effective sample size", "c", "c*"], rows)
+
+
+def main_arms(kept: Sequence[Kept], study: Study) -> Study:
+    """The study without its ablations, which have fewer seeds."""
+    names = {arm for one in kept if one.summary.group == "main" for arm in one.summary.arms}
+    return {arm: seeds for arm, seeds in study.items() if arm in names}
+
+
+def _resolution(study: Study) -> str:
+    """How small a difference of pass rates the seeds that there are, and eight of them, can tell from none."""
+    variances = []
+    for arm in study:
+        seeds = common_seeds(study, (arm, "uniform"))
+        if arm != "uniform" and len(seeds) > 1:
+            variances.append(
+                np.var([study[arm][one].rates.mean() - study["uniform"][one].rates.mean() for one in seeds], ddof=1)
+            )
+    if not variances:
+        return ""
+    deviation = 100 * float(np.sqrt(np.mean(variances)))
+    half = deviation * float(student.ppf(0.975, EIGHT - 1)) / EIGHT**0.5
+    return (
+        f"**What can be seen.** An arm's difference to `uniform` has a standard deviation of {deviation:.1f} points "
+        f"over seeds (root mean square over arms): with {EIGHT} seeds half an interval is about {half:.1f} points, "
+        "and a true difference of no more than that is seldom shown."
+    )
 
 
 def _bought(study: Study) -> str:
@@ -205,8 +234,8 @@ def _bought(study: Study) -> str:
         return f"No seed has all arms yet, or there are fewer than {FEWEST_ARMS}."
     seeds = f"{len(found)} seed{'' if len(found) == 1 else 's'}"
     return (
-        "Rank correlation over arms between the number of varying groups that an arm drew and its test pass rate, "
-        f"within a seed: {spread(found, 2)} over {seeds} and {len(study)} arms."
+        "Rank correlation over main arms between the groups, varying by verdict, that an arm drew and its test pass "
+        f"rate, within a seed: {spread(found, 2)} over {seeds} and {len(study)} arms."
     )
 
 

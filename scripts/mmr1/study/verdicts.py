@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmr1.plumbing.errors import UserError
 from mmr1.report.answer import DEARER, FEW_SEEDS
 from mmr1.report.bootstrap import Difference, Paired, difference, difference_of_seeds
 from mmr1.study.claims import CLAIMS, Claim, Measure
 from mmr1.study.kept import Arm, Floats, Items, Kept
 
 LEVEL = 0.05
+RESAMPLES = 40_000  # with 10,000 a bound moves by .02 points from one generator to another, and a verdict with it
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,18 @@ class Verdict:
         return self.difference is not None and self.difference.seeds < FEW_SEEDS
 
 
-def study_of(kept: Iterable[Kept]) -> Study:
-    """What is kept, by arm and seed; an arm of several groups has the first."""
+def study_of(kept: Sequence[Kept]) -> Study:
+    """What is kept, by arm and seed; an arm of several groups has the first.
+
+    Raises UserError unless all blocks answered the same problems.
+    """
     found: dict[str, dict[int, Trained]] = {}
     for one in kept:
+        if one.summary.test != kept[0].summary.test:
+            raise UserError(
+                f"{one.summary.group}-seed{one.summary.seed}: test: expected {kept[0].summary.test}, as the first "
+                f"block has, found {one.summary.test}"
+            )
         for name, arm in one.summary.arms.items():
             trained = Trained(arm, one.items, one.items.rates(name), one.steps[name])
             found.setdefault(name, {}).setdefault(one.summary.seed, trained)
@@ -53,31 +63,35 @@ def study_of(kept: Iterable[Kept]) -> Study:
 
 
 def verdicts(study: Study, claims: Sequence[Claim] = CLAIMS) -> list[Verdict]:
-    """A verdict on every claim, in their order."""
+    """A verdict on every claim, in their order. One that is not measured yet counts in its family, with p = 1."""
     found = [(claim, measured(study, claim)) for claim in claims]
     by_family: dict[str, list[float]] = {}
     for claim, one in found:
-        if isinstance(one, Difference):
-            by_family.setdefault(claim.family, []).append(one.p)
+        by_family.setdefault(claim.family, []).append(1.0 if isinstance(one, str) else one.p)
     corrected = {family: iter(holm(values)) for family, values in by_family.items()}
     results = []
     for claim, one in found:
+        p = next(corrected[claim.family])
         if isinstance(one, str):
             results.append(Verdict(claim, None, None, "not measured", one))
         else:
-            results.append(judged(claim, one, next(corrected[claim.family])))
+            results.append(judged(claim, one, p))
     return results
+
+
+OPPOSITE, NOT_AFTER_HOLM = "the opposite is shown", "not after Holm's correction"
 
 
 def judged(claim: Claim, one: Difference, holm_p: float) -> Verdict:
     """The verdict on a measured claim."""
     if one.high < claim.smallest:
         note = "the effect is there, and too small to matter" if one.low > 0 else ""
-        note = "the opposite is shown" if one.high < 0 else note
+        if one.high < 0:
+            note = OPPOSITE if holm_p <= LEVEL else NOT_AFTER_HOLM
         return Verdict(claim, one, holm_p, "not supported", note)
     if one.low > 0 and holm_p <= LEVEL:
         return Verdict(claim, one, holm_p, "supported")
-    return Verdict(claim, one, holm_p, "undecided", "not after Holm's correction" if one.low > 0 else "")
+    return Verdict(claim, one, holm_p, "undecided", NOT_AFTER_HOLM if one.low > 0 else "")
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -121,7 +135,7 @@ def pass_rate_difference(study: Study, first: Sequence[str], second: Sequence[st
         return np.mean([study[arm][seed].rates for arm in arms], axis=0)
 
     values = np.array([mean(first, seed) - mean(second, seed) for seed in seeds])
-    return difference({"test": Paired(tuple(seeds), values, np.ones(values.shape[1]))})
+    return difference({"test": Paired(tuple(seeds), values, np.ones(values.shape[1]))}, RESAMPLES)
 
 
 def area(curve: Sequence[tuple[float, float]], end: float) -> float:
@@ -195,13 +209,13 @@ def _settling(first: Sequence[Trained], second: Sequence[Trained]) -> float | No
 
 
 def _margin(first: Sequence[Trained], second: Sequence[Trained]) -> float | None:
-    pays = payoff(first[0].arm)
+    pays = payoff(first[0].arm, None)
     return None if pays is None else pays.break_even - pays.cost
 
 
 @dataclass(frozen=True)
 class Payoff:
-    """c, q_w, q and c* = λ(q_w/q - 1) of one training (docs/report.md)."""
+    """c, q_w, q and c* = λ(q_w/q - 1) of one training (docs/report.md). Groups vary by their verdicts."""
 
     cost: float
     weighted: float
@@ -209,13 +223,24 @@ class Payoff:
     break_even: float
 
 
-def payoff(arm: Arm) -> Payoff | None:
-    """What an arm's scores cost and bought; None without weighted or without uniform draws."""
-    if not arm.weighted[1] or not arm.uniform[0]:
+def payoff(arm: Arm, baseline: Arm | None) -> Payoff | None:
+    """What an arm's scores cost and bought; None without weighted draws.
+
+    An arm without uniform draws of its own has q from `baseline`, which draws uniformly under the same seed.
+    """
+    q = arm.uniform if arm.uniform[1] or baseline is None else baseline.uniform
+    if not arm.weighted[1] or not q[0]:
         return None
-    weighted, uniform = arm.weighted[0] / arm.weighted[1], arm.uniform[0] / arm.uniform[1]
+    weighted, uniform = arm.weighted[0] / arm.weighted[1], q[0] / q[1]
     share = arm.weighted[1] / (arm.weighted[1] + arm.uniform[1])
     return Payoff(arm.pass_rollouts / arm.training_rollouts, weighted, uniform, share * (weighted / uniform - 1))
+
+
+def payoffs(study: Study, arm: str) -> list[Payoff]:
+    """What an arm's scores cost and bought, under each seed for which that is known."""
+    uniform = study.get("uniform", {})
+    found = [payoff(one.arm, uniform[seed].arm if seed in uniform else None) for seed, one in study[arm].items()]
+    return [one for one in found if one is not None]
 
 
 OF_SEED: dict[Measure, Callable[[Sequence[Trained], Sequence[Trained]], float | None]] = {
