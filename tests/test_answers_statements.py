@@ -87,6 +87,18 @@ def test_a_sentence_states_its_name(gold: str, text: str, right: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("gold", "text", "right"),
+    [
+        ("±2", "The values are ±2.", True),
+        ("2", "The values are ±2.", False),
+        ("45%", "The share is 45% (margin of error: ± 3).", True),
+    ],
+)
+def test_a_sentence_states_a_value_with_its_sign(gold: str, text: str, right: bool) -> None:
+    assert decide(gold, text).right is right
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "The image is blank and contains no information.",

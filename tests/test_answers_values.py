@@ -312,6 +312,37 @@ def test_what_a_reviewer_found(gold: str, answer: str, right: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "right"),
+    [
+        # Either sign: both values, in any order, and no point, interval or single number.
+        ("\\pm 2", "2, -2", True),
+        ("x = \\pm 2", "x = -2 or x = 2", True),
+        ("±2", "\\{-2, 2\\}", True),
+        ("\\pm\\sqrt{12}", "\\pm 2\\sqrt{3}", True),
+        ("x=\\frac{1\\pm\\sqrt{5}}{2}", "\\frac{1-\\sqrt{5}}{2}, \\frac{1+\\sqrt{5}}{2}", True),
+        ("±2", "2", False),
+        ("±2", "±3", False),
+        ("±2", "(2, -2)", False),
+        ("±2", "[-2, 2]", False),
+        ("±2", "x = 2, y = -2", False),
+        ("1 ± 2", "2 ± 1", False),
+        ("5 ± 2", "5", False),
+        # Functions of a letter.
+        ("\\csc x", "\\frac{1}{\\sin x}", True),
+        ("sec x", "1/cos x", True),
+        ("\\cot\\theta", "\\frac{\\cos\\theta}{\\sin\\theta}", True),
+        ("cosec x", "csc x", True),
+        ("\\csc x", "\\frac{1}{\\cos x}", False),
+        ("2\\sec x", "2", False),
+        ("5 sec", "5 min", False),
+    ],
+)
+def test_notation_that_real_answers_use_says_the_same_whichever_is_the_gold(one: str, other: str, right: bool) -> None:
+    assert decide(one, other).right is right
+    assert decide(other, one).right is right
+
+
+@pytest.mark.parametrize(
     ("answer", "letters"),
     [
         ("The answer is not B", []),

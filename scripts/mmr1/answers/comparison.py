@@ -86,13 +86,19 @@ def _same_sequence(gold: Sequence, answer: Value, same_number: SameNumber) -> bo
     if not _same_brackets(gold, answer) or len(gold.items) != len(answer.items):
         return False
     golds, answers = list(gold.items), list(answer.items)
-    if gold.opening == "{" or not any(isinstance(one, Quantity | Formula) for one in golds):
+    any_order = gold.opening in ("{", "±") or answer.opening == "±"
+    if any_order or not any(isinstance(one, Quantity | Formula) for one in golds):
         return _same_in_any_order(golds, answers, same_number)
     return all(bool(same(one, other, same_number)) for one, other in zip(golds, answers, strict=True))
 
 
 def _same_brackets(gold: Sequence, answer: Sequence) -> bool:
-    """Round brackets are a point or an open end: only what has none may stand for them. `[2, 3]` may be a list."""
+    """Round brackets are a point or an open end: only what has none may stand for them. `[2, 3]` may be a list.
+
+    `±2` are the solutions for one letter, no point, no interval and not `x = 2, y = -2`.
+    """
+    if "±" in (gold.opening, answer.opening):
+        return {gold.opening, answer.opening} <= {"±", "{", ""} and not (gold.named or answer.named)
     if (gold.opening, gold.closing) == (answer.opening, answer.closing) or not answer.opening or not gold.opening:
         return True
     listed = {("[", "]"), ("{", "}")}

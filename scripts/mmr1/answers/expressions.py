@@ -90,6 +90,12 @@ def formula(text: str) -> Tree | None:
         return None
 
 
+def is_function(text: str) -> bool:
+    """Whether a text of letters can be read as functions of variables, `csc x`, `-x sec x`, and is no words."""
+    rest, functions = _FUNCTION_NAME.subn(" ", text)
+    return functions > 0 and re.search(r"[a-zA-Z]{2}", rest) is None
+
+
 @lru_cache(20_000)
 def leading_number(text: str) -> tuple[Number, int] | None:
     """The value of the longest formula without letters at the front of a text, and where it ends; None if none is."""

@@ -59,7 +59,7 @@ _NAMES = {
     "lbrack": "[", "rbrack": "]", "vert": "|", "lvert": "|", "rvert": "|", "mid": "|", "ldots": "...", "dots": "...",
     "cdots": "...", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε",
     "theta": "θ", "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "varphi": "φ",
-    "omega": "ω", "Omega": "Ω", "Delta": "Δ", "mathbbR": "ℝ", "exp": " exp", "euro": "€", "pounds": "£",
+    "cosec": " csc ", "omega": "ω", "Omega": "Ω", "Delta": "Δ", "mathbbR": "ℝ", "exp": " exp", "euro": "€", "pounds": "£",
     **{name: f" {name} " for name in _FUNCTION_NAMES},
 }  # fmt: skip
 _TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[{}^_~$]|[^\\{}^_~$]+|\\\Z", re.DOTALL)
@@ -266,6 +266,7 @@ def _grouped(text: str) -> str:
 _WORD_SIGNS = (
     (re.compile(r"(?<![a-zA-Z])pi(?![a-zA-Z])"), "π"),
     (re.compile(r"(?<![a-zA-Z\\])sqrt\s*(?=[\d(a-z])"), "√"),
+    (re.compile(r"(?<![a-zA-Z])cosec(?![a-zA-Z])"), "csc"),
     (re.compile(r"(?<![a-zA-Z])(?:infinity|infty|inf)(?![a-zA-Z])"), "∞"),
     (re.compile(r"(?<=[\d)π])[\s-]*deg(?:rees?)?\b", re.IGNORECASE), "°"),
     (re.compile(r"(?<=[\d)])\s*(?:percent(?:age points?)?|per cent|pct|pp)\b", re.IGNORECASE), "%"),

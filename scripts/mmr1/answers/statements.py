@@ -87,6 +87,8 @@ def quantity_in(sentence: str, question: str = "", year: bool = False) -> Quanti
     text = normal(sentence[-LONGEST_SENTENCE:])
     text = next((part for part in (conclusion(text), main_clause(text)) if _numbers(part)), text)
     text = _PART_OF.sub(r"\1", text)
+    if "±" in _BRACKETS.sub(_blank, text):
+        return None  # two values, or one with its margin
     candidates = _numbers(_QUOTED.sub(_blank, _BRACKETS.sub(_blank, text))) or _numbers(text)
     if not candidates:
         return _in_words(text)

@@ -4,7 +4,7 @@
 | --- | --- |
 | `Quantity` | 5, -1/2, 2√3, 1 1/4, 43%, 53.03 million people, 27 cm^2, 4:1, seven sectors |
 | `Range` | (-2,1], x > 3, -2 < x ≤ 1, (-∞,1) ∪ (2,∞), ℝ |
-| `Sequence` | (2,3), [2014, 2016], {1,2}, 2 and 3, Gambia and Niger |
+| `Sequence` | (2,3), [2014, 2016], {1,2}, 2 and 3, ±2, Gambia and Niger |
 | `Equation` | y-3 = 2/3(x-8) |
 | `Formula` | 72x - 2x^3 |
 | `Text` | whatever is left, `12:30`, 10-12, 2015/16 and dates among it: they are no arithmetic |
@@ -24,6 +24,7 @@ from mmr1.answers.expressions import (
     Tree,
     close,
     formula,
+    is_function,
     leading_number,
     value,
 )
@@ -58,11 +59,15 @@ class Range:
 
 @dataclass(frozen=True)
 class Sequence:
-    """Several values: `opening` is their bracket, "" if there is none; a point, an interval or a list, as they come."""
+    """Several values: `opening` is their bracket, "" if there is none; a point, an interval or a list, as they come.
+
+    The two values of `1 ± √3` have "±" for their bracket. `named` says that each value has a letter of its own.
+    """
 
     opening: str
     items: tuple["Value", ...]
     closing: str
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def read_normal(text: str) -> Value:
     """The value of a text that is in the one form of notation already."""
     if not text or len(text) > LONGEST:
         return Text(text)
-    reading = _quantity(text) or _range(text) or _chain(text) or _sequence(text) or _formula(text)
+    reading = _quantity(text) or _range(text) or _chain(text) or _either_sign(text) or _sequence(text) or _formula(text)
     return reading or Text(text)
 
 
@@ -445,7 +450,19 @@ def _assignments(text: str) -> Sequence | None:
         return Sequence("{", tuple(values), "}")  # solutions for one letter: a set
     if all(names):
         values = [one for _, one in sorted(zip(names, values, strict=True), key=lambda pair: pair[0])]
-    return Sequence("", tuple(values), "")
+    return Sequence("", tuple(values), "", named=all(names))
+
+
+_PLUS_MINUS = re.compile(r"[^±∓,;:=<>≤≥≠≈]*±[^±∓,;:=<>≤≥≠≈]*")
+
+
+def _either_sign(text: str) -> Sequence | None:
+    """`±2`, `(1 ± √5)/2`: both values. Of several signs nobody says which go together."""
+    if not _PLUS_MINUS.fullmatch(text):
+        return None
+    values = tuple(read_normal(text.replace("±", sign)) for sign in ("+", "+-"))  # 5 - 2 alone is a range
+    alike = all(isinstance(one, Quantity) for one in values) or all(isinstance(one, Formula) for one in values)
+    return Sequence("±", values, "±") if alike else None
 
 
 _OPENINGS = {"(": ")", "[": ")]", "{": "}"}
@@ -505,8 +522,8 @@ def _formula(text: str) -> Formula | None:
     tree = formula(_TRAILING_UNIT.sub("", text))
     if tree is None or not tree.names or _DATE.fullmatch(text):
         return None
-    if not re.search(r"[\d+*/^=√π|]", text):
-        return None if len(text) > 1 else Formula(tree)
+    if not re.search(r"[\d+*/^=√π|]", text) and len(text) > 1 and not is_function(text):
+        return None
     return Formula(tree)
 
 
