@@ -59,7 +59,8 @@ _NAMES = {
     "lbrack": "[", "rbrack": "]", "vert": "|", "lvert": "|", "rvert": "|", "mid": "|", "ldots": "...", "dots": "...",
     "cdots": "...", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε",
     "theta": "θ", "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "varphi": "φ",
-    "cosec": " csc ", "omega": "ω", "Omega": "Ω", "Delta": "Δ", "mathbbR": "ℝ", "exp": " exp", "euro": "€", "pounds": "£",
+    "omega": "ω", "Omega": "Ω", "Delta": "Δ", "mathbbR": "ℝ", "exp": " exp", "cosec": " csc ", "euro": "€",
+    "pounds": "£",
     **{name: f" {name} " for name in _FUNCTION_NAMES},
 }  # fmt: skip
 _TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[{}^_~$]|[^\\{}^_~$]+|\\\Z", re.DOTALL)
