@@ -222,7 +222,7 @@ def test_senseless_answers_are_read_in_no_time() -> None:
 LARGE = [
     "9" * 350, "-" + "9" * 350, "1e999", "1e-999", "10^{999}", "1/" + "9" * 350, "9" * 350 + "%", "9" * 350 + " km",
     "9" * 350 + " °F", "9" * 350 + " million", "(1e999, 2e999)", "[-1e999, 2]", "9" * 350 + "x", "10^{999}\\pi",
-    "9^{999}\\cdot" * 20 + "9", "x=1e999", "(" + "9" * 190 + ")^2", "170!\\cdot 170!",
+    "9^{999}\\cdot" * 20 + "9", "x=1e999", "1e999:√2", "√2:1e999:1e-999", "(" + "9" * 190 + ")^2", "170!\\cdot 170!",
 ]  # fmt: skip
 GOLDS = ["5", "1/3", "0.5", "50%", "5 km", "20 °C", "[1,2]", "(1, 2)", "(1/3, 2/3]", "3 million", "x+1", "y=2x", "∞"]
 
@@ -335,6 +335,30 @@ def test_what_a_reviewer_found(gold: str, answer: str, right: bool) -> None:
         ("\\csc x", "\\frac{1}{\\cos x}", False),
         ("2\\sec x", "2", False),
         ("5 sec", "5 min", False),
+        # Nothing solves it.
+        ("\\emptyset", "∅", True),
+        ("\\varnothing", "\\{\\}", True),
+        ("No solution", "∅", True),
+        ("no real solutions", "There is no solution.", True),
+        ("\\emptyset", "The equation has no solutions", True),
+        ("\\emptyset", "0", False),
+        ("\\emptyset", "\\{0\\}", False),
+        ("\\emptyset", "\\{\\emptyset\\}", False),
+        ("no solution", "all real numbers", False),
+        ("no solution", "no integer solutions", False),
+        ("no solution", "No", False),
+        # A ratio in other terms, and no time of day.
+        ("2:4", "1:2", True),
+        ("2:4:6", "1:2:3", True),
+        ("1:\\sqrt{2}", "\\sqrt{2}:2", True),
+        ("1:\\sqrt{3}:2", "2:2\\sqrt{3}:4", True),
+        ("1:2", "2:1", False),
+        ("1:2:3", "3:2:1", False),
+        ("1:2:3", "1:2", False),
+        ("1:2:3", "1, 2, 3", False),
+        ("1:2:3", "(1, 2, 3)", False),
+        ("10:20:30", "1:2:3", False),
+        ("12:30", "24:60", False),
     ],
 )
 def test_notation_that_real_answers_use_says_the_same_whichever_is_the_gold(one: str, other: str, right: bool) -> None:

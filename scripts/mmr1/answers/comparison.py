@@ -6,7 +6,19 @@ from collections.abc import Callable
 from mmr1.answers.expressions import Number, Tree, close, equal_numbers, same_equation, same_formula
 from mmr1.answers.texts import same_text
 from mmr1.answers.units import converted
-from mmr1.answers.values import Equation, Formula, Quantity, Range, Sequence, Text, Value, amounts, read_normal, split
+from mmr1.answers.values import (
+    EMPTY,
+    Equation,
+    Formula,
+    Quantity,
+    Range,
+    Sequence,
+    Text,
+    Value,
+    amounts,
+    read_normal,
+    split,
+)
 
 SameNumber = Callable[[Number, Number], bool]
 
@@ -51,8 +63,12 @@ def _sides(value: Value) -> tuple[Tree, Tree] | None:
 
 
 def _odd_kinds(gold: Value, answer: Value) -> bool | None:
-    """Values of two kinds differ, but for texts and equations, which may still be read otherwise."""
-    return None if isinstance(answer, Text | Equation) or isinstance(gold, Equation) else False
+    """Values of two kinds differ, but for texts and equations, which may still be read otherwise.
+
+    "There are no solutions" counts none, where the gold is a 0.
+    """
+    open_ = isinstance(answer, Text | Equation) or isinstance(gold, Equation) or answer == EMPTY
+    return None if open_ else False
 
 
 def _same_quantity(gold: Quantity, answer: Quantity, same_number: SameNumber) -> bool:
@@ -99,7 +115,11 @@ def _same_brackets(gold: Sequence, answer: Sequence) -> bool:
     """
     if "±" in (gold.opening, answer.opening):
         return {gold.opening, answer.opening} <= {"±", "{", ""} and not (gold.named or answer.named)
-    if (gold.opening, gold.closing) == (answer.opening, answer.closing) or not answer.opening or not gold.opening:
+    if (gold.opening, gold.closing) == (answer.opening, answer.closing):
+        return True
+    if ":" in (gold.opening, answer.opening):
+        return False
+    if not answer.opening or not gold.opening:
         return True
     listed = {("[", "]"), ("{", "}")}
     return (gold.opening, gold.closing) in listed and (answer.opening, answer.closing) in listed

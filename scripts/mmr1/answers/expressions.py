@@ -321,6 +321,16 @@ def as_float(number: Number) -> float:
         return math.inf if number > 0 else -math.inf
 
 
+def quotient(one: Number | None, other: Number | None) -> Number | None:
+    """How many times a number is another; None where either is infinite or none, or no number holds the result."""
+    if one is None or other is None or is_infinite(one) or is_infinite(other):
+        return None
+    try:
+        return one / other
+    except ArithmeticError:
+        return None
+
+
 def is_infinite(number: Number) -> bool:
     """Whether a number is ∞ or -∞, which a large one is not."""
     return isinstance(number, float) and math.isinf(number)

@@ -3,8 +3,8 @@
 | kind | examples (in the one form of notation) |
 | --- | --- |
 | `Quantity` | 5, -1/2, 2√3, 1 1/4, 43%, 53.03 million people, 27 cm^2, 4:1, seven sectors |
-| `Range` | (-2,1], x > 3, -2 < x ≤ 1, (-∞,1) ∪ (2,∞), ℝ |
-| `Sequence` | (2,3), [2014, 2016], {1,2}, 2 and 3, ±2, Gambia and Niger |
+| `Range` | (-2,1], x > 3, -2 < x ≤ 1, (-∞,1) ∪ (2,∞), ℝ, ∅ |
+| `Sequence` | (2,3), [2014, 2016], {1,2}, 2 and 3, ±2, 1:2:3, Gambia and Niger |
 | `Equation` | y-3 = 2/3(x-8) |
 | `Formula` | 72x - 2x^3 |
 | `Text` | whatever is left, `12:30`, 10-12, 2015/16 and dates among it: they are no arithmetic |
@@ -26,6 +26,7 @@ from mmr1.answers.expressions import (
     formula,
     is_function,
     leading_number,
+    quotient,
     value,
 )
 from mmr1.answers.notation import normal
@@ -52,7 +53,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Range:
-    """A union of intervals: (low, low belongs to it, high, high belongs to it), in order."""
+    """A union of intervals: (low, low belongs to it, high, high belongs to it), in order; the empty set has none."""
 
     intervals: tuple[tuple[Number, bool, Number, bool], ...]
 
@@ -61,7 +62,8 @@ class Range:
 class Sequence:
     """Several values: `opening` is their bracket, "" if there is none; a point, an interval or a list, as they come.
 
-    The two values of `1 ± √3` have "±" for their bracket. `named` says that each value has a letter of its own.
+    The two values of `1 ± √3` have "±" for their bracket, and `2:4:6` has ":" and the terms 1, 2, 3. `named` says that
+    each value has a letter of its own.
     """
 
     opening: str
@@ -234,9 +236,10 @@ def _counted(number: Number, end: int, text: str) -> Quantity | None:
     rest = text[end:]
     if ratio := _RATIO.match(rest):
         below = leading_number(rest[ratio.end() :])
-        if below is None or not below[0] or isinstance(below[0], float):
+        share = quotient(number, below[0]) if below else None
+        if below is None or share is None:
             return None
-        number, rest = number / below[0], rest[ratio.end() + below[1] :]
+        number, rest = share, rest[ratio.end() + below[1] :]
     hundredths = _HUNDREDTHS.match(rest)
     percent, rest = hundredths is not None, rest[hundredths.end() :] if hundredths else rest
     scale = 1
@@ -313,7 +316,18 @@ _COMPARED = tuple(
 )
 
 
+EMPTY = Range(())
+_EMPTY = re.compile(
+    r"(?:[a-zA-Z] ?∈ ?)?(?:∅|\{ ?\}|(?:the )?(?:empty|null) set)"
+    r"|(?:there (?:is|are) |(?:the |this )?(?:equation|inequality|system)s? ha(?:s|ve) )?"
+    r"no (?:real )?solutions?(?: exists?)?",
+    re.IGNORECASE,
+)
+
+
 def _range(text: str) -> Range | None:
+    if _EMPTY.fullmatch(text):
+        return EMPTY
     if set_of := _SET_OF.fullmatch(text):
         text = set_of[2].strip()
     for words, sign in _COMPARED:
@@ -465,12 +479,23 @@ def _either_sign(text: str) -> Sequence | None:
     return Sequence("±", values, "±") if alike else None
 
 
+def _ratio(text: str) -> Sequence | None:
+    """`2:4:6`, in terms of its first number; a ratio of two is a quantity."""
+    terms = [_constant(part) for part in text.split(":")]
+    shares = [quotient(term, terms[0]) for term in terms]
+    if len(terms) < 3 or not all(shares) or _is_time(text):
+        return None
+    return Sequence(":", tuple(Quantity(share) for share in shares if share is not None), ":")
+
+
 _OPENINGS = {"(": ")", "[": ")]", "{": "}"}
 _POINT = re.compile(r"^(?:(?:the )?points? )?(?:[A-Z]'?|\([a-zA-Z]\w*,\s*[a-zA-Z]\w*\))?\s*=?\s*(?=\()")
 
 
 def _sequence(text: str) -> Sequence | None:
     """A point, a pair of ends, a set or a list. Numbers may stand in a list without brackets."""
+    if ratio := _ratio(text):
+        return ratio
     if "," in text and (match := _POINT.match(text)) and match.end() and _closed(text[match.end() :]):
         text = text[match.end() :]
     if _closed(text):
