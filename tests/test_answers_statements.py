@@ -93,9 +93,11 @@ def test_a_sentence_states_its_name(gold: str, text: str, right: bool) -> None:
         ("2", "The values are ±2.", False),
         ("45%", "The share is 45% (margin of error: ± 3).", True),
         ("0", "There are no solutions.", True),  # how many?
+        ("$0.50", "It costs 50 cents.", True),
+        ("$50", "It costs 50 cents.", False),
     ],
 )
-def test_a_sentence_states_either_sign_or_none(gold: str, text: str, right: bool) -> None:
+def test_a_sentence_states_what_its_signs_and_units_say(gold: str, text: str, right: bool) -> None:
     assert decide(gold, text).right is right
 
 

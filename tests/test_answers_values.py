@@ -239,7 +239,8 @@ def test_a_number_that_no_float_holds_is_a_number(gold: str) -> None:
 UNITS_OF_TEXT = [
     "9", "1.", "1,", "1 ", "10", "a", "a ", "(", "()", "[1,", "{1", "\\frac{1}{", "\\sqrt{", "1/", "1-", "-", "1+", "^",
     "2^", "x=", "=", "<", "%", "°", "5 m ", "1:", "A,", "(A)", "1 and ", "|", "\\", "$", "π", "√", "!", "_", "1'",
-    "0.3...", "1e+", "the answer is ", "1 to ", "half ", "\n", "; ", "**a", "x^2+",
+    "0.3...", "1e+", "the answer is ", "1 to ", "half ", "\n", "; ", "**a", "x^2+", "±", "± 2", "1:2:", "csc ",
+    "1 h 3 m ", "30°15'", "5'6\"", "x<1 or ",
 ]  # fmt: skip
 
 
@@ -335,6 +336,36 @@ def test_what_a_reviewer_found(gold: str, answer: str, right: bool) -> None:
         ("\\csc x", "\\frac{1}{\\cos x}", False),
         ("2\\sec x", "2", False),
         ("5 sec", "5 min", False),
+        # Two units for one value.
+        ("1 h 30 min", "90 min", True),
+        ("1 hour and 30 minutes", "1.5 hours", True),
+        ("1h30m", "\\text{1 h } 30 \\text{ min}", True),
+        ("5 ft 6 in", "66 inches", True),
+        ("5 ft 6 in", "5' 6\"", True),
+        ("2 kg 500 g", "2.5 kg", True),
+        ("3 min 20 s", "200 seconds", True),
+        ("30°15'", "30.25^\\circ", True),
+        ("1 day, 2 hours and 30 minutes", "1590 min", True),
+        ("1 h 30 min", "1.3 h", False),
+        ("1 h 30 min", "1 h", False),
+        ("1 h 30 min", "30 min", False),
+        ("1 h 30 min", "1 h 40 min", False),
+        ("5 ft 6 in", "5.6 ft", False),
+        ("5 ft 6 in", "6 ft 5 in", False),
+        ("5 ft 6 in", "5 m 6 cm", False),
+        ("5 ft 18 in", "6 ft 6 in", False),  # no one writes it so
+        # Cents and dollars.
+        ("\\$0.50", "50 cents", True),
+        ("$0.50", "50¢", True),
+        ("0.50", "50 cents", True),  # in dollars or
+        ("50", "50 cents", True),  # in cents: the gold does not say
+        ("1.25 dollars", "125 cents", True),
+        ("$1.25", "1 dollar and 25 cents", True),
+        ("\\$50", "50 cents", False),
+        ("$50", "50¢", False),
+        ("50 dollars", "50 cents", False),
+        ("$0.50", "0.50 cents", False),
+        ("50 cents", "0.50 cents", False),
         # Nothing solves it.
         ("\\emptyset", "∅", True),
         ("\\varnothing", "\\{\\}", True),

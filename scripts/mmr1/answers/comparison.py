@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from mmr1.answers.expressions import Number, Tree, close, equal_numbers, same_equation, same_formula
 from mmr1.answers.texts import same_text
-from mmr1.answers.units import converted
+from mmr1.answers.units import MONEY, converted
 from mmr1.answers.values import (
     EMPTY,
     Equation,
@@ -72,6 +73,8 @@ def _odd_kinds(gold: Value, answer: Value) -> bool | None:
 
 
 def _same_quantity(gold: Quantity, answer: Quantity, same_number: SameNumber) -> bool:
+    if gold.unit in MONEY and answer.unit in MONEY:  # 50 cents are $0.50 and not $50
+        gold, answer = replace(gold, percent=False), replace(answer, percent=False)
     numbers = amounts(answer)
     golds = [gold.number]
     if gold.scale != 1 and answer.scale != 1:

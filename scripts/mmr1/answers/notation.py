@@ -264,6 +264,11 @@ def _grouped(text: str) -> str:
     return text if _SIMPLE.fullmatch(text) else f"({text})"
 
 
+def _minutes_of_arc(angle: re.Match[str]) -> str:
+    """`30°15'20"`, whose last signs would be taken for quotation marks."""
+    return f"° {angle[1]} arcmin" + (f" {angle[2]} arcsec" if angle[2] else "")
+
+
 _WORD_SIGNS = (
     (re.compile(r"(?<![a-zA-Z])pi(?![a-zA-Z])"), "π"),
     (re.compile(r"(?<![a-zA-Z\\])sqrt\s*(?=[\d(a-z])"), "√"),
@@ -271,6 +276,8 @@ _WORD_SIGNS = (
     (re.compile(r"(?<![a-zA-Z])(?:infinity|infty|inf)(?![a-zA-Z])"), "∞"),
     (re.compile(r"(?<=[\d)π])[\s-]*deg(?:rees?)?\b", re.IGNORECASE), "°"),
     (re.compile(r"(?<=[\d)])\s*(?:percent(?:age points?)?|per cent|pct|pp)\b", re.IGNORECASE), "%"),
+    (re.compile(r"(?<=\d)° ?(\d{1,2})'(?: ?(\d{1,2}(?:\.\d+)?)(?:\"|''))?(?!\w)"), _minutes_of_arc),
+    (re.compile(r"(?<![\w.])(\d+)' ?(\d+(?:\.\d+)?)(?:\"|'')"), r"\1 ft \2 in"),
     (re.compile(r"(?<=\d)\s*x\s*(?=10\s*\^)"), "*"),
     (re.compile(r"(?<=\d) and (?:a half|1/2)\b"), " 1/2"),
     (re.compile(r"(?<![\w)])(\*\*|__)(?=\S)([^*_]+?)(?<=\S)\1"), r"\2"),  # bold
@@ -291,7 +298,7 @@ _WORD_SIGNS = (
 def _words(text: str) -> str:
     """Words and signs of a keyboard that stand for notation."""
     for pattern, sign in _WORD_SIGNS:
-        text = pattern.sub(sign, text)
+        text = pattern.sub(sign, text)  # type: ignore[arg-type]
     return text
 
 

@@ -28,6 +28,8 @@ _REWRITTEN = (
     (re.compile(r"\.(?=\s|$)"), ""),
     (re.compile(r"(?<=[a-zA-Z\d)]) +(?=[a-zA-Z(])"), " * "),
 )  # fmt: skip
+MONEY = {"$": 100, "dollar": 100, "dollars": 100, "¢": 1, "cent": 1, "cents": 1}  # in cents
+_ANGLES = ("degree", "arcminute", "arcsecond", "radian", "percent")  # have no dimension, and are units
 _UNIT = re.compile(r"[a-zA-Zμ°Ω()/*^.\d\s-]{1,60}")
 _SMALL = re.compile(r"[a-z]+")
 
@@ -59,12 +61,18 @@ def _parsed(text: str) -> Any | None:
         parsed = registry.parse_units(text)
     except Exception:  # pint raises whatever Python's tokenizer, its own parser or a missing name raise
         return None
-    return parsed if parsed.dimensionality or str(parsed) in ("degree", "radian", "percent") else None
+    return parsed if parsed.dimensionality or str(parsed) in _ANGLES else None
 
 
 def is_whatever(text: str) -> bool:
     """Whether a text is "units", which any unit may be."""
     return _WHATEVER.fullmatch(text.strip()) is not None
+
+
+def part_of(small: str, large: str) -> Number | None:
+    """What part of a large unit a small one is, a minute 1/60 of an hour; None if they do not measure the same."""
+    both_known = all(name in MONEY for name in (small, large)) or all(unit(name) for name in (small, large))
+    return converted(Fraction(1), small, large) if both_known else None
 
 
 def converted(number: Number, stated: str, asked: str) -> Number | None:
@@ -74,6 +82,8 @@ def converted(number: Number, stated: str, asked: str) -> Number | None:
     """
     if stated == asked or is_whatever(stated) or is_whatever(asked):
         return number
+    if stated in MONEY and asked in MONEY:
+        return number * Fraction(MONEY[stated], MONEY[asked])
     one, other = unit(stated), unit(asked)
     if one is None or other is None or one == other:
         return number

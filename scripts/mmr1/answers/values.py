@@ -2,7 +2,7 @@
 
 | kind | examples (in the one form of notation) |
 | --- | --- |
-| `Quantity` | 5, -1/2, 2√3, 1 1/4, 43%, 53.03 million people, 27 cm^2, 4:1, seven sectors |
+| `Quantity` | 5, -1/2, 2√3, 1 1/4, 43%, 53.03 million people, 27 cm^2, 1 h 30 min, 4:1, seven sectors |
 | `Range` | (-2,1], x > 3, -2 < x ≤ 1, (-∞,1) ∪ (2,∞), ℝ, ∅ |
 | `Sequence` | (2,3), [2014, 2016], {1,2}, 2 and 3, ±2, 1:2:3, Gambia and Niger |
 | `Equation` | y-3 = 2/3(x-8) |
@@ -31,7 +31,7 @@ from mmr1.answers.expressions import (
 )
 from mmr1.answers.notation import normal
 from mmr1.answers.texts import season
-from mmr1.answers.units import is_whatever, unit
+from mmr1.answers.units import MONEY, is_whatever, part_of, unit
 
 LONGEST = 400  # characters of a value: what is longer is a text
 YEARS = range(1500, 2100)
@@ -102,7 +102,15 @@ Value = Quantity | Range | Sequence | Equation | Formula | Text
 
 def read(text: str) -> Value:
     """The value that a text is. Never raises."""
-    return read_normal(_unlabelled(normal(text)))
+    value = read_normal(_unlabelled(normal(text)))
+    if isinstance(value, Quantity) and not value.unit and _in_dollars(text):
+        return replace(value, unit="$")
+    return value
+
+
+def _in_dollars(text: str) -> bool:
+    r"""Whether a dollar is named: `\$50`, `$50`, 50 dollars. Two signs stand around a formula."""
+    return text.count("$") % 2 == 1 or re.search(r"\\\$|\bdollars?\b|\bUSD\b", text, re.IGNORECASE) is not None
 
 
 @lru_cache(50_000)
@@ -202,7 +210,7 @@ def _quantity(text: str) -> Quantity | None:
     if _DATE.fullmatch(text) or _is_time(text) or season(text):
         return None
     if leading := leading_number(text):
-        return _counted(*leading, text)
+        return _counted(*leading, text) or _compound(text)
     if word := _NUMBER_WORD.match(text):
         return _counted(_number_word(word), word.end(), text)
     return None
@@ -249,7 +257,29 @@ def _counted(number: Number, end: int, text: str) -> Quantity | None:
             number, scale = number * scale, 1
         rest = text[match.end() :]
     attached = bool(rest) and not rest[0].isspace()
-    return _with_unit(Quantity(number, scale=scale, percent=percent), rest.strip(), attached)
+    money = "¢" if hundredths and "%" not in hundredths[0] else ""
+    return _with_unit(Quantity(number, money, scale, percent), rest.strip(), attached)
+
+
+_COMPOUND = re.compile(r"(\d+) ?([a-zA-Z]+|°)\.?((?:(?:,? and |,? ?)\d+(?:\.\d+)? ?[a-zA-Z]+\.?){1,2})")
+_OF_TIME = frozenset(("h", "hr", "hrs", "hour", "hours", "s", "sec", "secs", "second", "seconds"))
+
+
+def _compound(text: str) -> Quantity | None:
+    """`1 h 30 min`, `5 ft 6 in`, 1 dollar and 25 cents: in the first unit, with less than one of it in the smaller."""
+    match = _COMPOUND.fullmatch(text)
+    if not match:
+        return None
+    parts = [(match[1], match[2]), *re.findall(r"([\d.]+) ?([a-zA-Z]+)", match[3])]
+    timed = any(name in _OF_TIME for _, name in parts)
+    names = ["min" if timed and name == "m" else name for _, name in parts]
+    number, whole = Fraction(match[1]), Fraction(1)
+    for (count, _), name in zip(parts[1:], names[1:], strict=True):
+        part = part_of(name, names[0])
+        if not isinstance(part, Fraction) or not part < whole or not Fraction(count) * part < whole:
+            return None
+        number, whole = number + Fraction(count) * part, part
+    return Quantity(number, "$" if names[0] in MONEY else names[0])
 
 
 # What stands behind a number and is no unit of it: a function, a Greek letter, a Latin one that measures nothing.
@@ -281,7 +311,7 @@ def _with_unit(quantity: Quantity, rest: str, attached: bool) -> Quantity | None
         return None
     if any(re.fullmatch(r"[a-zA-Z]{1,2}", part) for part in rest.split()[:1]):
         return None
-    return Quantity(number, "", scale, percent, " ".join(nouns))
+    return Quantity(number, quantity.unit, scale, percent, " ".join(nouns))
 
 
 def _is_short(rest: str) -> bool:
