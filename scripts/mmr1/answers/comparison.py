@@ -11,6 +11,7 @@ from mmr1.answers.values import (
     EMPTY,
     Equation,
     Formula,
+    Interval,
     Quantity,
     Range,
     Sequence,
@@ -94,7 +95,7 @@ def _same_quantity(gold: Quantity, answer: Quantity, same_number: SameNumber) ->
 
 
 def _same_sequence(gold: Sequence, answer: Value, same_number: SameNumber) -> bool | None:
-    if isinstance(answer, Range) and len(answer.intervals) == 1 and gold.opening in "([" and len(gold.items) == 2:
+    if isinstance(answer, Range) and len(answer.intervals) == 1 and gold.opening in ("(", "[") and len(gold.items) == 2:
         ends = _as_range(gold)
         return ends is not None and _same_ends(ends, answer)
     if isinstance(answer, Text):
@@ -154,7 +155,7 @@ def _same_range(gold: Range, answer: Value) -> bool | None:
 
 
 def _same_ends(gold: Range, answer: Range) -> bool:
-    def in_order(some: Range) -> list[tuple[Number, bool, Number, bool]]:
+    def in_order(some: Range) -> list[Interval]:
         return sorted(some.intervals, key=lambda one: (one[0], one[2]))
 
     pairs = list(zip(in_order(gold), in_order(answer), strict=False))

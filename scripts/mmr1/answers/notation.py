@@ -30,6 +30,7 @@ _SIGNS = str.maketrans(
         **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad", None),
         "÷": "/", "∕": "/", "⩽": "≤", "⩾": "≥", "≦": "≤", "≧": "≥", "≃": "≈", "≅": "≈", "∼": "~", "𝜋": "π", "Π": "π",
         "、": ", ", "。": ". ", "∶": ":", "【": "[", "】": "]", "〈": "(", "〉": ")", "µ": "μ",
+        "∨": " or ", "∧": " and ",
     }
 )  # fmt: skip
 
@@ -60,7 +61,7 @@ _NAMES = {
     "cdots": "...", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε",
     "theta": "θ", "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "varphi": "φ",
     "omega": "ω", "Omega": "Ω", "Delta": "Δ", "mathbbR": "ℝ", "exp": " exp", "cosec": " csc ", "euro": "€",
-    "pounds": "£", "emptyset": "∅", "varnothing": "∅",
+    "pounds": "£", "lor": " or ", "land": " and ", "emptyset": "∅", "varnothing": "∅",
     **{name: f" {name} " for name in _FUNCTION_NAMES},
 }  # fmt: skip
 _TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[{}^_~$]|[^\\{}^_~$]+|\\\Z", re.DOTALL)

@@ -3,7 +3,7 @@
 | kind | examples (in the one form of notation) |
 | --- | --- |
 | `Quantity` | 5, -1/2, 2√3, 1 1/4, 43%, 53.03 million people, 27 cm^2, 1 h 30 min, 4:1, seven sectors |
-| `Range` | (-2,1], x > 3, -2 < x ≤ 1, (-∞,1) ∪ (2,∞), ℝ, ∅ |
+| `Range` | (-2,1], x > 3, -2 < x ≤ 1, (-∞,1) ∪ (2,∞), x < 1 or x > 2, x ≠ 3, ℝ, ∅ |
 | `Sequence` | (2,3), [2014, 2016], {1,2}, 2 and 3, ±2, 1:2:3, Gambia and Niger |
 | `Equation` | y-3 = 2/3(x-8) |
 | `Formula` | 72x - 2x^3 |
@@ -14,9 +14,11 @@
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, reduce
+from itertools import chain, pairwise
 
 from mmr1.answers.expressions import (
     NoFormula,
@@ -25,6 +27,7 @@ from mmr1.answers.expressions import (
     close,
     formula,
     is_function,
+    is_infinite,
     leading_number,
     quotient,
     value,
@@ -51,11 +54,14 @@ class Quantity:
     also: tuple[Number, ...] = ()  # the same number in other writings: 10π of "10π ≈ 31.4"
 
 
+Interval = tuple[Number, bool, Number, bool]  # low, whether it belongs to it, high, whether it belongs to it
+
+
 @dataclass(frozen=True)
 class Range:
-    """A union of intervals: (low, low belongs to it, high, high belongs to it), in order; the empty set has none."""
+    """A union of intervals, in order; the empty set has none."""
 
-    intervals: tuple[tuple[Number, bool, Number, bool], ...]
+    intervals: tuple[Interval, ...]
 
 
 @dataclass(frozen=True)
@@ -338,6 +344,7 @@ _SET_OF = re.compile(r"\{\s*([a-zA-Z])\s*(?:∈\s*ℝ\s*)?[|:](.*)\}")
 _COMPARED = tuple(
     (re.compile(rf"(?:is |are )?(?:{words}) ", re.IGNORECASE), f"{sign} ")
     for sign, words in {
+        "≠": "not equal to",
         "≥": "(?:greater|more|larger|higher) than or equal to|at least|no (?:less|fewer) than",
         "≤": "(?:less|fewer|smaller|lower) than or equal to|at most|no more than|up to",
         ">": "(?:greater|more|larger|higher) than",
@@ -368,11 +375,68 @@ def _range(text: str) -> Range | None:
     parts = re.split(r"\s*(?:∪|(?<=[)\]])\s*U\s*(?=[(\[])|(?<=[)\]]) or (?=[(\[]))\s*", text)
     if len(parts) > 1 or belongs or ("∞" in text and len(parts) == 1 and _ENDPOINTS.fullmatch(text)):
         intervals = [_interval(part) for part in parts]
-        return None if None in intervals else Range(tuple(intervals))  # type: ignore[arg-type]
-    return _inequality(text)
+        return None if None in intervals else Range(_united(intervals))  # type: ignore[arg-type]
+    return _excluded(text) or _connected(text) or _inequality(text)
 
 
-def _interval(text: str) -> tuple[Number, bool, Number, bool] | None:
+def _united(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
+    """What belongs to any of some intervals."""
+    united: list[Interval] = []
+    for low, low_in, high, high_in in sorted(intervals, key=lambda one: (one[0], not one[1])):
+        if united and (low < united[-1][2] or (low == united[-1][2] and (low_in or united[-1][3]))):
+            before = united.pop()
+            low, low_in = before[:2]
+            high, high_in = max(before[2:], (high, high_in))
+        united.append((low, low_in, high, high_in))
+    return tuple(united)
+
+
+def _common(some: tuple[Interval, ...], others: tuple[Interval, ...]) -> tuple[Interval, ...]:
+    """What belongs to an interval of both."""
+    common = []
+    for one in some:
+        for other in others:
+            low, low_out = max((one[0], not one[1]), (other[0], not other[1]))
+            high, high_in = min(one[2:], other[2:])
+            if low < high or (low == high and high_in and not low_out):
+                common.append((low, not low_out, high, high_in))
+    return tuple(common)
+
+
+_LETTER = re.compile(r"[a-zA-Z]\w*(?:\([a-z]\))?")
+
+
+def _connected(text: str) -> Range | None:
+    """`x < -1 or x > 2`, `x ≥ 3 and x < 7`: inequalities of one letter. A comma may stand for either word."""
+    words = set(re.findall(r"\b(?:or|and)\b", text))
+    if len(words) != 1 or "≠" in text:
+        return None
+    parts = re.split(r"\s*\b(?:or|and)\b\s*", text)
+    ranges = [_inequality(part) for part in parts]
+    letters = [frozenset(_LETTER.findall(part)) for part in parts]
+    if None in ranges or len(letters[0]) != 1 or len(frozenset().union(*letters)) != 1:
+        return None
+    intervals = [one.intervals for one in ranges if one]
+    if words == {"or"}:
+        return Range(_united(chain.from_iterable(intervals)))
+    both = reduce(_common, intervals)
+    return Range(_united(both))
+
+
+def _excluded(text: str) -> Range | None:
+    """`x ≠ 1, 2`, `x ≠ 1 and x ≠ 2`: everything else."""
+    match = re.match(r"([a-zA-Z])\s*≠", text)
+    if not match:
+        return None
+    parts = re.split(rf"\s*(?:,|\band\b)\s*(?:{match[1]}\s*≠)?", text[match.end() :])
+    numbers = sorted({number for part in parts if (number := _constant(part)) is not None})
+    if len(numbers) < len(parts) or any(is_infinite(number) for number in numbers):
+        return None
+    ends = [-math.inf, *numbers, math.inf]
+    return Range(tuple((low, False, high, False) for low, high in pairwise(ends)))
+
+
+def _interval(text: str) -> Interval | None:
     match = _ENDPOINTS.fullmatch(text.strip())
     ends = (_constant(match[2]), _constant(match[3])) if match else (None, None)
     if match is None or ends[0] is None or ends[1] is None:
