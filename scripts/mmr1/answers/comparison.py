@@ -99,7 +99,8 @@ def _same_sequence(gold: Sequence, answer: Value, same_number: SameNumber) -> bo
         ends = _as_range(gold)
         return ends is not None and _same_ends(ends, answer)
     if isinstance(answer, Text):
-        items = tuple(read_normal(part) for part in split(_BOTH.sub("", answer.text), r"[,;&]|\band\b"))
+        words = r"\b(?:and|or)\b" if gold.opening == "±" else r"\band\b"
+        items = tuple(read_normal(part) for part in split(_BOTH.sub("", answer.text), rf"[,;&]|{words}"))
         return _same_sequence(gold, Sequence("", items, ""), same_number) or None  # a sentence may state them
     if not isinstance(answer, Sequence):
         return False

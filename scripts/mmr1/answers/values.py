@@ -597,12 +597,24 @@ def _sequence(text: str) -> Sequence | None:
         if len(parts) < 2 and text[0] == "[":
             parts = split(text[1:-1], r"[,;&]|\band\b")
         if len(parts) > 1 or text[0] == "{":
-            return Sequence(text[0], tuple(read_normal(part) for part in parts), text[-1])
+            values = [read_normal(part) for part in parts]
+            return Sequence(text[0], _both_signs(values) if text[0] == "{" else tuple(values), text[-1])
         return None
     parts = split(text, r"[,;&]|\band\b")
-    if len(parts) > 1 and all(isinstance(read_normal(part), Quantity | Formula) for part in parts):
-        return Sequence("", tuple(read_normal(part) for part in parts), "")
+    if len(parts) < 2:
+        return None
+    values = [read_normal(part) for part in parts]
+    items = _both_signs(values)
+    if all(isinstance(one, Quantity | Formula) for one in items):
+        bracket = "±" if len(items) > len(values) else ""
+        return Sequence(bracket, items, bracket)
     return None
+
+
+def _both_signs(values: list[Value]) -> tuple[Value, ...]:
+    """`0, ±2` as 0, 2, -2."""
+    spread = [one.items if isinstance(one, Sequence) and one.opening == "±" else (one,) for one in values]
+    return tuple(chain.from_iterable(spread))
 
 
 def _closed(text: str) -> bool:
