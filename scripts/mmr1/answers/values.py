@@ -367,8 +367,9 @@ def _range(text: str) -> Range | None:
         return EMPTY
     if set_of := _SET_OF.fullmatch(text):
         text = set_of[2].strip()
-    for words, sign in _COMPARED:
-        text = words.sub(sign, text)
+    if " " in text:
+        for words, sign in _COMPARED:
+            text = words.sub(sign, text)
     text, belongs = _BELONGS.subn("", text)
     if text == "ℝ" or re.fullmatch(r"(?:all )?real numbers", text, re.IGNORECASE):
         return Range(((-math.inf, False, math.inf, False),))
@@ -376,6 +377,8 @@ def _range(text: str) -> Range | None:
     if len(parts) > 1 or belongs or ("∞" in text and len(parts) == 1 and _ENDPOINTS.fullmatch(text)):
         intervals = [_interval(part) for part in parts]
         return None if None in intervals else Range(_united(intervals))  # type: ignore[arg-type]
+    if not re.search(r"[<>≤≥≠]", text):
+        return None
     return _excluded(text) or _connected(text) or _inequality(text)
 
 
@@ -456,8 +459,6 @@ def _constant(text: str) -> Number | None:
 
 def _inequality(text: str) -> Range | None:
     """`-2 < x ≤ 1`, `x > 3`, `3 < x`, `≥ 5`, `x ≠ 3`."""
-    if not re.search(r"[<>≤≥≠]", text):
-        return None
     if match := _BETWEEN.fullmatch(text):
         low, high = _constant(match[1]), _constant(match[4])
         below, above = match[2] == "≤", match[3] == "≤"
@@ -566,7 +567,7 @@ _PLUS_MINUS = re.compile(r"[^±∓,;:=<>≤≥≠≈]*±[^±∓,;:=<>≤≥≠�
 
 def _either_sign(text: str) -> Sequence | None:
     """`±2`, `(1 ± √5)/2`: both values. Of several signs nobody says which go together."""
-    if not _PLUS_MINUS.fullmatch(text):
+    if "±" not in text or not _PLUS_MINUS.fullmatch(text):
         return None
     values = tuple(read_normal(text.replace("±", sign)) for sign in ("+", "+-"))  # 5 - 2 alone is a range
     alike = all(isinstance(one, Quantity) for one in values) or all(isinstance(one, Formula) for one in values)
@@ -575,9 +576,11 @@ def _either_sign(text: str) -> Sequence | None:
 
 def _ratio(text: str) -> Sequence | None:
     """`2:4:6`, in terms of its first number; a ratio of two is a quantity."""
+    if text.count(":") < 2:
+        return None
     terms = [_constant(part) for part in text.split(":")]
     shares = [quotient(term, terms[0]) for term in terms]
-    if len(terms) < 3 or not all(shares) or _is_time(text):
+    if not all(shares) or _is_time(text):
         return None
     return Sequence(":", tuple(Quantity(share) for share in shares if share is not None), ":")
 
