@@ -61,7 +61,8 @@ _NAMES = {
     "cdots": "...", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε",
     "theta": "θ", "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "varphi": "φ",
     "omega": "ω", "Omega": "Ω", "Delta": "Δ", "mathbbR": "ℝ", "exp": " exp", "cosec": " csc ", "euro": "€",
-    "pounds": "£", "lor": " or ", "land": " and ", "emptyset": "∅", "varnothing": "∅",
+    "pounds": "£", "setminus": "∖", "backslash": "∖", "lor": " or ", "land": " and ",
+    "emptyset": "∅", "varnothing": "∅",
     **{name: f" {name} " for name in _FUNCTION_NAMES},
 }  # fmt: skip
 _TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[{}^_~$]|[^\\{}^_~$]+|\\\Z", re.DOTALL)

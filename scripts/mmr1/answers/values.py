@@ -377,9 +377,9 @@ def _range(text: str) -> Range | None:
     if len(parts) > 1 or belongs or ("∞" in text and len(parts) == 1 and _ENDPOINTS.fullmatch(text)):
         intervals = [_interval(part) for part in parts]
         return None if None in intervals else Range(_united(intervals))  # type: ignore[arg-type]
-    if not re.search(r"[<>≤≥≠]", text):
-        return None
-    return _excluded(text) or _connected(text) or _inequality(text)
+    if others := _excluded(text):
+        return others
+    return (_connected(text) or _inequality(text)) if re.search(r"[<>≤≥≠]", text) else None
 
 
 def _united(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
@@ -426,12 +426,19 @@ def _connected(text: str) -> Range | None:
     return Range(_united(both))
 
 
+_ALL_BUT = re.compile(
+    r"([a-zA-Z])\s*≠|ℝ\s*∖\s*\{(?=[^{}]*\}$)|(?:all )?real numbers (?:except|other than) (?:for )?(?:[a-zA-Z]\s*=)?",
+    re.IGNORECASE,
+)
+
+
 def _excluded(text: str) -> Range | None:
-    """`x ≠ 1, 2`, `x ≠ 1 and x ≠ 2`: everything else."""
-    match = re.match(r"([a-zA-Z])\s*≠", text)
+    r"""`x ≠ 1, 2`, `x ≠ 1 and x ≠ 2`, `ℝ ∖ {1, 2}`, all real numbers except 1 and 2: everything else."""
+    match = _ALL_BUT.match(text)
     if not match:
         return None
-    parts = re.split(rf"\s*(?:,|\band\b)\s*(?:{match[1]}\s*≠)?", text[match.end() :])
+    again = rf"(?:{match[1]}\s*≠)?" if match[1] else ""
+    parts = re.split(rf"\s*(?:,|\band\b)\s*{again}", text[match.end() :].removesuffix("}"))
     numbers = sorted({number for part in parts if (number := _constant(part)) is not None})
     if len(numbers) < len(parts) or any(is_infinite(number) for number in numbers):
         return None
