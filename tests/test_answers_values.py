@@ -1,6 +1,7 @@
 """What counts as the same value: one line a notation, a unit or a trap."""
 
 import math
+import operator
 import time
 from fractions import Fraction
 
@@ -424,6 +425,26 @@ def test_what_a_reviewer_found(gold: str, answer: str, right: bool) -> None:
 def test_notation_that_real_answers_use_says_the_same_whichever_is_the_gold(one: str, other: str, right: bool) -> None:
     assert decide(one, other).right is right
     assert decide(other, one).right is right
+
+
+COMPARED = {"<": operator.lt, ">": operator.gt, "≤": operator.le, "≥": operator.ge}
+Joined = tuple[list[tuple[str, int]], str]
+one_inequality = st.tuples(st.sampled_from(list(COMPARED)), st.integers(-3, 3))
+joined = st.tuples(st.lists(one_inequality, min_size=1, max_size=3), st.sampled_from(["or", "and"]))
+
+
+@settings(deadline=None, max_examples=300, derandomize=True)
+@given(joined, joined)
+def test_inequalities_are_the_same_where_the_same_numbers_fulfil_them(one: Joined, other: Joined) -> None:
+    texts = [f" {word} ".join(f"x {sign} {bound}" for sign, bound in parts) for parts, word in (one, other)]
+    assert decide(*texts).right is (fulfilling(*one) == fulfilling(*other)), texts
+
+
+def fulfilling(parts: list[tuple[str, int]], word: str) -> list[float]:
+    """Halves from -4 to 4 that fulfil inequalities: between and beyond all bounds."""
+    enough = any if word == "or" else all
+    halves = [number / 2 for number in range(-8, 9)]
+    return [number for number in halves if enough(COMPARED[sign](number, bound) for sign, bound in parts)]
 
 
 @pytest.mark.parametrize(
