@@ -410,7 +410,7 @@ _LETTER = re.compile(r"[a-zA-Z]\w*(?:\([a-z]\))?")
 
 
 def _connected(text: str) -> Range | None:
-    """`x < -1 or x > 2`, `x ≥ 3 and x < 7`: inequalities of one letter. A comma may stand for either word."""
+    """`x < -1 or x > 2`, `x ≥ 3 and x < 7`: inequalities of one letter; a comma joins none."""
     words = set(re.findall(r"\b(?:or|and)\b", text))
     if len(words) != 1 or "≠" in text:
         return None
@@ -422,8 +422,7 @@ def _connected(text: str) -> Range | None:
     intervals = [one.intervals for one in ranges if one]
     if words == {"or"}:
         return Range(_united(chain.from_iterable(intervals)))
-    both = reduce(_common, intervals)
-    return Range(_united(both))
+    return Range(_united(reduce(_common, intervals)))
 
 
 _ALL_BUT = re.compile(

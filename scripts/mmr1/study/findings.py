@@ -1,4 +1,4 @@
-"""`docs/findings.md`: what a researcher reads first. Numbers come from what is kept of the study, but for `BESIDE`."""
+"""`docs/findings.md`: what a researcher reads first. Numbers come from what is kept, but for `BESIDE` and `DAPO`."""
 
 from collections.abc import Sequence
 

@@ -32,7 +32,7 @@ PERCENT: tuple[Measure, ...] = (
 FAMILIES = {"paper": "Claims of the paper", "ours": "Per rollout, and rivals", "ablation": "Ablations"}
 THRESHOLDS = np.arange(0, 100, 2)
 FEWEST_ARMS = 4  # of which a rank correlation says something
-EIGHT = 8  # seeds, as planned
+PLANNED_SEEDS = 8
 GRID = 40  # points of a curve by rollouts
 
 
@@ -215,11 +215,11 @@ def _resolution(study: Study) -> str:
     if not variances:
         return ""
     deviation = 100 * float(np.sqrt(np.mean(variances)))
-    half = deviation * float(student.ppf(0.975, EIGHT - 1)) / EIGHT**0.5
+    half = deviation * float(student.ppf(0.975, PLANNED_SEEDS - 1)) / PLANNED_SEEDS**0.5
     return (
         f"**What can be seen.** An arm's difference to `uniform` has a standard deviation of {deviation:.1f} points "
-        f"over seeds (root mean square over arms): with {EIGHT} seeds half an interval is about {half:.1f} points, "
-        "and a true difference of no more than that is seldom shown."
+        f"over seeds (root mean square over arms): with {PLANNED_SEEDS} seeds half an interval is about {half:.1f} "
+        "points, and a true difference of no more than that is seldom shown."
     )
 
 
