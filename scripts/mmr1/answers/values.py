@@ -422,7 +422,8 @@ def _connected(text: str) -> Range | None:
     intervals = [one.intervals for one in ranges if one]
     if words == {"or"}:
         return Range(_united(chain.from_iterable(intervals)))
-    return Range(_united(reduce(_common, intervals)))
+    both = reduce(_common, intervals)
+    return Range(_united(both))
 
 
 _ALL_BUT = re.compile(
