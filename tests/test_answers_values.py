@@ -14,7 +14,8 @@ from mmr1.answers.comparison import same
 from mmr1.answers.decision import Reading, decide, letters_in
 from mmr1.answers.expressions import as_float, formula, leading_number
 from mmr1.answers.notation import normal
-from mmr1.answers.values import Quantity, Text, read
+from mmr1.answers.reading import read
+from mmr1.answers.values import Quantity, Text
 
 
 @pytest.mark.parametrize(

@@ -5,22 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mmr1.answers.expressions import Number, Tree, close, equal_numbers, same_equation, same_formula
+from mmr1.answers.reading import read_normal, split
 from mmr1.answers.texts import same_text
 from mmr1.answers.units import MONEY, converted
-from mmr1.answers.values import (
-    EMPTY,
-    Equation,
-    Formula,
-    Interval,
-    Quantity,
-    Range,
-    Sequence,
-    Text,
-    Value,
-    amounts,
-    read_normal,
-    split,
-)
+from mmr1.answers.values import EMPTY, Equation, Formula, Interval, Quantity, Range, Sequence, Text, Value, amounts
 
 SameNumber = Callable[[Number, Number], bool]
 

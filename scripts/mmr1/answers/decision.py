@@ -7,10 +7,11 @@ from mmr1.answers.comparison import SameNumber, same
 from mmr1.answers.expressions import equal_numbers
 from mmr1.answers.letters import denies, letters, mentioned
 from mmr1.answers.notation import normal
+from mmr1.answers.reading import read
 from mmr1.answers.sentences import abstains, conclusion, final, last_sentences, marked, only_lists, sentences
 from mmr1.answers.statements import quantity_stated, states_nothing, states_text
 from mmr1.answers.texts import same_text
-from mmr1.answers.values import YEARS, Quantity, Text, Value, read
+from mmr1.answers.values import YEARS, Quantity, Text, Value
 
 ERRORS = (ArithmeticError, TypeError, ValueError, RecursionError)  # what an answer that nobody thought of can raise
 MAX_FOR_MATH = 400  # characters; math-verify is not asked about more, as no gold is that long

@@ -12,6 +12,8 @@ from functools import lru_cache
 
 from mmr1.answers.expressions import close, leading_number
 from mmr1.answers.notation import normal
+from mmr1.answers.numerals import NAMES, NUMBER_WORD, SCALE, SCALES, number_word
+from mmr1.answers.reading import read
 from mmr1.answers.sentences import (
     BULLET,
     LONGEST_SENTENCE,
@@ -23,18 +25,7 @@ from mmr1.answers.sentences import (
     sentences,
 )
 from mmr1.answers.texts import compact, same_text, words
-from mmr1.answers.values import (
-    _NAMES,
-    _NUMBER_WORD,
-    _SCALE,
-    _SCALES,
-    ROUNDING,
-    YEARS,
-    Quantity,
-    _number_word,
-    amounts,
-    read,
-)
+from mmr1.answers.values import ROUNDING, YEARS, Quantity, amounts
 
 BEFORE = 80  # characters in front of a number that say what it is
 
@@ -68,7 +59,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _LEFT = re.compile(r"\s*(?:[a-z]+ )?(?:are |is |were )?(?:left|remain(?:s|ing)?|in total|altogether)\b", re.IGNORECASE)
-_SOME = rf"(?:\d+|{'|'.join(_NAMES)})"
+_SOME = rf"(?:\d+|{'|'.join(NAMES)})"
 _PART_OF = re.compile(rf"\b({_SOME})\s+(?:out )?of (?:the |these |those )?{_SOME}\b(?! (?:and|to)\b)", re.IGNORECASE)
 _MORE = re.compile(r"\s+(?:more|less|fewer|dozen|or (?:more|less))\s*$", re.IGNORECASE)
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
@@ -171,8 +162,8 @@ def _number_at(text: str, start: int) -> _Number | None:
     percent = rest[end : end + 1] == "%"
     end += percent
     scale = 1
-    if match := _SCALE.match(rest, end):
-        scale, end = _SCALES[(match[1] or match[2]).lower()], match.end()
+    if match := SCALE.match(rest, end):
+        scale, end = SCALES[(match[1] or match[2]).lower()], match.end()
     behind = _UNIT_BEHIND.match(rest, end)
     name = behind[1] if behind and behind[1].lower() not in _NO_UNITS else ""
     return _Number(Quantity(number, name, scale, percent), start, start + end)
@@ -215,9 +206,9 @@ _NO_COUNT = re.compile(
 def _in_words(text: str) -> Quantity | None:
     """ "There are seven sectors.": the one number that is written as a word, "one" only where it is counted."""
     text = _NO_COUNT.sub(" ", _PART_OF.sub(r"\1", text))
-    candidates = [match for match in re.finditer(r"[a-zA-Z-]+", text) if _NUMBER_WORD.match(match[0])]
+    candidates = [match for match in re.finditer(r"[a-zA-Z-]+", text) if NUMBER_WORD.match(match[0])]
     candidates = [one for one in candidates if one[0].lower() != "one" or len(candidates) == 1]
-    values = {_number_word(match) for one in candidates if (match := _NUMBER_WORD.fullmatch(one[0]))}
+    values = {number_word(match) for one in candidates if (match := NUMBER_WORD.fullmatch(one[0]))}
     return Quantity(values.pop()) if len(values) == 1 else None
 
 

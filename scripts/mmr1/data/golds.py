@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from mmr1.answers.letters import gold_letters
-from mmr1.answers.values import Text, read
+from mmr1.answers.reading import read
+from mmr1.answers.values import Text
 from mmr1.data.problems import Problem
 from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import Job

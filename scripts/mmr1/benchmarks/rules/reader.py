@@ -1,6 +1,6 @@
 r"""The reader's rule: the steps of §6.1 (last box, cleaning, checker, nearest option) as a careful reader takes them.
 
-The answer of a response is found (`answers.response`) and read as a value (`answers.values`). A multiple-choice answer
+The answer of a response is found (`answers.response`) and read as a value (`answers.reading`). A multiple-choice answer
 is a letter, else the text or the value of a choice, else the choice that its sentence names, else goes to the most
 similar choice. An open answer is right if it is, or states in a sentence, the gold's value or name; what the grammar of
 values cannot read is left to math-verify. A refusal, several values and a letter that no choice has are wrong.
@@ -17,11 +17,12 @@ from mmr1.answers.decision import decide, first_letter, letters_in
 from mmr1.answers.expressions import Number, as_float, equal_numbers
 from mmr1.answers.letters import gold_letters, letter, lone_letter, marks_several, rules_out
 from mmr1.answers.notation import normal
+from mmr1.answers.reading import read
 from mmr1.answers.response import answer
 from mmr1.answers.sentences import LONGEST, abstains, conclusion, final, main_clause, marked, only_lists, sentences
 from mmr1.answers.statements import quantity_stated, word_stated
 from mmr1.answers.texts import compact, same_text, words
-from mmr1.answers.values import Quantity, Text, Value, amounts, read
+from mmr1.answers.values import Quantity, Text, Value, amounts
 from mmr1.benchmarks.base import Decision, Response
 from mmr1.data.problems import Problem
 
