@@ -47,7 +47,7 @@ _RESTATED = re.compile(r"([^()]*\S)\s+\(([^()]*\d[^()]*)\)")
 
 
 def quantity_of(text: str) -> Quantity | None:
-    """The quantity that a text in the one form of notation is; None of a time, a date, a season and of anything else."""
+    """The quantity that a text in the one form of notation is; None of a time, a date, a season and all else."""
     text = _A_SCALE.sub("1 ", _ABOUT.sub("", text).strip())
     if twice := _RESTATED.fullmatch(text):  # 7 (10 - 3), 0.549 (28/51)
         one, other = quantity_of(twice[1]), leading_number(twice[2])
