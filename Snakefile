@@ -37,6 +37,7 @@ include: "workflow/rules/vas.smk"
 include: "workflow/rules/grpo.smk"
 include: "workflow/rules/curate.smk"
 include: "workflow/rules/theorem.smk"
+include: "workflow/rules/counterfactual.smk"
 include: "workflow/rules/eval.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/provenance.smk"
@@ -72,6 +73,12 @@ rule curate:
 rule theorem:
     input:
         theorem_outputs,
+    localrule: True
+
+
+rule counterfactual:
+    input:
+        counterfactual_outputs,
     localrule: True
 
 

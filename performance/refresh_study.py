@@ -194,7 +194,7 @@ def replayed(trained: Trained, r: int) -> dict[str, dict[str, Any]]:
             "scores": [f"{name}={file}" for name, file in scores.items()],
             "training-rewards": [trained.round(before) / "train_rewards.parquet" for before in range(r)],
             "first-step": step,
-            "shares": [0.25, 1.0],
+            "shares": "[0.25, 1.0]",
             "group-size": trained.recipe.grpo.group_size,
             "out": out,
         },

@@ -1,6 +1,6 @@
 """What would other weights have bought? Replay them on stored rollouts: gain, effective sample size and cost.
 
-One JSON line a weighting comes out, and nothing is trained.
+One JSON line a weighting comes out, and nothing is trained. In the workflow: the target `counterfactual`.
 
 `--truth` are the verdicts of many rollouts of every problem (`generate.py --n 56 --purpose eval`, `score_vps.py
 --rewards`) by the policy before step `--first-step`; the last `--new` of each problem play the part of responses that
@@ -12,19 +12,22 @@ rollouts.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from mmr1.data import contracts
-from mmr1.plugins import chosen
 from mmr1.plumbing.errors import UserError, run
 from mmr1.plumbing.files import write_jsonl
+from mmr1.plumbing.program import add_settings_arguments, settings_of
+from mmr1.plumbing.progress import log
 from mmr1.plumbing.record import add_job_arguments, job
 from mmr1.vas.counterfactual import followed, fresh, given, perfect, stored
 from mmr1.vas.evidence import add_history_arguments, evidence_of, passes_of
 from mmr1.vas.features import read_rows
 from mmr1.vas.groups import count_rows
 from mmr1.vas.read import read_golds, read_scores
+from mmr1.vas.settings import ReplaySettings
 
 VERDICTS = pa.schema([contracts.REWARDS.field(name) for name in ("problem_id", "rollout", "accuracy")])
 
@@ -33,19 +36,13 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=Path, required=True, help="problems.parquet")
     parser.add_argument("--truth", type=Path, nargs="+", required=True, help="rewards of many rollouts of each problem")
-    parser.add_argument(
-        "--new", type=int, default=8, metavar="N", help="of these, so many play newly sampled responses"
-    )
     parser.add_argument("--scores", nargs="+", default=[], metavar="NAME=FILE", help="scores to replay as well")
     add_history_arguments(parser)
-    parser.add_argument("--refresh", default="tracked", help="how the verdicts of training are followed")
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 1.0], help="problems that get responses")
     parser.add_argument(
         "--first-step", type=int, required=True, metavar="T", help="the step before which the policy is"
     )
-    parser.add_argument("--group-size", type=int, default=8, help="responses of a group in training")
-    parser.add_argument("--ess", type=float, default=0.3, help="effective sample size, as a share of the set")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, one a weighting")
+    add_settings_arguments(parser, ReplaySettings)
     add_job_arguments(parser)
     args = parser.parse_args()
     if wrong := [text for text in args.scores if "=" not in text]:
@@ -55,25 +52,39 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_arguments()
+    settings = settings_of(args, ReplaySettings)
     files = {name: Path(file) for name, _, file in (text.partition("=") for text in args.scores)}
     inputs = {name: getattr(args, name) for name in ("problems", "truth", "training_rewards", "pass_rewards")}
-    with job(args, inputs=inputs | {"scores": list(files.values())}, outputs={"out": args.out}) as work:
+    with job(
+        args, inputs=inputs | {"scores": list(files.values())}, outputs={"out": args.out}, settings=settings
+    ) as work:
         ids = list(read_golds(args.problems))
         rewards = pa.concat_tables([contracts.read(path, VERDICTS) for path in args.truth])
-        data = stored(ids, read_rows(args.problems), rewards, args.new, args.group_size, args.ess)
-        counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= args.new]
+        data = stored(ids, read_rows(args.problems), rewards, settings.new, settings.group_size, settings.ess)
+        counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= settings.new]
         rows = [perfect(data), *fresh(data, counts)]
         rows += given(data, {name: read_scores(file, ids) for name, file in files.items()})
         evidence = evidence_of(ids, args.training_rewards, passes_of(args))
         if len(evidence.step):
-            refresh = chosen("vas/refreshes", args.refresh)
-            samples = [(0, 0.0), *((count, share) for count in counts for share in args.shares)]
-            rows += followed(data, refresh, evidence, args.first_step, samples)
+            samples = [(0, 0.0), *((count, share) for count in counts for share in settings.shares)]
+            rows += followed(data, settings.refresh, evidence, args.first_step, samples)
         trained = sum(map(count_rows, args.training_rewards))
         for row in rows:
             row["cost"] = None if row["new"] is None or not trained else row["new"] * len(ids) / trained
         write_jsonl(args.out, rows)
-        work.metrics["weightings"] = len(rows)
+        work.metrics |= {"weightings": float(len(rows)), "varying": data.varying}
+        if not data.varying:
+            log("warning: no group would vary, so that no weights can gain anything")
+        log(f"{'weights':<28} gain  recovered  ESS   cost, % of the training rollouts")
+        for row in rows:
+            log(line(row))
+
+
+def line(row: dict[str, Any]) -> str:
+    """What a weighting bought, for a reader of the log."""
+    gain, recovered, cost = ("-" if row[name] is None else row[name] for name in ("gain", "recovered", "cost"))
+    shown = [f"{one:.2f}" if isinstance(one, float) else one for one in (gain, recovered, row["ess"])]
+    return f"{row['weights']:<28} {shown[0]:<5} {shown[1]:<10} {shown[2]:<5} {cost if cost == '-' else f'{cost:.1%}'}"
 
 
 if __name__ == "__main__":

@@ -65,6 +65,27 @@ def test_scores_that_are_followed_are_made_of_all_verdicts_before(server: Forkin
         assert len(inputs.get("pass_rewards") or []) == passes
 
 
+def test_what_scores_would_buy_is_measured_without_training(server: ForkingServer, project: Path) -> None:
+    """The model is one of random weights, so that no group varies and no weights can gain: said, and no error."""
+    asked, folder = "counterfactual={truth: 4, new: 2, shares: [1]}", f"{RUNS}/tracked/seed0/round1/counterfactual"
+    snakemake(project, "--config", asked, "--", f"{folder}/weightings.jsonl", recipe=RECIPE, PATH=server.path)
+    rows = {row["weights"]: row for row in read_jsonl(project / folder / "weightings.jsonl")}
+    assert list(rows) == [
+        "perfect P(1-P)", "its posterior mean, N = 1", "P(1-P), N = 2", "its posterior mean, N = 2", "tracked",
+        "tracked, none new", "tracked, 1 to 100%", "tracked, 2 to 100%",
+    ]  # fmt: skip
+    assert rows["tracked, 2 to 100%"]["cost"] == 2 * 16 / (2 * 4 * 2), "of two steps of four groups of two"
+    inputs = read_json(project / "results/options/records/replay_scores/tiny/tracked/seed0/round1.json")["key"][
+        "inputs"
+    ]
+    assert {name: len(inputs[name]) for name in ("training_rewards", "pass_rewards")} == {
+        "training_rewards": 1, "pass_rewards": 1
+    }  # fmt: skip
+    too_few = ["--config", "grpo={group_size: 8}", "counterfactual={truth: 4}", "-n", "--", "counterfactual"]
+    printed = snakemake(project, *too_few, recipe=RECIPE, rc=2)
+    assert "counterfactual.truth: expected at least 8, the group_size of grpo, found 4" in printed
+
+
 def test_a_run_that_observes_writes_the_schedules_that_it_used(server: ForkingServer, project: Path) -> None:
     rounds = [f"{RUNS}/mopps/seed0/round{r}" for r in range(2)]
     targets = [f"{folder}/calibration.jsonl" for folder in rounds]

@@ -35,7 +35,7 @@ from mmr1.plumbing.secrets import has_secret
 from mmr1.plumbing.settings import Section, describe, merged
 from mmr1.rollout.settings import Rollout
 from mmr1.sft.settings import SFTSettings
-from mmr1.vas.settings import VAS, Schedule
+from mmr1.vas.settings import VAS, Counterfactual, Schedule
 
 
 def _a_name(value: str) -> str:
@@ -206,6 +206,9 @@ class Recipe(Stages):
     )
     data: Data | None = None
     curation: Curation = Field(Curation(), description="of the target `curate`; nothing else reads it")
+    counterfactual: Counterfactual = Field(
+        Counterfactual.model_validate({}), description="of the target `counterfactual`; nothing else reads it"
+    )
     models: dict[Name, Model] = Field(min_length=1)
     runs: dict[Name, Run] = Field(min_length=1)
 

@@ -51,6 +51,7 @@ def environment(name):
 
 CPU, DRIVER, STACK = map(environment, ("cpu", "driver", RECIPE.environment))
 ROUND = f"{R}/{{model}}/{{run}}/seed{{seed}}/round{{r}}"
+REPLAYED = f"{ROUND}/counterfactual"
 # Conda makes the environments where it was asked for and is there. Where it is not, not even a dry run would end well;
 # `make env` has made them then. Jobs inside SLURM are told what this call found out.
 if not shutil.which("conda") and not workflow.remote_exec:

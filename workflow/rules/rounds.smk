@@ -1,6 +1,8 @@
 # What a round of RL builds on: the round before, its rollouts, its scores. No rule here.
 from itertools import product
 
+from snakemake.iocontainers import Wildcards
+
 
 def initial_key(model, run):
     """Names the rollouts of round 0: they depend on the model, the seed and these settings, not on the run."""
@@ -115,6 +117,40 @@ def rollouts(wildcards):
         folder = ROUND.format(**wildcards)
     return [
         f"{folder}/rollouts/{shard}.parquet" for shard in range(sections.rollout.shards)
+    ]
+
+
+def passes_before(wildcards):
+    """The verdicts of all responses that were sampled for the scores of earlier rounds, by their policy's step."""
+    every = stages(wildcards).schedule.update_every
+    earlier = [
+        Wildcards(fromdict={**wildcards, "r": str(r)}) for r in range(int(wildcards.r))
+    ]
+    return {
+        every * int(one.r): f"{ROUND}/rewards.parquet".format(**one)
+        for one in earlier
+        if needs_scores(stages(one))
+        and refresh(one).ROLLOUTS != "training"
+        and not samples_nothing(one)
+    }
+
+
+def replayed_rollouts(wildcards):
+    """The responses that other scores are replayed on, every shard in order."""
+    shards = range(stages(wildcards).rollout.shards)
+    return [
+        f"{REPLAYED}/rollouts/{shard}.parquet".format(**wildcards) for shard in shards
+    ]
+
+
+def replay_options(wildcards):
+    """A round's own scores, and all verdicts before it."""
+    passes, own = passes_before(wildcards), scores(wildcards)
+    return [
+        *optional("--scores", own and f"{wildcards.run}={own}"),
+        *optional("--training-rewards", rewards_before(wildcards)),
+        *optional("--pass-rewards", list(passes.values())),
+        *optional("--pass-steps", list(passes)),
     ]
 
 
@@ -282,6 +318,20 @@ def scored_rounds(name):
         for model, run, seed in RECIPE.trained()
         if needs_scores(resolved(model, run))
         for r in range(rounds(model, run))
+    ]
+
+
+def counterfactual_outputs(wildcards):
+    """What the target `counterfactual` makes: before the last round of every run that is trained."""
+    for model, run, _ in RECIPE.trained():
+        group, truth = resolved(model, run).grpo.group_size, RECIPE.counterfactual.truth
+        if truth < group:
+            refuse(
+                f"counterfactual.truth: expected at least {group}, the group_size of {run}, found {truth}"
+            )
+    return [
+        f"{last_round(*trained)}/counterfactual/weightings.jsonl"
+        for trained in RECIPE.trained()
     ]
 
 

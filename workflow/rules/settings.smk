@@ -7,6 +7,7 @@ from mmr1.sft.settings import SFTTrainerSettings
 from mmr1.vas.settings import (
     DrawSettings,
     RefreshSettings,
+    ReplaySettings,
     ScoreMachine,
     ScoringSettings,
 )
@@ -32,6 +33,11 @@ def score_settings(sections):
         machine=ScoreMachine(workers=workers),
         refresh=refresh if hasattr(refresh.module, "follow") else None,
     )
+
+
+def verdict_settings(sections):
+    """How responses are judged whose scores nobody reads."""
+    return score_settings(sections).model_copy(update={"refresh": None})
 
 
 def queue_factor(sections):
@@ -153,6 +159,17 @@ SETTINGS = {
         temperature=RECIPE.curation.temperature,
         top_p=RECIPE.curation.top_p,
     ),
+    "counterfactual": lambda sections: taken(
+        ReplaySettings, sections.grpo, RECIPE.counterfactual
+    ),
+    "counterfactual_responses": lambda sections: sampler_settings(
+        sections,
+        max_tokens=sections.grpo.max_response_tokens,
+        n=RECIPE.counterfactual.truth + RECIPE.counterfactual.new,
+        temperature=sections.grpo.temperature,
+        top_p=sections.grpo.top_p,
+    ),
+    "counterfactual_verdicts": verdict_settings,
     "find_duplicates": lambda sections: SearchSettings(
         machine={"workers": RECIPE.stage_resources("data").threads}
     ),

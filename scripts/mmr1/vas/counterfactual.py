@@ -32,19 +32,29 @@ class Stored:
     group_size: int
     ess: float
 
-    def row(self, name: str, values: Floats, new: float | None) -> dict[str, Any]:
-        """What thinned scores (M,) buy that took so many new responses a problem, and their size as they are."""
+    @property
+    def varying(self) -> float:
+        """The share of groups that vary among uniform draws."""
         right, of = self.truth.sum(axis=1), np.full(len(self.truth), self.truth.shape[1])
-        found = gain_of(values, right, of, self.group_size, self.ess)
+        return float(varies(right, of, self.group_size).mean())
+
+    def row(self, name: str, values: Floats, new: float | None) -> dict[str, Any]:
+        """What thinned scores (M,) buy that took so many new responses a problem, and their size as they are.
+
+        Gains are None where no group varies at all.
+        """
+        right, of = self.truth.sum(axis=1), np.full(len(self.truth), self.truth.shape[1])
         share = varies(right, of, self.group_size)
+        with np.errstate(invalid="ignore"):  # 0 of 0, where no group varies
+            found = gain_of(values, right, of, self.group_size, self.ess)
         alone = weights(values)
         return {
             "weights": name,
             "new": new,
-            "gain": found.gain,
+            "gain": found.gain if share.any() else None,
             "ess": found.ess,
-            "recovered": found.recovered,
-            "gain_alone": float(alone @ share / share.mean()),
+            "recovered": found.recovered if share.any() else None,
+            "gain_alone": float(alone @ share / share.mean()) if share.any() else None,
             "ess_alone": effective_share(alone),
         }
 

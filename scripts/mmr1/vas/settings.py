@@ -80,6 +80,39 @@ class RefreshSettings(Section):
     )
 
 
+class Replay(Section):
+    """How other scores are replayed on stored responses: what they would have bought, without training."""
+
+    new: int = Field(8, ge=1, description="responses to each problem that play newly sampled ones")
+    shares: list[Share] = Field(
+        [0.25, 0.5, 1.0], description="shares of the problems that get new responses, of a refresh that chooses them"
+    )
+    refresh: choice("vas/refreshes") = Field(  # type: ignore[valid-type]
+        "tracked", validate_default=True, description="one that follows pass rates by the verdicts of training"
+    )
+    ess: float = Field(
+        0.3, gt=0, le=1, description="the effective sample size to which weights are thinned, of the set"
+    )
+
+    @model_validator(mode="after")
+    def _refresh_follows(self) -> "Replay":
+        if not hasattr(self.refresh.module, "follow"):
+            raise ValueError(f"refresh: expected one that follows pass rates, found {self.refresh.name}")
+        return self
+
+
+class ReplaySettings(Replay):
+    """What `counterfactual.py` reads."""
+
+    group_size: int = Field(8, ge=2, description="responses of a group in training")
+
+
+class Counterfactual(Replay):
+    """The target `counterfactual`: what scores would buy before the last round of each run."""
+
+    truth: int = Field(32, ge=2, description="responses to each problem, beside the new, that say which groups vary")
+
+
 class Schedule(Batch):
     """Which problem is trained at which step (Algorithm 1)."""
 
