@@ -3,6 +3,6 @@
 # environment after its text: what is installed stands here by its hash, so that a changed lock makes a new environment.
 set -euo pipefail
 sha256sum --check --quiet <<'HASHES'
-b510878cc4c71b17ed54043ddd84dc9bc7b73e174d5e5b50250299c93e9e5b88  envs/gpu.lock
+bf06071c255ac50a680f2cee791210464208af7c5f8eb7c04f185643f5977bb3  envs/gpu.lock
 HASHES
 exec bash envs/install.sh gpu "$CONDA_PREFIX"
