@@ -28,9 +28,10 @@ from mmr1.plumbing.errors import UserError
 from mmr1.plumbing.files import digest, read_json, read_jsonl, write_json, write_jsonl
 from mmr1.plumbing.interruption import EXIT_CODE, Interrupted, Interruption
 from mmr1.plumbing.work_folder import WorkFolder
+from mmr1.sft.arguments import forward_passes
 from mmr1.sft.conversations import IGNORED, Collator, Conversations
 from mmr1.sft.settings import SFTSettings
-from mmr1.sft.train import count_saves, forward_passes, saved_bytes, train_sft
+from mmr1.sft.train import count_saves, saved_bytes, train_sft
 from trainer_harness import run_ranks
 from work_holder import held_elsewhere
 
@@ -524,7 +525,7 @@ def test_two_ranks_that_were_stopped_or_killed_go_on_to_the_same_weights(
         assert start_on_two_ranks(server, stopped, *inputs, more=("--deadline-minutes", "0")) == [EXIT_CODE] * 2
         assert f"saved with {steps} steps done" in log.read_text()
     flip_a_bit(stopped / "work" / "checkpoint-2" / "rng_state_1.pth")
-    in_third_step = {1: ("mmr1.sft.train:_Trainer.training_step", 3, 0.0)}
+    in_third_step = {1: ("mmr1.sft.trainer:SFTTrainer.training_step", 3, 0.0)}
     assert start_on_two_ranks(server, stopped, *inputs, kills=in_third_step) == [1, -signal.SIGKILL]
     assert "rng_state_1.pth: expected sha256" in log.read_text()
     assert f"going on from {stopped}/work/checkpoint-1: 1 steps done" in log.read_text()

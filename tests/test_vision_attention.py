@@ -19,7 +19,7 @@ from mmr1.models.load import load_model
 from mmr1.models.settings import TinyArchitecture
 from mmr1.models.tiny import build
 from mmr1.plugins import names
-from mmr1.sft.train import Collator, Conversations
+from mmr1.sft.conversations import Collator, Conversations
 
 ROOT = Path(__file__).parents[1]
 # Height and width in pixels, as Qwen2.5-VL's processor makes them; in patches of 14: 32 × 48, 52 × 72, 72 × 72.
