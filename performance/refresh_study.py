@@ -202,9 +202,6 @@ def replayed(trained: Trained, r: int) -> dict[str, dict[str, Any]]:
     rows = {row["weights"]: row for row in map(json.loads, out.read_text().splitlines())}
     for name, new in zip(kept, (0.0, NEW / 2), strict=True):  # not all responses that these scores count are new
         rows[name] |= {"new": new, "cost": rows["VPS 0.8 / 0.2 of 8"]["cost"] * new / NEW}
-    for row in rows.values():
-        if row["cost"] is not None:
-            row["cost"] *= r  # of one round of r that were trained
     return rows
 
 

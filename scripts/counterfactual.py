@@ -6,8 +6,8 @@ One JSON line a weighting comes out, and nothing is trained. In the workflow: th
 --rewards`) by the policy before step `--first-step`; the last `--new` of each problem play the part of responses that
 are sampled for scores. Replayed are OVS from N of these, the scores files that are given, and, with the verdicts of the
 training before, a refresh that follows pass rates. Every weighting is thinned to `--ess`, and stands as it is under
-`…_alone`; `recovered` is the share of the gain that perfect scores would bring, `cost` what is new, over the training
-rollouts.
+`…_alone`; `recovered` is the share of the gain that perfect scores would bring, `cost` what is new, over the rollouts of
+one round's training.
 """
 
 import argparse
@@ -42,6 +42,9 @@ def parse_arguments() -> argparse.Namespace:
         "--first-step", type=int, required=True, metavar="T", help="the step before which the policy is"
     )
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, one a weighting")
+    parser.add_argument(
+        "--rollouts", type=int, metavar="N", help="of a round's training (default: of the last of --training-rewards)"
+    )
     add_settings_arguments(parser, ReplaySettings)
     add_job_arguments(parser)
     args = parser.parse_args()
@@ -68,14 +71,14 @@ def main() -> None:
         if len(evidence.step):
             samples = [(0, 0.0), *((count, share) for count in counts for share in settings.shares)]
             rows += followed(data, settings.refresh, evidence, args.first_step, samples)
-        trained = sum(map(count_rows, args.training_rewards))
+        trained = args.rollouts or sum(map(count_rows, args.training_rewards[-1:]))
         for row in rows:
             row["cost"] = None if row["new"] is None or not trained else row["new"] * len(ids) / trained
         write_jsonl(args.out, rows)
         work.metrics |= {"weightings": float(len(rows)), "varying": data.varying}
         if not data.varying:
             log("warning: no group would vary, so that no weights can gain anything")
-        log(f"{'weights':<28} gain  recovered  ESS   cost, % of the training rollouts")
+        log(f"{'weights':<28} gain  recovered  ESS   cost, % of a round's rollouts")
         for row in rows:
             log(line(row))
 

@@ -81,6 +81,9 @@ def test_what_scores_would_buy_is_measured_without_training(server: ForkingServe
     assert {name: len(inputs[name]) for name in ("training_rewards", "pass_rewards")} == {
         "training_rewards": 1, "pass_rewards": 1
     }  # fmt: skip
+    before_rl = planned(project, "counterfactual")
+    assert (before_rl["replay_scores"], before_rl["counterfactual_responses"]) == (1, 2), "of vas, in two shards"
+    assert not any(rule.startswith("train_grpo") for rule in before_rl)
     too_few = ["--config", "grpo={group_size: 8}", "counterfactual={truth: 4}", "-n", "--", "counterfactual"]
     printed = snakemake(project, *too_few, recipe=RECIPE, rc=2)
     assert "counterfactual.truth: expected at least 8, the group_size of grpo, found 4" in printed

@@ -74,10 +74,11 @@ rule replay_scores:
     params:
         **program("counterfactual"),
         first_step=first_step,
+        rollouts=training_rollouts,
         options=replay_options,
     shell:
         command(
             "counterfactual",
             "--problems {input.problems} --truth {input.truth} --out {output.weightings}"
-            " --first-step {params.first_step} {params.options}",
+            " --first-step {params.first_step} --rollouts {params.rollouts} {params.options}",
         )

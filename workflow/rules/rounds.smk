@@ -29,6 +29,13 @@ def round_steps(wildcards):
     return min(schedule.update_every, schedule.steps - first_step(wildcards))
 
 
+def training_rollouts(wildcards):
+    """How many rollouts a round trains on, where its gate passes no group over."""
+    sections = stages(wildcards)
+    groups = round_steps(wildcards) * sections.schedule.batch_size
+    return groups * sections.grpo.group_size
+
+
 def previous(wildcards, name):
     """A file of the round before."""
     return f"{ROUND}/{name}".format(**{**wildcards, "r": int(wildcards.r) - 1})
@@ -322,17 +329,26 @@ def scored_rounds(name):
 
 
 def counterfactual_outputs(wildcards):
-    """What the target `counterfactual` makes: before the last round of every run that is trained."""
-    for model, run, _ in RECIPE.trained():
+    """What the target `counterfactual` makes: before the first round of a run of each model, or the last of every run."""
+    trained = RECIPE.trained()
+    if not trained:
+        refuse("counterfactual: expected a run that is trained, found none")
+    for model, run, _ in trained:
         group, truth = resolved(model, run).grpo.group_size, RECIPE.counterfactual.truth
         if truth < group:
             refuse(
                 f"counterfactual.truth: expected at least {group}, the group_size of {run}, found {truth}"
             )
-    return [
-        f"{last_round(*trained)}/counterfactual/weightings.jsonl"
-        for trained in RECIPE.trained()
-    ]
+    if RECIPE.counterfactual.round == "first":
+        scored = [one for one in trained if needs_scores(resolved(*one[:2]))]
+        firsts = {one[0]: one for one in reversed([*scored, *trained])}
+        folders = [
+            ROUND.format(model=model, run=run, seed=seed, r=0)
+            for model, run, seed in firsts.values()
+        ]
+    else:
+        folders = [last_round(*one) for one in trained]
+    return [f"{folder}/counterfactual/weightings.jsonl" for folder in folders]
 
 
 def last_checkpoints(wildcards):

@@ -108,8 +108,12 @@ class ReplaySettings(Replay):
 
 
 class Counterfactual(Replay):
-    """The target `counterfactual`: what scores would buy before the last round of each run."""
+    """The target `counterfactual`: what scores would buy before a round of RL."""
 
+    round: Literal["first", "last"] = Field(
+        "first",
+        description="first: where RL starts, of each model, whose first run with scores says how; last: of every run",
+    )
     truth: int = Field(32, ge=2, description="responses to each problem, beside the new, that say which groups vary")
 
 
