@@ -6,8 +6,8 @@ One JSON line a weighting comes out, and nothing is trained. In the workflow: th
 --rewards`) by the policy before step `--first-step`; the last `--new` of each problem play the part of responses that
 are sampled for scores. Replayed are OVS from N of these, the scores files that are given, and, with the verdicts of the
 training before, a refresh that follows pass rates. Every weighting is thinned to `--ess`, and stands as it is under
-`…_alone`; `recovered` is the share of the gain that perfect scores would bring, `cost` what is new, over the rollouts of
-one round's training.
+`…_alone`; `recovered` is the share of the gain that perfect scores would bring, `cost` what is new, over the
+rollouts of one round's training.
 """
 
 import argparse
