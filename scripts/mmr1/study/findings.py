@@ -11,6 +11,7 @@ from mmr1.study.claims import CHEAPER
 from mmr1.study.kept import Kept
 from mmr1.study.page import PERCENT, interval, main_arms, results_state, spread, table
 from mmr1.study.verdicts import (
+    NOT_AFTER_HOLM,
     OPPOSITE,
     Study,
     Verdict,
@@ -125,7 +126,9 @@ def _how_it_ends(one: Verdict) -> str:
 
 def _points(one: Verdict) -> str:
     assert one.difference is not None  # the callers look
-    return f"{_shown(one.difference)} points" + (", provisional" if one.provisional else "")
+    notes = [one.note] if one.note == NOT_AFTER_HOLM else []  # else an interval above 0 would seem to show it
+    notes += ["provisional"] if one.provisional else []
+    return ", ".join([f"{_shown(one.difference)} points", *notes])
 
 
 def _answers(found: Sequence[Verdict]) -> list[str]:
