@@ -4,13 +4,14 @@ One JSON line a weighting comes out, and nothing is trained. In the workflow: th
 
 `--truth` are the verdicts of many rollouts of every problem (`generate.py --n 56 --purpose eval`, `score_vps.py
 --rewards`) by the policy before step `--first-step`; the last `--new` of each problem play the part of responses that
-are sampled for scores. Replayed are OVS from N of these, the scores files that are given, and, with the verdicts of the
-training before, a refresh that follows pass rates. Every weighting is thinned to `--ess`, and stands as it is under
-`…_alone`; `recovered` is the share of the gain that perfect scores would bring, `cost` what is new, over the
-rollouts of one round's training.
+are sampled for scores. Replayed are OVS from N of these, the scores files that are given, and, with the verdicts of
+training and of passes before, a refresh that follows pass rates. Every weighting is thinned to `--ess`, and stands as
+it is under `…_alone`; `recovered` is the share of the gain that perfect scores would bring, `cost` what is new, over
+the rollouts of one round's training.
 """
 
 import argparse
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from mmr1.vas.counterfactual import followed, fresh, given, perfect, stored
 from mmr1.vas.evidence import add_history_arguments, evidence_of, passes_of
 from mmr1.vas.features import read_rows
 from mmr1.vas.groups import count_rows
-from mmr1.vas.read import read_golds, read_scores
+from mmr1.vas.read import SCORES, read_golds, read_scores
 from mmr1.vas.settings import ReplaySettings
 
 VERDICTS = pa.schema([contracts.REWARDS.field(name) for name in ("problem_id", "rollout", "accuracy")])
@@ -50,6 +51,8 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if wrong := [text for text in args.scores if "=" not in text]:
         raise UserError(f"--scores: expected NAME=FILE, found {wrong[0]!r}")
+    if args.rollouts is not None and args.rollouts < 1:
+        raise UserError(f"--rollouts: expected at least 1, found {args.rollouts}")
     return args
 
 
@@ -64,9 +67,9 @@ def main() -> None:
         ids = list(read_golds(args.problems))
         rewards = pa.concat_tables([contracts.read(path, VERDICTS) for path in args.truth])
         data = stored(ids, read_rows(args.problems), rewards, settings.new, settings.group_size, settings.ess)
-        counts = [count for count in (1, 2, 4, 8, 16, 32) if count <= settings.new]
+        counts = [*takewhile(lambda count: count < settings.new, (1, 2, 4, 8, 16, 32)), settings.new]
         rows = [perfect(data), *fresh(data, counts)]
-        rows += given(data, {name: read_scores(file, ids) for name, file in files.items()})
+        rows += given(data, {name: read_scores(file, ids, SCORES) for name, file in files.items()}, args.first_step)
         evidence = evidence_of(ids, args.training_rewards, passes_of(args))
         if len(evidence.step):
             samples = [(0, 0.0), *((count, share) for count in counts for share in settings.shares)]

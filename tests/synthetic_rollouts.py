@@ -7,6 +7,7 @@ import numpy as np
 
 from mmr1.data import contracts
 from mmr1.data.problems import Problem, write_problems
+from mmr1.vas.read import SCORES
 
 Group = list[list[int]]
 
@@ -75,11 +76,8 @@ def write_rewards(path: Path, *groups: list[dict[str, Any]]) -> Path:
     return path
 
 
-def write_scores(path: Path, vps: dict[str, float]) -> Path:
-    """A scores table with these VPS."""
-    rows = [
-        {"problem_id": name, "n": 4, "pass_rate": 0.5, "ovs": 0.25, "tds": 0.5, "vps": value}
-        for name, value in vps.items()
-    ]
-    contracts.write(path, rows, contracts.SCORES)
+def write_scores(path: Path, vps: dict[str, float], scored_at: int = 0) -> Path:
+    """A scores table with these VPS, of four responses each by the policy before step `scored_at`."""
+    shared = {"n": 4, "pass_rate": 0.5, "ovs": 0.25, "tds": 0.5, "scored_at": scored_at, "diversity": "distinct_1"}
+    contracts.write(path, [{"problem_id": name, "vps": value} | shared for name, value in vps.items()], SCORES)
     return path

@@ -65,7 +65,7 @@ def test_scores_that_are_followed_are_made_of_all_verdicts_before(server: Forkin
         assert len(inputs.get("pass_rewards") or []) == passes
 
 
-def test_what_scores_would_buy_is_measured_without_training(server: ForkingServer, project: Path) -> None:
+def test_what_scores_would_buy_is_measured_before_any_round(server: ForkingServer, project: Path) -> None:
     """The model is one of random weights, so that no group varies and no weights can gain: said, and no error."""
     asked, folder = "counterfactual={truth: 4, new: 2, shares: [1]}", f"{RUNS}/tracked/seed0/round1/counterfactual"
     snakemake(project, "--config", asked, "--", f"{folder}/weightings.jsonl", recipe=RECIPE, PATH=server.path)
@@ -86,7 +86,7 @@ def test_what_scores_would_buy_is_measured_without_training(server: ForkingServe
     assert not any(rule.startswith("train_grpo") for rule in before_rl)
     too_few = ["--config", "grpo={group_size: 8}", "counterfactual={truth: 4}", "-n", "--", "counterfactual"]
     printed = snakemake(project, *too_few, recipe=RECIPE, rc=2)
-    assert "counterfactual.truth: expected at least 8, the group_size of grpo, found 4" in printed
+    assert "counterfactual.truth: expected at least grpo.group_size (8), found 4" in printed
 
 
 def test_a_run_that_observes_writes_the_schedules_that_it_used(server: ForkingServer, project: Path) -> None:

@@ -251,7 +251,7 @@ def test_other_weights_are_replayed_on_stored_rollouts(run: Run, tmp_path: Path)
     """Truth: p0 to p2 vary, p3 to p5 do not. The last two of twelve rollouts play new responses."""
     verdicts = ["101010101010", "110110110110", "100100100101", "1" * 12, "0" * 12, "0" * 12]
     write_rewards(tmp_path / "truth.parquet", *(rewards_of(f"p{i}", one) for i, one in enumerate(verdicts)))
-    write_scores(tmp_path / "good.parquet", {f"p{i}": 1.0 if i < 3 else 0.0 for i in range(6)})
+    write_scores(tmp_path / "good.parquet", {f"p{i}": 1.0 if i < 3 else 0.0 for i in range(6)}, scored_at=4)
     write_scores(tmp_path / "flat.parquet", {f"p{i}": 1.0 for i in range(6)})
     run(
         "counterfactual",
@@ -263,11 +263,33 @@ def test_other_weights_are_replayed_on_stored_rollouts(run: Run, tmp_path: Path)
     assert rows["good"]["recovered"] == pytest.approx(1.0, abs=0.1)
     assert (rows["flat"]["gain"], rows["flat"]["recovered"]) == (pytest.approx(1), pytest.approx(0))
     assert rows["flat"]["ess_alone"] == pytest.approx(1)
+    assert rows["good"]["cost"] == pytest.approx(4 * 6 / 32)
+    assert rows["flat"]["cost"] == 0, "made from what there was before"
     assert rows["P(1-P), N = 2"]["cost"] == pytest.approx(2 * 6 / 32), "of 4 groups of 8"
     assert rows["tracked, 2 to 50%"]["cost"] == pytest.approx(6 / 32)
     assert rows["tracked, none new"]["cost"] == 0
+    run(
+        "counterfactual", "--problems p.parquet --truth truth.parquet --new 3 --first-step 4 --rollouts 9 --out c.jsonl"
+    )
+    rows = {row["weights"]: row for row in read_jsonl(tmp_path / "c.jsonl")}
+    assert rows["P(1-P), N = 3"]["cost"] == pytest.approx(3 * 6 / 9), "all new responses are used"
     with pytest.raises(UserError, match="truth: expected at least 15 rollouts of each problem, found 12"):
         run("counterfactual", "--problems p.parquet --truth truth.parquet --new 7 --first-step 4 --out c.jsonl")
+
+
+def test_where_nothing_can_be_gained_no_gain_is_told(run: Run, tmp_path: Path) -> None:
+    """All problems vary alike, and then none varies: JSON has no number for that."""
+    for verdicts, gain in (("1010101010", 1.0), ("1111111111", None)):
+        write_rewards(tmp_path / "truth.parquet", *(rewards_of(f"p{i}", verdicts) for i in range(6)))
+        run("counterfactual", "--problems p.parquet --truth truth.parquet --new 2 --first-step 4 --out c.jsonl")
+        for row in read_jsonl(tmp_path / "c.jsonl"):
+            assert (row["gain"], row["recovered"]) == (gain and pytest.approx(gain), None)
+
+
+@pytest.mark.parametrize("shares", ["[0]", "[0.5,0.5]"])
+def test_shares_are_above_0_and_different(run: Run, shares: str) -> None:
+    with pytest.raises(UserError, match="shares"):
+        run("counterfactual", f"--problems p.parquet --truth t.parquet --first-step 4 --out c.jsonl --shares {shares}")
 
 
 @pytest.mark.parametrize(

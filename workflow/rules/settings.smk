@@ -36,8 +36,31 @@ def score_settings(sections):
 
 
 def verdict_settings(sections):
-    """How responses are judged whose scores nobody reads."""
-    return score_settings(sections).model_copy(update={"refresh": None})
+    """How responses are judged whose scores nobody reads: as in training, with the cheapest diversity."""
+    return ScoringSettings(
+        diversity="distinct_1",
+        verify_seconds=sections.grpo.verify_seconds,
+        machine=score_settings(sections).machine,
+    )
+
+
+def truth_settings(sections):
+    """How the responses are made that say which groups vary: as in training, by the engine of rollouts."""
+    grpo, asked = sections.grpo, RECIPE.counterfactual
+    if asked.truth < grpo.group_size:
+        refuse(
+            f"counterfactual.truth: expected at least grpo.group_size ({grpo.group_size}), found {asked.truth}"
+        )
+    return sampler_settings(
+        sections,
+        n=asked.truth + asked.new,
+        temperature=grpo.temperature,
+        top_p=grpo.top_p,
+        max_tokens=grpo.max_response_tokens,
+        max_prompt_tokens=grpo.max_prompt_tokens,
+        min_pixels=grpo.min_pixels,
+        max_pixels=grpo.max_pixels,
+    )
 
 
 def queue_factor(sections):
@@ -162,13 +185,7 @@ SETTINGS = {
     "counterfactual": lambda sections: taken(
         ReplaySettings, sections.grpo, RECIPE.counterfactual
     ),
-    "counterfactual_responses": lambda sections: sampler_settings(
-        sections,
-        max_tokens=sections.grpo.max_response_tokens,
-        n=RECIPE.counterfactual.truth + RECIPE.counterfactual.new,
-        temperature=sections.grpo.temperature,
-        top_p=sections.grpo.top_p,
-    ),
+    "counterfactual_responses": truth_settings,
     "counterfactual_verdicts": verdict_settings,
     "find_duplicates": lambda sections: SearchSettings(
         machine={"workers": RECIPE.stage_resources("data").threads}

@@ -6,8 +6,16 @@ from typing import Any
 
 from mmr1.plan.work import Work
 
-ORDER = ("sft", "passes", "training", "evaluation", "other")
-TITLES = {"sft": "cold start", "passes": "VPS passes", "training": "GRPO", "evaluation": "evaluation", "other": "other"}
+TITLES = {
+    "sft": "cold start",
+    "curation": "curation",
+    "passes": "VPS passes",
+    "training": "GRPO",
+    "counterfactual": "counterfactual",
+    "evaluation": "evaluation",
+    "other": "other",
+}
+ORDER = tuple(TITLES)
 
 # Shares of the peak in training and in sampling. EasyR1 (assets/baselines.md) says 8.1% of an actor's training for 3B
 # and 16 to 23% for 7B; an update of 18 of 3B's layers reached 15 to 31% on an H100 (docs/performance.md). Sampling is

@@ -102,6 +102,16 @@ class Planner:
         problems = ceil(self._rows("problems") * share) / sections.rollout.shards
         return sampling(shape, lengths, problems, sections.vas.samples)
 
+    def _curation(self, sections: Stages, shape: Shape, wildcards: Any) -> Work:
+        lengths = self._lengths(sections.rollout.max_prompt_tokens, sections.rollout.max_tokens)
+        problems = self._rows("problems") / sections.rollout.shards
+        return sampling(shape, lengths, problems, self.recipe.curation.samples)
+
+    def _counterfactual(self, sections: Stages, shape: Shape, wildcards: Any) -> Work:
+        lengths = self._lengths(sections.grpo.max_prompt_tokens, sections.grpo.max_response_tokens)
+        problems = self._rows("problems") / sections.rollout.shards
+        return sampling(shape, lengths, problems, self.recipe.counterfactual.truth + self.recipe.counterfactual.new)
+
     def _training(self, sections: Stages, shape: Shape, wildcards: Any) -> Work:
         grpo, schedule = sections.grpo, sections.schedule
         lengths = self._lengths(grpo.max_prompt_tokens, grpo.max_response_tokens)
@@ -195,6 +205,8 @@ STAGES = {
     "generate": "passes",
     "train_grpo": "training",
     "generate_predictions": "evaluation",
+    "curate_responses": "curation",
+    "counterfactual_responses": "counterfactual",
 }
 
 

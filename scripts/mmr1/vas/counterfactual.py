@@ -41,22 +41,27 @@ class Stored:
     def row(self, name: str, values: Floats, new: float | None) -> dict[str, Any]:
         """What thinned scores (M,) buy that took so many new responses a problem, and their size as they are.
 
-        Gains are None where no group varies at all.
+        Gains are None where no group varies at all, and what is recovered where perfect scores gain nothing.
         """
         right, of = self.truth.sum(axis=1), np.full(len(self.truth), self.truth.shape[1])
         share = varies(right, of, self.group_size)
-        with np.errstate(invalid="ignore"):  # 0 of 0, where no group varies
-            found = gain_of(values, right, of, self.group_size, self.ess)
         alone = weights(values)
+        with np.errstate(invalid="ignore", divide="ignore"):  # 0 of 0
+            found = gain_of(values, right, of, self.group_size, self.ess)
+            gain_alone = float(alone @ share / share.mean())
         return {
             "weights": name,
             "new": new,
-            "gain": found.gain if share.any() else None,
+            "gain": _finite(found.gain),
             "ess": found.ess,
-            "recovered": found.recovered if share.any() else None,
-            "gain_alone": float(alone @ share / share.mean()) if share.any() else None,
+            "recovered": _finite(found.recovered),
+            "gain_alone": _finite(gain_alone),
             "ess_alone": effective_share(alone),
         }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def stored(ids: list[str], rows: pa.Table, rewards: pa.Table, new: int, group_size: int, ess: float) -> Stored:
@@ -97,11 +102,13 @@ def perfect(data: Stored) -> dict[str, Any]:
     return data.row("perfect P(1-P)", rate * (1 - rate), None)
 
 
-def given(data: Stored, scores: Mapping[str, pa.Table]) -> list[dict[str, Any]]:
-    """Scores that were made by a program, by name."""
-    return [
-        data.row(name, table["vps"].to_numpy(), float(table["n"].to_numpy().mean())) for name, table in scores.items()
-    ]
+def given(data: Stored, scores: Mapping[str, pa.Table], step: int) -> list[dict[str, Any]]:
+    """Scores that were made by a program, by name. New are the responses of the policy before `step`: no others."""
+    rows = []
+    for name, table in scores.items():
+        values, n, scored_at = (table[column].to_numpy() for column in ("vps", "n", "scored_at"))
+        rows.append(data.row(name, values, float(np.where(scored_at == step, n, 0).mean())))
+    return rows
 
 
 def followed(
@@ -118,6 +125,6 @@ def followed(
             right = data.new[chosen, :responses].sum(axis=1)
             now = Evidence(np.full(len(chosen), step), chosen, right, np.full(len(chosen), responses))
             belief = module.follow(refresh.settings, data.rows, joined([evidence, now]), step)
-        name = f"{refresh.name}, {responses} to {share:.0%}" if responses and share else f"{refresh.name}, none new"
-        found.append(data.row(name, belief.variance, responses * share))
+        new = f"{responses} to {share * 100:g}%" if responses and share else "none new"
+        found.append(data.row(f"{refresh.name}, {new}", belief.variance, responses * share))
     return found

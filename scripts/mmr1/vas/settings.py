@@ -3,12 +3,12 @@
 The models of the programs come first; the recipe's sections `vas` and `schedule` are made of them.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mmr1.plugins import choice
-from mmr1.plumbing.fields import Share
+from mmr1.plumbing.fields import Share, all_different
 from mmr1.plumbing.settings import Machine, Section, as_before
 
 
@@ -84,11 +84,13 @@ class Replay(Section):
     """How other scores are replayed on stored responses: what they would have bought, without training."""
 
     new: int = Field(8, ge=1, description="responses to each problem that play newly sampled ones")
-    shares: list[Share] = Field(
+    shares: Annotated[list[Annotated[Share, Field(gt=0)]], AfterValidator(all_different)] = Field(
         [0.25, 0.5, 1.0], description="shares of the problems that get new responses, of a refresh that chooses them"
     )
     refresh: choice("vas/refreshes") = Field(  # type: ignore[valid-type]
-        "tracked", validate_default=True, description="one that follows pass rates by the verdicts of training"
+        "tracked",
+        validate_default=True,
+        description="one that follows pass rates by the verdicts of training; of its own keys those count that say how",
     )
     ess: float = Field(
         0.3, gt=0, le=1, description="the effective sample size to which weights are thinned, of the set"
