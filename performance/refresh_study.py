@@ -241,9 +241,9 @@ def reference(trained: Trained, r: int) -> Path:
     new = folder / "new.parquet"
     table = contracts.read(rollouts, contracts.ROLLOUTS)
     contracts.write(new, table.filter(pa.array(table["rollout"].to_numpy() >= count - NEW)), contracts.ROLLOUTS)
-    program(
-        "score_vps", {"problems": problems, "rollouts": new, "out": scores, "rewards": folder / "new-rewards.parquet"}
-    )
+    step = r * trained.recipe.schedule.update_every
+    scored = {"rollouts": new, "out": scores, "rewards": folder / "new-rewards.parquet", "first-step": step}
+    program("score_vps", {"problems": problems, **scored})
     return folder
 
 
