@@ -126,7 +126,9 @@ def _how_it_ends(one: Verdict) -> str:
 
 def _points(one: Verdict) -> str:
     assert one.difference is not None  # the callers look
-    notes = [one.note] if one.note == NOT_AFTER_HOLM else []  # else an interval above 0 would seem to show it
+    notes = []
+    if one.note == NOT_AFTER_HOLM:  # the interval alone would seem to show more
+        notes.append(f"not {'above' if one.difference.mean > 0 else 'below'} 0 after Holm's correction")
     notes += ["provisional"] if one.provisional else []
     return ", ".join([f"{_shown(one.difference)} points", *notes])
 
