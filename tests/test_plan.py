@@ -16,7 +16,7 @@ from mmr1.models.shapes import shape_of, tiny_shape
 from mmr1.models.tiny import build
 from mmr1.plan.memory import peak
 from mmr1.plan.summary import PlannedJob, Speeds, line, longest_chain, passes_share, sums
-from mmr1.plan.work import Lengths, Work, image, prompt, response
+from mmr1.plan.work import Lengths, Planner, Work, image, prompt, response
 from mmr1.plugins import names
 from mmr1.recipe import load_recipe, read_recipe
 from mmr1.sft import memory as sft_memory
@@ -72,6 +72,15 @@ def test_the_flops_of_image_and_text_are_those_that_torch_counts(name: str, tmp_
 def test_lengths_are_capped_at_half_of_a_bound() -> None:
     assert Lengths(700, 500, 800).within(prompt=140, response=64) == Lengths(70, 50, 32)
     assert Lengths(700, 500, 800).within(prompt=None, response=4096) == Lengths(700, 500, 800)
+
+
+def test_responses_that_are_only_asked_for_on_request_are_planned_too() -> None:
+    """Of 960 problems, 8 for `curate` and 32 + 8 for `counterfactual`; a response has half of its bound."""
+    recipe = load_recipe(read_recipe(ROOT / "config/digits.yaml"))
+    planner = Planner(recipe, {"tiny": tiny_shape(TinyArchitecture())}, Lengths())
+    for rule, n in (("curate_responses", 8), ("counterfactual_responses", 40)):
+        assert planner.work(rule, "tiny", None, None).sampled_tokens == 960 * n * 16
+    assert not planner.unknown
 
 
 def test_the_memory_of_a_rank_is_what_its_trainer_will_say() -> None:
