@@ -181,9 +181,9 @@ def mean(rows: Sequence[dict[str, Any]], key: str) -> float:
 
 def replayed(trained: Trained, r: int) -> dict[str, dict[str, Any]]:
     """What each weighting would have bought for the round r, by name. Cost is over the training of the round before."""
-    folder, kept = reference(trained, r), refreshed(trained, r)
+    folder = reference(trained, r)
     out = folder / "counterfactual.jsonl"
-    scores = {"VPS 0.8 / 0.2 of 8": folder / "new-scores.parquet", **kept}
+    scores = {"VPS 0.8 / 0.2 of 8": folder / "new-scores.parquet", **refreshed(trained, r)}
     step = r * trained.recipe.schedule.update_every
     program(
         "counterfactual",
@@ -199,10 +199,7 @@ def replayed(trained: Trained, r: int) -> dict[str, dict[str, Any]]:
             "out": out,
         },
     )
-    rows = {row["weights"]: row for row in map(json.loads, out.read_text().splitlines())}
-    for name, new in zip(kept, (0.0, NEW / 2), strict=True):  # not all responses that these scores count are new
-        rows[name] |= {"new": new, "cost": rows["VPS 0.8 / 0.2 of 8"]["cost"] * new / NEW}
-    return rows
+    return {row["weights"]: row for row in map(json.loads, out.read_text().splitlines())}
 
 
 def reference(trained: Trained, r: int) -> Path:
