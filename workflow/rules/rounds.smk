@@ -110,9 +110,15 @@ def history_options(wildcards):
     ]
 
 
+def rollouts_in(folder, wildcards):
+    """The rollouts of every shard of a folder, in order."""
+    shards = range(stages(wildcards).rollout.shards)
+    folder = folder.format(**wildcards)
+    return [f"{folder}/rollouts/{shard}.parquet" for shard in shards]
+
+
 def rollouts(wildcards):
     """The rollouts that a round's scores are made from: every shard, in order, or those of the last round's training."""
-    sections = stages(wildcards)
     if refresh(wildcards).ROLLOUTS == "training":
         return [previous(wildcards, "train_rollouts.parquet")]
     if samples_nothing(wildcards):
@@ -121,10 +127,8 @@ def rollouts(wildcards):
         key = initial_key(wildcards.model, wildcards.run)
         folder = INITIAL.format(model=wildcards.model, key=key, seed=wildcards.seed)
     else:
-        folder = ROUND.format(**wildcards)
-    return [
-        f"{folder}/rollouts/{shard}.parquet" for shard in range(sections.rollout.shards)
-    ]
+        folder = ROUND
+    return rollouts_in(folder, wildcards)
 
 
 def passes_before(wildcards):
@@ -144,10 +148,7 @@ def passes_before(wildcards):
 
 def replayed_rollouts(wildcards):
     """The responses that other scores are replayed on, every shard in order."""
-    shards = range(stages(wildcards).rollout.shards)
-    return [
-        f"{REPLAYED}/rollouts/{shard}.parquet".format(**wildcards) for shard in shards
-    ]
+    return rollouts_in(REPLAYED, wildcards)
 
 
 def replay_options(wildcards):

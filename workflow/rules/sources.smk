@@ -216,6 +216,4 @@ def responses_of_scores(model):
 
 def curation_rollouts(wildcards):
     """The responses that a pool is divided by, every shard in order."""
-    folder = CURATED.format(**wildcards)
-    shards = range(stages(wildcards).rollout.shards)
-    return [f"{folder}/rollouts/{shard}.parquet" for shard in shards]
+    return rollouts_in(CURATED, wildcards)
